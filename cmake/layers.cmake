@@ -1,0 +1,57 @@
+# repl_layer(NAME DIR dir USES lower... LIBS external...): one static library per layer. A layer compiles with
+# the include path of the project's root; which headers it may include is checked by scripts/check_layers.py,
+# which reads the USES of the top-level CMakeLists.txt.
+add_library(repl_flags INTERFACE)
+target_compile_options(repl_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-missing-field-initializers
+  -fno-omit-frame-pointer)
+target_include_directories(repl_flags INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # g++ 12 sees uninitialised members through std::expected and std::variant where there are none.
+  target_compile_options(repl_flags INTERFACE -Wno-maybe-uninitialized)
+endif()
+if(REPL_SANITIZE)
+  target_compile_options(repl_flags INTERFACE -fsanitize=${REPL_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(repl_flags INTERFACE -fsanitize=${REPL_SANITIZE})
+  if(REPL_SANITIZE MATCHES "thread")
+    target_compile_options(repl_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-tsan>)
+  endif()
+endif()
+if(REPL_COVERAGE)
+  target_compile_options(repl_flags INTERFACE --coverage)
+  target_link_options(repl_flags INTERFACE --coverage)
+endif()
+
+function(repl_layer name)
+  cmake_parse_arguments(L "" "DIR" "USES;LIBS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${L_DIR}/*.cc)
+  file(GLOB protos CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${L_DIR}/*.proto)
+  set(lower ${L_USES})
+  list(TRANSFORM lower PREPEND repl_)
+  if(protos)
+    repl_protobuf(generated ${protos})
+    list(APPEND sources ${generated})
+  endif()
+  if(sources)
+    add_library(repl_${name} STATIC ${sources})
+    target_link_libraries(repl_${name} PUBLIC repl_flags ${lower} ${L_LIBS})
+  else()
+    add_library(repl_${name} INTERFACE)
+    target_link_libraries(repl_${name} INTERFACE repl_flags ${lower} ${L_LIBS})
+  endif()
+endfunction()
+
+# repl_protobuf(OUT files...): generated sources land in the build tree under the same relative path.
+function(repl_protobuf out)
+  set(result)
+  foreach(proto ${ARGN})
+    file(RELATIVE_PATH rel ${PROJECT_SOURCE_DIR} ${proto})
+    string(REPLACE ".proto" ".pb.cc" cc ${PROJECT_BINARY_DIR}/${rel})
+    string(REPLACE ".proto" ".pb.h" h ${PROJECT_BINARY_DIR}/${rel})
+    add_custom_command(OUTPUT ${cc} ${h}
+      COMMAND protobuf::protoc --cpp_out=${PROJECT_BINARY_DIR} -I${PROJECT_SOURCE_DIR} ${proto}
+      DEPENDS ${proto} VERBATIM)
+    list(APPEND result ${cc})
+  endforeach()
+  set_source_files_properties(${result} PROPERTIES COMPILE_OPTIONS "-w")
+  set(${out} ${result} PARENT_SCOPE)
+endfunction()

@@ -1,0 +1,68 @@
+// limits.h: every limit of repl, with its unit, in one place. docs/ARCHITECTURE.md lists them; their relations
+// are asserted below.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace repl::limits {
+
+// Names and records.
+inline constexpr size_t name_bytes_max = 255;             // NAME_MAX of every Linux filesystem
+inline constexpr size_t symlink_target_bytes_max = 4095;  // PATH_MAX - 1, readlink(2)
+inline constexpr size_t xattrs_bytes_max = 1 << 20;       // all attributes of one inode, names included
+inline constexpr size_t directory_depth_max = 4096;       // levels below the root
+
+// Content.
+inline constexpr size_t block_bytes = 64 * 1024;          // unit of digests and of aligned deltas
+inline constexpr size_t inline_bytes_max = 256 * 1024;    // files up to this size travel inside their record
+inline constexpr size_t data_chunk_bytes_max = 256 * 1024;  // one Data message of a streamed file
+inline constexpr uint64_t rolling_bytes_max = 4ull << 30;  // larger files get no rolling search
+inline constexpr int stable_read_tries_max = 5;           // then the file is hot: sent as read, and counted
+
+// Wire.
+inline constexpr size_t frame_bytes_max = 4 << 20;
+inline constexpr size_t records_per_message_max = 4096;
+inline constexpr size_t message_bytes_target = 512 * 1024;  // records are packed up to this before they leave
+inline constexpr size_t credit_bytes_initial = 16 << 20;    // sent but not yet consumed by the receiver
+inline constexpr size_t outbox_bytes_max = 32 << 20;        // waiting in one connection, per direction
+inline constexpr int zstd_window_log_max = 23;              // 8 MiB for decompression, per connection
+inline constexpr int heartbeat_ms = 5'000;
+inline constexpr int peer_silent_ms_max = 20'000;           // then the connection is taken for dead
+inline constexpr int handshake_ms_max = 10'000;
+inline constexpr int backoff_ms_min = 200;
+inline constexpr int backoff_ms_max = 30'000;
+inline constexpr int connections_unauthenticated_max = 64;
+
+// Change set, cuts.
+inline constexpr size_t dirty_keys_max = 1'000'000;         // then it degrades to "rescan this subtree"
+inline constexpr size_t cut_keys_max = 50'000;              // a cut closes at this many keys
+inline constexpr uint64_t cut_inline_bytes_max = 64 << 20;  // and at this many bytes held in memory
+inline constexpr int cut_close_wait_us = 300;               // a key modified but not yet closed waits this long
+inline constexpr int drain_pause_us = 1'500;                // between drains under load
+
+// Index.
+inline constexpr size_t index_overlay_keys_max = 200'000;   // uncommitted; then the engine waits for the commit
+inline constexpr size_t index_map_bytes_min = 1ull << 30;   // LMDB map, grows by doubling
+inline constexpr uint64_t tombstones_max = 1'000'000;       // then older peers are compared in full
+inline constexpr size_t lineage_reigns_max = 256;
+
+// Receiver.
+inline constexpr size_t held_fds_max = 256;                 // fsynced one by one; beyond it syncfs
+inline constexpr size_t dir_fds_max = 512;                  // cached directory descriptors per tree
+
+// People.
+inline constexpr size_t control_request_bytes_max = 64 * 1024;
+inline constexpr size_t holds_listed_max = 100;
+
+static_assert(inline_bytes_max <= message_bytes_target, "one inline file must fit a packed message");
+static_assert(message_bytes_target + inline_bytes_max + xattrs_bytes_max + 64 * 1024 <= frame_bytes_max,
+              "a packed message and one more record must fit a frame");
+static_assert(data_chunk_bytes_max < frame_bytes_max);
+static_assert(frame_bytes_max < credit_bytes_initial, "a whole frame must always be sendable");
+static_assert(credit_bytes_initial <= outbox_bytes_max);
+static_assert(block_bytes <= inline_bytes_max);
+static_assert(inline_bytes_max % block_bytes == 0);
+static_assert(heartbeat_ms * 3 < peer_silent_ms_max);
+
+}  // namespace repl::limits

@@ -1,0 +1,113 @@
+// watcher.h: kernel events → hints. One interface over fanotify (filesystem mark or per-directory marks) and
+// inotify.
+//
+// Events are hints: a hint says that a key may have changed; truth is what statx and read say afterwards.
+// Merged, reordered and duplicate events do no harm. Loss is a state, not an error: `lost` says for which
+// subtree (none: all).
+//
+// Thread: `add` and `remove` from any thread; everything else from the owner.
+// Sources: fanotify(7), fanotify_mark(2), inotify(7), Linux 5.14 to 6.18; tests/unit/watch has a test for every
+// kind of operation.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/error.h"
+#include "engine/base/fd.h"
+#include "engine/base/ids.h"
+#include "engine/base/log.h"
+
+namespace repl::watch {
+
+enum class Mode : uint8_t { fanotify_filesystem, fanotify_directories, inotify };
+[[nodiscard]] std::string_view to_string(Mode mode);
+
+// What may have happened to the key. Several bits at once are common (fanotify merges).
+enum HintBits : uint32_t {
+  hint_created = 1,    // a name appeared (create, link, move in)
+  hint_removed = 2,    // a name went (unlink, rmdir, move out)
+  hint_modified = 4,   // content changed; the writer may still have it open
+  hint_closed = 8,     // a descriptor that could write was closed
+  hint_attributes = 16,
+  hint_directory = 32, // the child is a directory
+  hint_self = 64,      // the directory `dir` itself (its own attributes), `name` is empty
+  hint_moved = 128,    // part of a rename
+};
+
+struct Hint {
+  uint32_t bits = 0;
+  DirId dir;           // unset: only `inode` is known
+  std::string name;    // may be dead by now
+  uint64_t inode = 0;  // of the child, where the kernel says (fanotify with target ids); 0: unknown
+};
+
+struct Lost {
+  std::string reason;         // for people: "queue overflow", "a directory moved in while unwatched"
+  std::optional<DirId> below; // none: the whole tree
+};
+
+struct Drained {
+  std::vector<Hint> hints;
+  std::vector<Lost> lost;
+  bool root_gone = false;     // the root was deleted, moved or unmounted
+  uint64_t events = 0;        // read from the kernel, foreign ones included
+  uint64_t foreign = 0;       // not of this tree
+  bool more = false;          // the kernel's queue was not empty when we stopped
+};
+
+// Asked by a fanotify watcher for a handle that is not in its cache (it caches misses too). Called on the
+// owner's thread, inside drain(). The index implements it.
+class HandleResolver {
+ public:
+  virtual ~HandleResolver() = default;
+  [[nodiscard]] virtual std::optional<DirId> dir_of(std::string_view handle) const = 0;
+};
+
+class Watcher {
+ public:
+  virtual ~Watcher() = default;
+  [[nodiscard]] virtual Mode mode() const = 0;
+  [[nodiscard]] virtual int event_fd() const = 0;  // readable when there is something to drain
+
+  // Must come before the directory is listed. Idempotent: a directory that was moved keeps its watch. A limit
+  // (fs.inotify.max_user_watches, fs.fanotify.max_user_marks) is ErrorCode::limit and the message names the
+  // sysctl, its value and a better one.
+  [[nodiscard]] virtual Status add(DirId dir, int dir_fd, std::string_view handle) = 0;
+  // The directory left the tree (removed, moved out, excluded).
+  virtual void remove(DirId dir) = 0;
+  // An fd of a directory outside of interest (our own staging), whose events need never be seen.
+  virtual void ignore(int dir_fd) = 0;
+
+  // Reads what the kernel has, up to `bytes_max` of its buffer, never blocks.
+  [[nodiscard]] virtual Result<Drained> drain(size_t bytes_max) = 0;
+};
+
+struct WatcherOptions {
+  std::optional<Mode> mode;  // none: chosen
+  size_t queue_events = 0;   // tests: a small fanotify queue cannot be had, inotify's is the sysctl's; 0: default
+};
+
+// Chooses as design says: fanotify with a filesystem mark where the tree is most of its filesystem (or NFS
+// exports need it), per-directory marks where it is a small part, inotify where fanotify cannot be had
+// (unprivileged, overlayfs, kernels before 5.9). `why` of the choice goes to `explanation`.
+struct Opened {
+  std::unique_ptr<Watcher> watcher;
+  std::string explanation;
+};
+[[nodiscard]] Result<Opened> open_watcher(int root_fd, const HandleResolver& resolver,
+                                          const WatcherOptions& options, Log& log);
+
+// What this kernel and filesystem would allow, for `repl doctor`.
+struct Capability {
+  Mode mode;
+  bool available = false;
+  std::string reason;  // why not, and what to change
+};
+[[nodiscard]] std::vector<Capability> probe(int root_fd);
+
+}  // namespace repl::watch
