@@ -144,10 +144,15 @@ struct StageCopy {
   uint64_t base_offset = 0;
   uint64_t length = 0;
 };
+// Size and digest of what was sent; a Put with ContentStaged takes both from here.
 struct StageEnd {
   StageId stage;
   uint64_t size = 0;
   Digest digest;
+};
+// The source vanished or cannot be read: the key stays as it is on the receiver, this cut goes on without it.
+struct StageAbort {
+  StageId stage;
 };
 
 struct CutEnd {
@@ -164,6 +169,9 @@ struct Ack {
   Reign reign;
   CutNumber cut;
   AckLevel level = AckLevel::received;
+  Fingerprint content;         // with `applied`: the secondary's root, so that equality is proved with every cut
+  bool content_known = false;
+  uint64_t held_keys = 0;      // keys that differ because a person must decide
 };
 
 // The receiver could not use what was sent for this key (base differs, digest differs, drift): the cut goes on
@@ -222,7 +230,7 @@ struct Bye {
 
 using Message =
     std::variant<Hello, ListDirectories, DirectoryListing, AskKeys, KeysAnswer, AdoptIds, CutBegin, Records,
-                 StageBegin, StageData, StageHole, StageCopy, StageEnd, CutEnd, Ack, Refused,
+                 StageBegin, StageData, StageHole, StageCopy, StageEnd, StageAbort, CutEnd, Ack, Refused,
                  SignatureRequest, Signature, VerifyRequest, VerifyReply, PeerNotice, Bye>;
 
 }  // namespace repl

@@ -1,0 +1,6 @@
+// command_line.h: argv → one command → exit code.
+#pragma once
+
+namespace repl::cli {
+int run(int argc, char** argv);
+}
