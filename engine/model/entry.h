@@ -43,6 +43,9 @@ struct Attributes {
   DirId dir;            // directories only: the directory's own id
   LinkId link;          // set if the inode has more than one name in the tree
   uint32_t link_names = 1;  // how many names in the tree lead to it
+  // Directories merely on the way to what is included: created if missing, otherwise left alone. Mode, owner,
+  // times and xattrs stay unset, so that they are neither hashed nor applied.
+  bool transit = false;
   bool operator==(const Attributes&) const = default;
 };
 
