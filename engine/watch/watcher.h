@@ -21,23 +21,12 @@
 #include "engine/base/fd.h"
 #include "engine/base/ids.h"
 #include "engine/base/log.h"
+#include "engine/model/hint_bits.h"
 
 namespace repl::watch {
 
 enum class Mode : uint8_t { fanotify_filesystem, fanotify_directories, inotify };
 [[nodiscard]] std::string_view to_string(Mode mode);
-
-// What may have happened to the key. Several bits at once are common (fanotify merges).
-enum HintBits : uint32_t {
-  hint_created = 1,    // a name appeared (create, link, move in)
-  hint_removed = 2,    // a name went (unlink, rmdir, move out)
-  hint_modified = 4,   // content changed; the writer may still have it open
-  hint_closed = 8,     // a descriptor that could write was closed
-  hint_attributes = 16,
-  hint_directory = 32, // the child is a directory
-  hint_self = 64,      // the directory `dir` itself (its own attributes), `name` is empty
-  hint_moved = 128,    // part of a rename
-};
 
 struct Hint {
   uint32_t bits = 0;
