@@ -53,7 +53,14 @@ inline constexpr size_t dir_fds_max = 512;                  // cached directory 
 
 // People.
 inline constexpr size_t control_request_bytes_max = 64 * 1024;
+inline constexpr size_t control_reply_bytes_max = 4 << 20;   // unread by one client; then it is dropped
+inline constexpr size_t control_clients_max = 32;
+inline constexpr int control_request_ms_max = 5'000;         // for a request to arrive in full
 inline constexpr size_t holds_listed_max = 100;
+inline constexpr size_t filter_rules_max = 10'000;           // rules and include patterns of one tree
+inline constexpr size_t filter_pattern_bytes_max = 4'096;
+inline constexpr size_t config_bytes_max = 4 << 20;
+inline constexpr size_t serve_request_bytes_max = 60 * 1024; // in hex it must fit one argument, execve(2)
 
 static_assert(inline_bytes_max <= message_bytes_target, "one inline file must fit a packed message");
 static_assert(message_bytes_target + inline_bytes_max + xattrs_bytes_max + 64 * 1024 <= frame_bytes_max,

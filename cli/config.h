@@ -1,0 +1,93 @@
+// config.h: /etc/repl/repl.toml as plain data, validated. One file, the same on every node.
+//
+// Whatever is wrong is an Error (ErrorCode::invalid) whose message names file, line, what is wrong
+// and what to do; unknown keys are errors with the nearest known key. repl.toml(5) documents every
+// key.
+//
+// Thread: plain values; load_config and parse_config are stateless.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/error.h"
+#include "engine/model/filter.h"
+#include "engine/model/policy.h"
+
+namespace repl::cli {
+
+enum class Transport : uint8_t { tls, ssh };
+enum class WatchChoice : uint8_t { automatic, fanotify_filesystem, fanotify_directories, inotify };
+
+// How this node is reached by ssh ([node.NAME.ssh]).
+struct SshSettings {
+  std::string user;                  // empty: ssh's own default
+  uint16_t port = 0;                 // 0: ssh's own default
+  std::string identity;              // path of a private key; empty: ssh's own choice
+  std::vector<std::string> options;  // each becomes "-o OPTION"
+  std::string repl = "repl";         // the command on that node
+  bool operator==(const SshSettings&) const = default;
+};
+
+struct NodeConfig {
+  std::string name;
+  std::string address;  // host name or IP address, without port
+  std::vector<std::string>
+      fingerprints;  // "sha256:" + 64 hex digits; several while a key is being replaced
+  SshSettings ssh;
+  bool operator==(const NodeConfig&) const = default;
+};
+
+// What a tree says about one of its peers: [tree.NAME.peer.NODE] over the tree's own settings.
+struct PeerConfig {
+  Transport transport = Transport::tls;
+  uint64_t bandwidth_bytes_per_second = 0;  // sent to this peer; 0: no limit
+  bool operator==(const PeerConfig&) const = default;
+};
+
+struct TreeConfig {
+  std::string name;
+  std::string root;                // absolute, normalised, without a trailing '/'
+  std::vector<std::string> nodes;  // the first is the primary until a promotion says otherwise
+  uint16_t port = 0;
+  std::vector<std::string> include;  // empty: the whole root
+  std::vector<FilterRule> rules;     // `filter`, then `exclude`
+  bool ids_by_name = false;
+  std::string staging;  // absolute; empty: a directory inside the root
+  WatchChoice watch = WatchChoice::automatic;
+  std::map<std::string, PeerConfig> peers;  // one for every node of the tree
+};
+
+struct Config {
+  std::string file;
+  std::map<std::string, NodeConfig> nodes;
+  std::map<std::string, TreeConfig> trees;
+};
+
+// `file` only names the origin in messages.
+[[nodiscard]] Result<Config> parse_config(std::string_view text, const std::string& file);
+[[nodiscard]] Result<Config> load_config(const std::string& file);
+
+// The name of this node: `wanted` (--node) if given, else the node named like the host (whole name,
+// or the part before the first dot). An error names the nodes of the file.
+[[nodiscard]] Result<std::string> find_node(const Config& config, const std::string& wanted,
+                                            const std::string& hostname);
+// The tree, or an error that names the nearest.
+[[nodiscard]] Result<TreeConfig> find_tree(const Config& config, const std::string& name);
+
+// The attribute policy and compiled filter of a tree.
+[[nodiscard]] Result<Policy> policy_of(const TreeConfig& tree);
+
+// "512K", "10M", "1.5G" (powers of 1024), or plain bytes; per second.
+[[nodiscard]] Result<uint64_t> parse_bandwidth(std::string_view text);
+
+// The candidate with the smallest edit distance to `word`, if that is small enough to be a typing
+// error.
+[[nodiscard]] std::optional<std::string> nearest(std::string_view word,
+                                                 const std::vector<std::string>& candidates);
+
+}  // namespace repl::cli

@@ -1,0 +1,108 @@
+// status_view.h: what `repl status` says about one tree: plain values, their JSON (stable; keys are
+// only added) and their rendering for a terminal. The daemon fills TreeStatus.
+//
+// JSON keys are the members' names. Names of files pass through escape() before they get here, so
+// that every string is printable UTF-8; from_json takes what an older or newer version left out or
+// added.
+//
+// Thread: values and stateless functions.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/error.h"
+
+namespace repl::cli {
+
+struct TransferProgress {
+  uint64_t files_done = 0;
+  uint64_t files_total = 0;
+  uint64_t bytes_done = 0;
+  uint64_t bytes_total = 0;
+  bool operator==(const TransferProgress&) const = default;
+};
+
+struct WireCounters {
+  uint64_t bytes_out = 0;  // on the wire, compressed
+  uint64_t bytes_in = 0;
+  uint64_t plain_bytes_out = 0;  // before compression
+  uint64_t plain_bytes_in = 0;
+  uint64_t messages_out = 0;
+  uint64_t messages_in = 0;
+  bool operator==(const WireCounters&) const = default;
+};
+
+struct PeerStatus {
+  std::string name;
+  bool connected = false;
+  std::string phase;       // "away", "comparing", "catching up", "in sync", "held", ...
+  double lag_seconds = 0;  // age of the oldest change this peer has not acknowledged as durable
+  uint64_t lag_paths = 0;
+  uint64_t lag_bytes = 0;
+  uint64_t acked_applied_cut = 0;
+  uint64_t acked_durable_cut = 0;
+  std::optional<TransferProgress> progress;  // while something large is under way
+  std::string hold;                          // the peer waits for a person: why
+  uint64_t held_keys = 0;
+  std::string last_error;  // empty: none since the last connection
+  WireCounters wire;
+  uint64_t bandwidth_limit = 0;  // bytes per second; 0: none
+  std::string transport;         // "tls", "ssh"
+  bool operator==(const PeerStatus&) const = default;
+};
+
+struct Verification {
+  bool equal = false;
+  bool full = false;  // bytes were re-read
+  int64_t at_unix_seconds = 0;
+  uint64_t cut = 0;
+  std::string peer;
+  bool operator==(const Verification&) const = default;
+};
+
+struct TreeStatus {
+  std::string version;  // of the daemon
+  std::string tree;
+  std::string node;
+  std::string root;
+  std::string role;   // "primary", "secondary", "none"
+  std::string state;  // "synced", "suspect", "rescanning", "catching up", "held", ...
+  uint64_t epoch = 0;
+  std::string reign;  // 32 hex digits; empty: none
+  uint64_t cut = 0;
+  uint64_t unordered_cuts = 0;  // cuts that could not be exact
+  std::string watch_mode;       // "fanotify filesystem", "fanotify directories", "inotify"
+  std::string watch_why;
+  std::vector<std::string> holds;      // why a person must decide
+  std::vector<std::string> held_keys;  // escaped paths, bounded by limits::holds_listed_max
+  uint64_t held_keys_total = 0;
+  std::vector<std::string> errors;  // present ones; retried
+  uint64_t entries = 0;
+  uint64_t bytes = 0;
+  std::vector<PeerStatus> peers;
+  std::optional<Verification> last_verification;
+  std::string io_backend;  // "io_uring", "plain"
+  int64_t started_unix_seconds = 0;
+  bool operator==(const TreeStatus&) const = default;
+};
+
+// One line of JSON without the newline.
+[[nodiscard]] std::string to_json(const TreeStatus& status);
+[[nodiscard]] Result<TreeStatus> status_from_json(std::string_view text);
+
+struct RenderOptions {
+  bool color = false;  // only on a terminal
+  int64_t now_unix_seconds = 0;
+};
+// For people; ends in a newline.
+[[nodiscard]] std::string render(const TreeStatus& status, const RenderOptions& options);
+
+// "1.5 MiB"; "250 ms", "3.2 s", "4 m 10 s", "2 h 5 m".
+[[nodiscard]] std::string human_bytes(uint64_t bytes);
+[[nodiscard]] std::string human_seconds(double seconds);
+
+}  // namespace repl::cli
