@@ -53,6 +53,8 @@ enum class CopyHow : uint8_t { cloned, copied };
 // All extended attributes, ACLs and capabilities included, in the canonical encoding of Attributes::xattrs.
 // security.selinux is left out. `fd` may be O_PATH.
 [[nodiscard]] Result<std::string> read_xattrs(int fd);
+// The same for a child that is not open, with one system call when it has none.
+[[nodiscard]] Result<std::string> read_xattrs_at(int dir, std::string_view name);  // never follows
 
 // --- opening ---
 // A regular file for reading; O_NOATIME where permitted; refuses anything else (O_NONBLOCK, checked by fstat).
@@ -84,7 +86,8 @@ struct AttributeSet {
   bool mtime = true;
 };
 // Order: owner, xattrs, mode (chown clears setuid: mode with setuid comes last but for time), mtime. Xattrs
-// that are there and not wanted are removed. `current_xattrs` may be null: read first.
+// that are there and not wanted are removed. `current_xattrs` may be null: read first. What chown takes away
+// (security.capability, setuid, setgid) is put back from `want` even where `which` leaves it out.
 [[nodiscard]] Status set_attributes(int fd, const Attributes& want, const AttributeSet& which,
                                     const std::string* current_xattrs);
 
