@@ -1,0 +1,255 @@
+#include "engine/change/cut_builder.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "engine/base/limits.h"
+#include "engine/model/hint_bits.h"
+
+namespace repl::change {
+
+namespace {
+
+constexpr int rounds_max = 4;
+
+}  // namespace
+
+CutBuilder::CutBuilder(Observer& observer, Index& index, io::DirCache& dirs, ChangeSet& changes,
+                       CutHooks hooks, const Clock& clock)
+    : observer_(observer),
+      index_(index),
+      dirs_(dirs),
+      changes_(changes),
+      hooks_(std::move(hooks)),
+      clock_(clock) {}
+
+void CutBuilder::begin(CutNumber cut) {
+  cut_ = cut;
+  queue_.clear();
+  queued_.clear();
+  looked_.clear();
+  items_.clear();
+  gone_.clear();
+  parents_.clear();
+  unreadable_.clear();
+  bytes_ = 0;
+}
+
+std::shared_ptr<CutBatch> CutBuilder::build(CutNumber cut) {
+  begin(cut);
+  dirs_.next_generation();
+  for (const Dirty& dirty : changes_.take(limits::cut_keys_max)) enqueue(dirty.key, dirty.bits);
+  bool ordered = false;
+  for (int round = 0; round < rounds_max && !ordered; ++round) {
+    work_off();
+    record_removals();
+    hooks_.drain();
+    ordered = !look_again_at_newer();
+  }
+  work_off();
+  record_removals();
+  for (const Key& parent : std::exchange(parents_, {})) look(Work{.key = parent});
+  observer_.drop_detached(cut_);
+  return finish(ordered);
+}
+
+void CutBuilder::enqueue(const Key& key, uint32_t bits) {
+  const auto [at, inserted] = queued_.try_emplace(key, bits);
+  if (inserted) {
+    queue_.push_back(Work{.key = key, .bits = bits});
+  } else {
+    at->second |= bits;
+  }
+}
+
+bool CutBuilder::full() const {
+  return items_.size() >= limits::cut_keys_max || bytes_ >= limits::cut_inline_bytes_max;
+}
+
+void CutBuilder::work_off() {
+  while (!queue_.empty()) {
+    Work work = std::move(queue_.back());
+    queue_.pop_back();
+    const auto at = queued_.find(work.key);
+    work.bits = at->second;
+    queued_.erase(at);
+    if (full() && !looked_.contains(work.key)) {
+      changes_.mark(work.key, work.bits, clock_.now());
+    } else {
+      look(work);
+    }
+  }
+}
+
+void CutBuilder::look(const Work& work) {
+  Outcome outcome = observer_.look(work.key, work.bits, cut_, Contents::read_small);
+  const bool again = !looked_.insert(work.key).second;
+  for (const Key& key : outcome.also) {
+    // A key whose directory is elsewhere waits for the directory; once is enough.
+    if (outcome.verdict == Verdict::no_parent && looked_.contains(key)) continue;
+    if (!again || !looked_.contains(key) || outcome.verdict == Verdict::changed) enqueue(key, 0);
+  }
+  covered_.erase(work.key);
+  switch (outcome.verdict) {
+    case Verdict::gone:
+    case Verdict::excluded:
+      gone_.insert(work.key);
+      break;
+    case Verdict::changed:
+      gone_.erase(work.key);
+      take_item(std::move(outcome.item));
+      break;
+    case Verdict::unreadable:
+      unreadable_.push_back(Unreadable{.key = work.key, .error = *outcome.error});
+      break;
+    case Verdict::covered:
+      covered_.insert(work.key);
+      break;
+    case Verdict::unchanged:
+      gone_.erase(work.key);
+      break;
+    case Verdict::no_parent:
+      break;
+  }
+  if ((work.bits & (hint_created | hint_removed | hint_moved)) != 0) touch_parent(work.key);
+  if (outcome.list.is_set()) list_directory(outcome.list, work.key);
+}
+
+// A directory's times change with its children, and no event says so.
+void CutBuilder::touch_parent(const Key& key) {
+  if (key.is_root()) return;
+  if (const std::optional<DirSummary> at = index_.summary(key.dir)) parents_.insert(at->place);
+}
+
+void CutBuilder::take_item(CutItem item) {
+  const bool is_new = !item.base_content.is_set() && item.base_size == 0;
+  if (is_new) touch_parent(item.key);
+  if (item.bytes) bytes_ += item.bytes->size();
+  const auto at = items_.find(item.key);
+  if (at == items_.end()) {
+    items_.emplace(item.key, std::move(item));
+    return;
+  }
+  // Looked at again: the base is what peers hold, so the first one stands; a content that changed once did.
+  CutItem& first = at->second;
+  if (first.removed) {
+    item.base_content = {};
+    item.base_size = 0;
+    item.content_changed = item.attr.type == FileType::regular;
+  } else {
+    item.base_content = first.base_content;
+    item.base_size = first.base_size;
+    if (!item.content_changed && first.content_changed) {
+      item.content_changed = true;
+      if (item.attr.content == first.attr.content) {
+        item.bytes = first.bytes;
+        item.copy_from = first.copy_from;
+      }
+    }
+  }
+  first = std::move(item);
+}
+
+void CutBuilder::list_directory(DirId dir, const Key& key) {
+  const Result<int> fd = dirs_.open(dir);
+  if (!fd) {
+    changes_.mark(key, hint_self, clock_.now());
+    return;
+  }
+  const std::optional<Entry> entry = index_.get(key);
+  hooks_.watch(dir, *fd, entry ? entry->local.handle : std::string());
+  std::unordered_set<std::string> present;
+  const Status listed = io::list_dir(*fd, [&](std::string_view name, FileType) {
+    present.emplace(name);
+    enqueue(Key{.dir = dir, .name = std::string(name)}, 0);
+    return true;
+  });
+  if (!listed) unreadable_.push_back(Unreadable{.key = key, .error = listed.error()});
+  index_.for_children(dir, [&](std::string_view name, const Entry&) {
+    if (listed && !present.contains(std::string(name))) {
+      enqueue(Key{.dir = dir, .name = std::string(name)}, 0);
+    }
+    return true;
+  });
+}
+
+void CutBuilder::record_removals() {
+  for (const Key& key : std::exchange(gone_, {})) {
+    const std::optional<Entry> old = index_.get(key);
+    if (!old) continue;
+    if (old->attr.type == FileType::directory) hooks_.unwatch(old->attr.dir);
+    for (CutItem& item : observer_.record_removal(key, cut_)) {
+      const Key of = item.key;
+      if (item.removed) items_.erase(of);
+      take_item(std::move(item));
+    }
+    touch_parent(key);
+  }
+}
+
+// True if a key of this cut has a newer event: it is looked at again.
+bool CutBuilder::look_again_at_newer() {
+  bool newer = false;
+  for (const Dirty& dirty : changes_.take(limits::dirty_keys_max)) {
+    if (looked_.contains(dirty.key)) {
+      newer = true;
+      enqueue(dirty.key, dirty.bits);
+    } else {
+      changes_.mark(dirty.key, dirty.bits, dirty.since);
+    }
+  }
+  return newer;
+}
+
+// Directories first, from the top down; then the rest, names of one link group side by side; removals last.
+// What lies below a directory that went in this cut is left out: it went with it.
+std::vector<CutItem> CutBuilder::ordered_items() {
+  struct Placed {
+    std::tuple<int, size_t, uint64_t> rank;
+    CutItem* item;
+  };
+  std::vector<Placed> placed;
+  placed.reserve(items_.size());
+  std::unordered_map<DirId, size_t> depths{{DirId{}, 0}, {root_dir, 1}};
+  const auto depth_of = [&](DirId dir) -> size_t {
+    std::vector<DirId> chain;
+    while (!depths.contains(dir)) {
+      const auto place = index_.place_of(dir);
+      if (!place) return 0;
+      chain.push_back(dir);
+      dir = place->parent;
+    }
+    size_t depth = depths.at(dir);
+    for (auto at = chain.rbegin(); at != chain.rend(); ++at) depths.emplace(*at, ++depth);
+    return depth;
+  };
+  for (auto& [key, item] : items_) {
+    const bool placed_still = key.is_root() || depth_of(key.dir) > 0;
+    if (!placed_still || item.removed == index_.contains(key)) continue;
+    const bool directory = !item.removed && item.attr.type == FileType::directory;
+    const int kind = item.removed ? 2 : directory ? 0 : 1;
+    placed.push_back(Placed{
+        .rank = {kind, directory && !key.is_root() ? depth_of(key.dir) : 0, item.attr.link.value},
+        .item = &item});
+  }
+  std::ranges::sort(placed, {}, [](const Placed& p) { return std::tie(p.rank, p.item->key); });
+  std::vector<CutItem> items;
+  items.reserve(placed.size());
+  for (const Placed& p : placed) items.push_back(std::move(*p.item));
+  return items;
+}
+
+std::shared_ptr<CutBatch> CutBuilder::finish(bool ordered) {
+  auto batch = std::make_shared<CutBatch>();
+  batch->cut = cut_;
+  batch->ordered = ordered && unreadable_.empty();
+  batch->items = ordered_items();
+  if (batch->items.empty()) return nullptr;
+  const std::optional<DirSummary> root = index_.summary(root_dir);
+  batch->content = index_.root_content();
+  batch->content_known = root && root->unknown == 0;
+  return batch;
+}
+
+}  // namespace repl::change

@@ -1,0 +1,93 @@
+// cut_builder.h: dirty keys → one cut.
+//
+// The cut rule: at T0 drain the events; D is the dirty set. Look at every key of D. Drain again. If no key of
+// the cut has a newer event, the cut is the state of T0 for those keys: it is exact. Else look again at those
+// that have, for rounds_max rounds; a cut that is still not exact then says so (`ordered` false) and its hot
+// keys stay dirty.
+//
+// Directories that are new to the tree are watched, then listed, and their children join the cut. What is gone
+// is recorded last, so that a directory that moved has been found at its new place before its old name is
+// taken for a removal.
+//
+// Thread: one owner. Bounds: limits::cut_keys_max keys and limits::cut_inline_bytes_max bytes; what does not
+// fit stays dirty for the next cut.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+#include "engine/change/change_set.h"
+#include "engine/change/observer.h"
+
+namespace repl::change {
+
+struct CutHooks {
+  std::function<void()> drain;  // kernel events → the change set
+  // Before a directory is listed. A failure is reported and the directory is listed all the same.
+  std::function<void(DirId, int fd, std::string_view handle)> watch;
+  std::function<void(DirId)> unwatch;
+};
+
+// A key that could not be looked at; it stays dirty and is tried again.
+struct Unreadable {
+  Key key;
+  Error error;
+};
+
+class CutBuilder {
+ public:
+  CutBuilder(Observer& observer, Index& index, io::DirCache& dirs, ChangeSet& changes, CutHooks hooks,
+             const Clock& clock);
+
+  // Null if nothing changed: looking at hints often finds nothing new.
+  [[nodiscard]] std::shared_ptr<CutBatch> build(CutNumber cut);
+  // What the last build could not read, and directories under another mount.
+  [[nodiscard]] const std::vector<Unreadable>& unreadable() const { return unreadable_; }
+  [[nodiscard]] const std::set<Key>& covered() const { return covered_; }
+
+ private:
+  struct Work {
+    Key key;
+    uint32_t bits = 0;
+  };
+  void begin(CutNumber cut);
+  void enqueue(const Key& key, uint32_t bits);
+  void work_off();
+  void look(const Work& work);
+  void list_directory(DirId dir, const Key& key);
+  void take_item(CutItem item);
+  void touch_parent(const Key& key);
+  void record_removals();
+  bool look_again_at_newer();
+  [[nodiscard]] bool full() const;
+  [[nodiscard]] std::shared_ptr<CutBatch> finish(bool ordered);
+  [[nodiscard]] std::vector<CutItem> ordered_items();
+
+  Observer& observer_;
+  Index& index_;
+  io::DirCache& dirs_;
+  ChangeSet& changes_;
+  CutHooks hooks_;
+  const Clock& clock_;
+
+  CutNumber cut_;
+  std::vector<Work> queue_;                   // used as a stack: depth first
+  std::unordered_map<Key, uint32_t> queued_;  // in queue_: their bits
+  std::unordered_set<Key> looked_;
+  std::unordered_map<Key, CutItem> items_;
+  std::set<Key> gone_;
+  std::set<Key> parents_;
+  uint64_t bytes_ = 0;
+  std::vector<Unreadable> unreadable_;
+  std::set<Key> covered_;
+};
+
+}  // namespace repl::change
