@@ -1,0 +1,111 @@
+#include "engine/role/node_state.h"
+
+#include <algorithm>
+
+#include "engine/base/bytes.h"
+#include "engine/base/limits.h"
+
+namespace repl::role {
+
+namespace {
+
+constexpr uint8_t format_version = 1;
+
+void append_step(Lineage& lineage, const LineageStep& step) {
+  lineage.push_back(step);
+  if (lineage.size() > limits::lineage_reigns_max) lineage.erase(lineage.begin());
+}
+
+}  // namespace
+
+std::string encode(const NodeState& state) {
+  std::string record;
+  ByteWriter out(record);
+  out.u8(format_version);
+  out.u8(static_cast<uint8_t>(state.role));
+  out.u64(state.position.epoch.value);
+  out.bits(state.position.reign);
+  out.u64(state.position.cut.value);
+  out.u64(state.epoch_seen.value);
+  out.u8(state.clean_stop ? 1 : 0);
+  out.u8(state.incomplete ? 1 : 0);
+  out.u64(state.id_counter);
+  out.varint(state.lineage.size());
+  for (const LineageStep& step : state.lineage) {
+    out.bits(step.reign);
+    out.u64(step.epoch.value);
+    out.u64(step.began_at.value);
+  }
+  return record;
+}
+
+Result<NodeState> decode_node_state(std::string_view record) {
+  ByteReader in(record);
+  NodeState state;
+  const uint8_t version = in.u8();
+  const uint8_t role = in.u8();
+  state.position.epoch = Epoch{in.u64()};
+  state.position.reign = Reign{in.bits()};
+  state.position.cut = CutNumber{in.u64()};
+  state.epoch_seen = Epoch{in.u64()};
+  state.clean_stop = in.u8() == 1;
+  state.incomplete = in.u8() == 1;
+  state.id_counter = in.u64();
+  const uint64_t steps = in.varint();
+  for (uint64_t i = 0; in.ok() && i < steps && i < limits::lineage_reigns_max; ++i) {
+    LineageStep step;
+    step.reign = Reign{in.bits()};
+    step.epoch = Epoch{in.u64()};
+    step.began_at = CutNumber{in.u64()};
+    state.lineage.push_back(step);
+  }
+  if (version != format_version || role > static_cast<uint8_t>(Role::secondary) || !in.done()) {
+    return fail(ErrorCode::invalid, "the stored role of this node is damaged or of a newer version",
+                Remedy::hold);
+  }
+  state.role = static_cast<Role>(role);
+  return state;
+}
+
+NodeState found_tree(const Reign& reign) {
+  NodeState state;
+  state.role = Role::primary;
+  state.position = Position{.epoch = Epoch{1}, .reign = reign, .cut = CutNumber{0}};
+  state.epoch_seen = Epoch{1};
+  state.lineage = {LineageStep{.reign = reign, .epoch = Epoch{1}, .began_at = CutNumber{0}}};
+  return state;
+}
+
+NodeState begin_run(NodeState state, const Reign& fresh) {
+  if (state.role == Role::primary && !state.clean_stop) {
+    state.position.reign = fresh;
+    append_step(state.lineage, LineageStep{.reign = fresh,
+                                           .epoch = state.position.epoch,
+                                           .began_at = state.position.cut});
+    state.id_counter = 0;
+  }
+  state.clean_stop = false;
+  return state;
+}
+
+NodeState follow(NodeState state, const Lineage& lineage, const Position& position) {
+  state.role = Role::secondary;
+  state.lineage = lineage;
+  state.position = position;
+  state.epoch_seen = std::max(state.epoch_seen, position.epoch);
+  return state;
+}
+
+bool has_reign(const Lineage& lineage, const Reign& reign) {
+  return std::ranges::any_of(lineage, [&](const LineageStep& s) { return s.reign == reign; });
+}
+
+bool is_ancestor(const Position& position, const Lineage& lineage) {
+  for (size_t i = 0; i < lineage.size(); ++i) {
+    if (lineage[i].reign != position.reign) continue;
+    return i + 1 == lineage.size() || position.cut <= lineage[i + 1].began_at;
+  }
+  return false;
+}
+
+}  // namespace repl::role
