@@ -25,7 +25,7 @@ struct StageProgress {
   uint64_t bytes = 0;  // contiguous from the start
 };
 
-// Both sides say it first, at once. `synced`: the start scan has ended.
+// Both sides say it first, at once, and again when something of it changed before they agreed.
 struct Hello {
   uint32_t version = 0;       // of this protocol
   uint64_t features = 0;
@@ -35,6 +35,7 @@ struct Hello {
   Position position;          // durable
   Epoch epoch_seen;
   Lineage lineage;
+  bool synced = false;        // the start scan has ended
   Bits128 policy;             // hash of filter and attribute policy
   Fingerprint content;        // of the root
   Fingerprint identity;
