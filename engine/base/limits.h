@@ -49,7 +49,29 @@ inline constexpr size_t lineage_reigns_max = 256;
 
 // Receiver.
 inline constexpr size_t held_fds_max = 256;                 // fsynced one by one; beyond it syncfs
+inline constexpr size_t stages_open_max = 64;              // contents being received at a time
+inline constexpr uint64_t content_bytes_max = 4ull << 40;   // one file; its block hashes take 1 GiB
 inline constexpr size_t dir_fds_max = 512;                  // cached directory descriptors per tree
+
+// Delta, sender.
+inline constexpr size_t signature_bytes_max = 6 << 20;      // of a rolling signature; what 4 GiB need
+inline constexpr size_t rolling_signatures_max = 4;         // asked for and held at once
+inline constexpr size_t block_table_bytes_max = 64 << 20;   // of a peer's table: 256 GiB of content
+inline constexpr size_t stream_step_bytes = 1 << 20;        // read at once while a large file is sent
+inline constexpr size_t pump_bytes_max = 4 << 20;           // one pump() of a sender
+inline constexpr size_t asks_in_flight_max = 4;             // messages of AskKeys, ListDirectories
+inline constexpr size_t keys_per_ask_max = 1024;
+inline constexpr size_t live_batches_max = 256;             // cuts waiting for one peer, in memory
+inline constexpr uint64_t piece_bytes_max = 256ull << 20;   // of a first sync, between two publishes
+inline constexpr int refusals_max = 3;                      // of one key; then it counts as held
+
+// Watch.
+inline constexpr size_t watch_read_bytes = 256 * 1024;      // one read(2) of kernel events
+inline constexpr size_t watch_known_handles_max = 262'144;  // cached; beyond it the index answers again
+inline constexpr size_t watch_foreign_handles_max = 65'536; // directories that are known not to be ours
+
+// Input and output.
+inline constexpr unsigned io_ring_depth = 64;               // operations in flight per io_uring
 
 // People.
 inline constexpr size_t control_request_bytes_max = 64 * 1024;
