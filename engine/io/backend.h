@@ -38,7 +38,7 @@ class Backend {
 
 enum class BackendChoice : uint8_t { automatic, plain };
 
-// Probes io_uring_setup(2) and the operations once; falls back to plain. Never fails.
+// Probes io_uring_setup(2) and the operations once per instance; falls back to plain. Never fails.
 [[nodiscard]] std::unique_ptr<Backend> make_backend(BackendChoice choice);
 // Why io_uring is not used, for `repl doctor`; empty if it can be.
 [[nodiscard]] std::string io_uring_refusal();

@@ -35,10 +35,14 @@ class DirCache {
   struct Slot {
     Fd fd;
     uint64_t inode = 0;
+    uint64_t mount = 0;
     uint64_t generation = 0;
     std::list<DirId>::iterator recent;
   };
   Result<int> open_at_depth(DirId dir, size_t depth);
+  Result<int> revalidate(DirId dir, const DirParents::Place& place, int parent);
+  Result<int> open_new(DirId dir, const DirParents::Place& place, int parent);
+
   Fd root_;
   const DirParents& parents_;
   uint64_t generation_ = 1;

@@ -50,6 +50,7 @@ enum class CopyHow : uint8_t { cloned, copied };
 [[nodiscard]] Result<std::string> read_link(int dir, std::string_view name);
 // Kernel file handle: handle_type (4 bytes LE) + bytes; empty where the filesystem has none.
 [[nodiscard]] Result<std::string> handle_of(int fd);
+[[nodiscard]] Result<std::string> handle_at(int dir, std::string_view name);  // never follows
 // All extended attributes, ACLs and capabilities included, in the canonical encoding of Attributes::xattrs.
 // security.selinux is left out. `fd` may be O_PATH.
 [[nodiscard]] Result<std::string> read_xattrs(int fd);

@@ -89,6 +89,24 @@ struct KernelDirent {
 };
 constexpr size_t dirent_name_offset = 19;
 
+// True with an empty `out` where the filesystem has no handles; false with errno.
+bool read_handle(int dir, const char* name, int flags, std::string& out) {
+  alignas(struct file_handle) char storage[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+  auto* handle = reinterpret_cast<struct file_handle*>(storage);
+  int mount_id = 0;
+  for (const int kind : {0, at_handle_fid}) {
+    handle->handle_bytes = MAX_HANDLE_SZ;
+    if (::name_to_handle_at(dir, name, handle, &mount_id, flags | kind) == 0) {
+      ByteWriter(out).u32(static_cast<uint32_t>(handle->handle_type));
+      out.append(reinterpret_cast<const char*>(handle->f_handle), handle->handle_bytes);
+      return true;
+    }
+    // EINVAL: a kernel before 6.5 does not know the second kind.
+    if (errno != EOPNOTSUPP && errno != EINVAL) return false;
+  }
+  return true;
+}
+
 bool is_dot_or_dot_dot(std::string_view name) { return name == "." || name == ".."; }
 
 }  // namespace
@@ -131,21 +149,18 @@ Result<std::string> read_link(int dir, std::string_view name) {
 }
 
 Result<std::string> handle_of(int fd) {
-  alignas(struct file_handle) char storage[sizeof(struct file_handle) + MAX_HANDLE_SZ];
-  auto* handle = reinterpret_cast<struct file_handle*>(storage);
-  int mount_id = 0;
-  for (const int flags : {AT_EMPTY_PATH, AT_EMPTY_PATH | at_handle_fid}) {
-    handle->handle_bytes = MAX_HANDLE_SZ;
-    if (::name_to_handle_at(fd, "", handle, &mount_id, flags) == 0) {
-      std::string out;
-      ByteWriter(out).u32(static_cast<uint32_t>(handle->handle_type));
-      out.append(reinterpret_cast<const char*>(handle->f_handle), handle->handle_bytes);
-      return out;
-    }
-    // EINVAL: a kernel before 6.5 does not know the second flag.
-    if (errno != EOPNOTSUPP && errno != EINVAL) return fail_errno("read a file handle");
-  }
-  return std::string();
+  std::string handle;
+  if (!read_handle(fd, "", AT_EMPTY_PATH, handle)) return fail_errno("read a file handle");
+  return handle;
+}
+
+Result<std::string> handle_at(int dir, std::string_view name) {
+  const Leaf leaf(name);
+  if (!leaf.ok()) return fail_illegal(name);
+  std::string handle;
+  if (!read_handle(dir, leaf.c_str(), 0, handle))
+    return fail_named("read the file handle of", name);
+  return handle;
 }
 
 Status list_dir(int dir, const std::function<bool(std::string_view name, FileType type)>& each) {
