@@ -50,7 +50,8 @@ std::shared_ptr<CutBatch> CutBuilder::build(CutNumber cut) {
   work_off();
   record_removals();
   for (const Key& parent : std::exchange(parents_, {})) look(Work{.key = parent});
-  observer_.drop_detached(cut_);
+  // A directory whose place another one took, and which was found nowhere else, is gone.
+  index_.remove_detached(cut_);
   return finish(ordered);
 }
 

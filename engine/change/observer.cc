@@ -232,13 +232,9 @@ bool Observer::settle_directory(Pass& pass) {
     const bool same_rules = parts_.policy.filter.includes_everything() ||
                             (from && to && parts_.policy.filter.same_below(*from, *to));
     if (at && same_rules && index.can_move(*known, pass.key.dir)) {
-      if (was_directory) {
-        index.detach_dir(pass.old->attr.dir);
-        detached_.push_back(pass.old->attr.dir);
-      }
+      if (was_directory) index.detach_dir(pass.old->attr.dir);
       pass.outcome.also.push_back(at->place);
       parts_.dirs.forget(*known);
-      std::erase(detached_, *known);
       attr.dir = *known;
       return true;
     }
@@ -388,10 +384,6 @@ std::vector<CutItem> Observer::record_removal(const Key& key, CutNumber cut) {
                             .base_size = entry->attr.size, .bytes = {}, .copy_from = {}});
   }
   return items;
-}
-
-void Observer::drop_detached(CutNumber cut) {
-  for (const DirId dir : std::exchange(detached_, {})) parts_.index.drop_detached(dir, cut);
 }
 
 }  // namespace repl::change

@@ -86,10 +86,6 @@ class Observer {
   // The key is gone: removes it from the index with all it holds, and settles its link group. Empty if the
   // index had nothing there.
   [[nodiscard]] std::vector<CutItem> record_removal(const Key& key, CutNumber cut);
-  // A cut may move a directory onto the place of another that moves as well: the other waits detached until
-  // its own key is looked at. What is still detached when the cut closes is gone for good.
-  void drop_detached(CutNumber cut);
-
   [[nodiscard]] Membership membership(const Key& key, bool is_directory) const;
 
  private:
@@ -104,7 +100,6 @@ class Observer {
   void describe_owner(Attributes& attr);
   ObserverParts parts_;
   OwnerNames names_;
-  std::vector<DirId> detached_;
 };
 
 }  // namespace repl::change

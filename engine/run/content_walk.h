@@ -1,0 +1,71 @@
+// content_walk.h: goes through the regular files of the index and reads their bytes, in bounded steps.
+//
+// Two uses: learning the digests that are not known yet (before two trees are compared), and re-reading
+// everything to prove that the bytes are what the index says (`verify --full`).
+//
+// Thread: one owner. A step reads at most about `bytes_max`; a large file goes on in the next.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/index/index.h"
+#include "engine/io/dir_cache.h"
+#include "engine/io/fs_ops.h"
+#include "engine/model/hash.h"
+
+namespace repl::run {
+
+enum class WalkKind : uint8_t { unknown_only, everything };
+
+class ContentWalk {
+ public:
+  // A file whose stat is the entry's was read: its digest and blocks. A file that is not as the index has it
+  // (or cannot be read) has no digest: the caller marks it dirty, or counts it.
+  struct Found {
+    Key key;
+    Entry entry;
+    std::optional<Digest> digest;
+    std::vector<Digest> blocks;
+    std::string problem;  // for people, when there is no digest
+  };
+  using Sink = std::function<void(Found)>;
+
+  ContentWalk(const Index& index, io::DirCache& dirs, WalkKind kind, Sink sink);
+
+  // True when the walk has ended.
+  [[nodiscard]] bool step(uint64_t bytes_max);
+  [[nodiscard]] uint64_t bytes_read() const { return bytes_read_; }
+  [[nodiscard]] uint64_t files_seen() const { return files_seen_; }
+
+ private:
+  struct Level {
+    DirId dir;
+    std::string after;
+  };
+  struct OpenFile {
+    Key key;
+    Entry entry;
+    Fd fd;
+    uint64_t offset = 0;
+    ContentHasher hasher;
+  };
+  bool next_file();
+  void begin_file(const Key& key, const Entry& entry);
+  uint64_t read_some(uint64_t bytes_max);
+  void end_file(std::string problem);
+
+  const Index& index_;
+  io::DirCache& dirs_;
+  WalkKind kind_;
+  Sink sink_;
+  std::vector<Level> stack_;
+  std::optional<OpenFile> file_;
+  std::string buffer_;
+  uint64_t bytes_read_ = 0;
+  uint64_t files_seen_ = 0;
+};
+
+}  // namespace repl::run

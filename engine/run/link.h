@@ -1,0 +1,39 @@
+// link.h: a connection to one peer, as the engine sees it. cli/ adapts transport's Channel to it.
+//
+// Thread: any. `on_ready` is called on another thread and must only wake the engine.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "engine/base/error.h"
+#include "engine/model/message.h"
+
+namespace repl::run {
+
+struct LinkCounters {
+  uint64_t wire_bytes_out = 0;
+  uint64_t wire_bytes_in = 0;
+  uint64_t plain_bytes_out = 0;
+  uint64_t plain_bytes_in = 0;
+  uint64_t messages_out = 0;
+  uint64_t messages_in = 0;
+};
+
+class Link {
+ public:
+  virtual ~Link() = default;
+  virtual bool send(Message message, bool bulk) = 0;
+  [[nodiscard]] virtual size_t writable() const = 0;
+  [[nodiscard]] virtual std::vector<Message> receive() = 0;
+  [[nodiscard]] virtual bool open() const = 0;
+  [[nodiscard]] virtual Error close_reason() const = 0;
+  virtual void close(const std::string& reason) = 0;
+  virtual void on_ready(std::function<void()> ready) = 0;
+  [[nodiscard]] virtual LinkCounters counters() const = 0;
+  [[nodiscard]] virtual std::string peer() const = 0;
+};
+
+}  // namespace repl::run
