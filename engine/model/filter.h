@@ -4,7 +4,8 @@
 // A path here is relative to the root, without a leading '/', components joined by '/'. Rules are tried in
 // order, the first that matches decides; a path that no rule matches is included, unless the filter has
 // "only" patterns (the config's `include`): then only what matches one of them (or lies below a directory that
-// does) is in the tree, and directories on the way to a possible match are `transit`.
+// does) is in the tree, and directories on the way to a possible match are `transit`. `only` narrows what the rules
+// left: an include rule exempts from later rules, it does not widen `only`.
 //
 // Thread: immutable after construction, safe from any thread.
 #pragma once
