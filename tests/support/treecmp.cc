@@ -1,8 +1,8 @@
 // treecmp A B: are two directory trees equal in everything that repl promises to carry? An oracle
 // that shares no code with repl. Compares type, mode, owner, group, size, mtime to the nanosecond
 // (symlinks and directories too), symlink targets, device numbers, every extended attribute (ACLs
-// are among them; only security.selinux is left out), content byte by byte, and which names are
-// hard links of one another.
+// are among them; only security.selinux is left out, and xfs's second view of ACLs), content byte
+// by byte, and which names are hard links of one another.
 //
 //   --exclude PATH   leave out this path below both roots (and what is below it); repeatable
 //   --no-root        the roots' own attributes may differ
@@ -210,6 +210,8 @@ class Comparison {
     std::map<std::string, std::string> result;
     for (const char* key = list.data(); key < list.data() + bytes; key += std::strlen(key) + 1) {
       if (std::strcmp(key, "security.selinux") == 0) continue;
+      if (std::strncmp(key, "trusted.SGI_ACL_", 16) == 0)
+        continue;  // xfs: its ACLs, listed a second time
       std::string value(64 * 1024, '\0');
       const ssize_t size = lgetxattr(path.c_str(), key, value.data(), value.size());
       if (size < 0) die(p.path);

@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# `repl mirror SRC DST` on one host: first copy, live changes, --once, --delete, filters, one file, clean end.
+. "$(dirname "$0")/lib.sh"
+filesystem ext4 "$W/fs" 600
+src=$W/fs/src dst=$W/fs/dst
+populate "$src"
+mkdir -p "$W/m/log"
+
+mirror() { # ARGUMENT...: in the background, its own state
+  "$REPL" mirror "$@" --state-dir "$W/m/state" >>"$W/m/log/mirror" 2>&1 </dev/null &
+  MIRROR=$!
+}
+end_mirror() { # a clean end on Ctrl-C: status 0, soon
+  kill -INT "$MIRROR"
+  wait_for 10 "end of the mirror on SIGINT" bash -c "! kill -0 $MIRROR"
+  wait "$MIRROR" || fail "the mirror ended with status $? on SIGINT"
+}
+once() { "$REPL" mirror "$@" --once --state-dir "$W/m/state-once" >>"$W/m/log/once" 2>&1 </dev/null; }
+settled() { judge "$src" "$dst" "$@"; }
+
+step "first copy with --once, into a directory that does not exist"
+once "$src" "$dst" || fail "--once ended with status $?"
+judge "$src" "$dst" --holes || fail "not equal after --once"
+
+step "--once again: nothing to do, nothing touched"
+before=$(find "$dst" -printf '%P %i %T@ %C@\n' | sort | md5sum)
+once "$src" "$dst" || fail "status $?"
+[ "$before" = "$(find "$dst" -printf '%P %i %T@ %C@\n' | sort | md5sum)" ] || fail "a second --once touched the copy"
+
+step "what is foreign at the destination stays without --delete"
+echo mine >"$dst/foreign"
+once "$src" "$dst" || true
+[ "$(cat "$dst/foreign")" = mine ] || fail "foreign file gone without --delete"
+
+step "and goes with it"
+once "$src" "$dst" --delete || fail "status $?"
+[ ! -e "$dst/foreign" ] || fail "foreign file still there after --delete"
+judge "$src" "$dst" || fail "not equal after --delete"
+
+step "live: create, modify, append, rename, link, attributes, delete"
+mirror "$src" "$dst" --delete
+echo live >"$src/live"
+wait_for 20 "a new file" cmp -s "$src/live" "$dst/live"
+echo more >>"$src/live"
+mkdir "$src/dir" && cp "$src"/etc/conf.d/* "$src/dir/" && mv "$src/dir" "$src/renamed"
+ln "$src/live" "$src/live.link"
+chmod 604 "$src/live" && setfattr -n user.k -v v "$src/live"
+rm -r "$src/etc"
+printf '0123' | dd of="$src/data/large" bs=1 seek=1000000 conv=notrunc status=none
+wait_for 30 "live changes" settled
+end_mirror
+
+step "changed while no mirror ran; the next start catches up"
+echo while-away >"$src/away"
+rm "$src/live.link"
+mirror "$src" "$dst" --delete
+wait_for 30 "catch-up" settled
+end_mirror
+
+step "one file as the source"
+echo one >"$src/single"
+once "$src/single" "$W/fs/one" || fail "status $?"
+if [ -d "$W/fs/one" ]; then cmp "$src/single" "$W/fs/one/single"; else cmp "$src/single" "$W/fs/one"; fi || fail "single file"
+
+step "filters: excluded paths are neither copied nor deleted"
+mkdir -p "$W/fs/f-dst"
+echo kept >"$W/fs/f-dst/kept.tmp"
+echo x >"$src/a.tmp"
+once "$src" "$W/fs/f-dst" --delete --include /data/ --exclude '*.tmp' --exclude /data/sparse || fail "status $?"
+[ ! -e "$W/fs/f-dst/a.tmp" ] && [ ! -e "$W/fs/f-dst/data/sparse" ] || fail "an excluded path was copied"
+[ "$(cat "$W/fs/f-dst/kept.tmp")" = kept ] || fail "an excluded path was deleted"
+cmp "$src/data/large" "$W/fs/f-dst/data/large" || fail "an included file is missing"
+
+step "refusals: no such source, a destination inside the source"
+if once "$W/fs/nowhere" "$W/fs/x"; then fail "a missing source was accepted"; fi
+if once "$src" "$src/inside"; then fail "a destination inside the source was accepted"; fi
+exit 0
