@@ -32,6 +32,7 @@ void CutBuilder::begin(CutNumber cut) {
   items_.clear();
   gone_.clear();
   parents_.clear();
+  orphans_.clear();
   unreadable_.clear();
   bytes_ = 0;
 }
@@ -69,6 +70,14 @@ bool CutBuilder::full() const {
 }
 
 void CutBuilder::work_off() {
+  work_off_queue();
+  // A key in a directory that moved waits until the directory has been found at its new place.
+  for (const Work& orphan : std::exchange(orphans_, {})) enqueue(orphan.key, orphan.bits);
+  work_off_queue();
+  orphans_.clear();
+}
+
+void CutBuilder::work_off_queue() {
   while (!queue_.empty()) {
     Work work = std::move(queue_.back());
     queue_.pop_back();
@@ -111,6 +120,7 @@ void CutBuilder::look(const Work& work) {
       gone_.erase(work.key);
       break;
     case Verdict::no_parent:
+      orphans_.push_back(work);
       break;
   }
   if ((work.bits & (hint_created | hint_removed | hint_moved)) != 0) touch_parent(work.key);

@@ -61,6 +61,7 @@ class CutBuilder {
   void begin(CutNumber cut);
   void enqueue(const Key& key, uint32_t bits);
   void work_off();
+  void work_off_queue();
   void look(const Work& work);
   void list_directory(DirId dir, const Key& key);
   void take_item(CutItem item);
@@ -84,6 +85,7 @@ class CutBuilder {
   std::unordered_set<Key> looked_;
   std::unordered_map<Key, CutItem> items_;
   std::set<Key> gone_;
+  std::vector<Work> orphans_;
   std::set<Key> parents_;
   uint64_t bytes_ = 0;
   std::vector<Unreadable> unreadable_;

@@ -19,6 +19,7 @@ class IdAllocator {
 
   [[nodiscard]] DirId next_dir() { return DirId{next()}; }
   [[nodiscard]] LinkId next_link() { return LinkId{next()}; }
+  [[nodiscard]] uint64_t counter() const { return counter_; }
 
  private:
   uint64_t next() {

@@ -167,8 +167,6 @@ void Observer::record_change(Pass& pass) {
 void Observer::describe_owner(Attributes& attr) {
   attr.owner = names_.user(attr.uid);
   attr.group = names_.group(attr.gid);
-  attr.uid = 0;
-  attr.gid = 0;
 }
 
 // Attributes that a stat does not tell. The object may be replaced between the stat and here; then the look is

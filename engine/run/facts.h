@@ -1,0 +1,91 @@
+// facts.h: what an engine can say about its tree at a moment. Plain values, for status, wait and verify.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/base/error.h"
+#include "engine/model/message.h"
+#include "engine/model/position.h"
+#include "engine/run/link.h"
+
+namespace repl::run {
+
+struct PeerFacts {
+  std::string name;
+  bool connected = false;
+  std::string phase;           // "away", "waiting", "comparing", "catching up", "in sync", "held"
+  std::string reason;          // why it waits or holds
+  bool held = false;
+  double lag_seconds = 0;      // age of the oldest change not durable there; 0 when there is none
+  uint64_t lag_paths = 0;
+  uint64_t lag_bytes = 0;
+  CutNumber applied;
+  CutNumber durable;
+  bool transferring = false;
+  uint64_t files_done = 0;
+  uint64_t files_total = 0;
+  uint64_t bytes_done = 0;
+  uint64_t bytes_total = 0;
+  uint64_t held_keys = 0;
+  std::string last_error;
+  LinkCounters wire;
+};
+
+struct TreeFacts {
+  std::string tree;
+  std::string node;
+  std::string root;
+  std::string staging;
+  Role role = Role::none;
+  std::string state;           // "scanning", "synced", "rescanning", "waiting", "held", "catching up"
+  Position position;
+  uint64_t unordered_cuts = 0;
+  std::string watch_mode;
+  std::string watch_why;
+  std::string io_backend;
+  std::vector<std::string> holds;      // why the tree, or a peer, waits for a person
+  std::vector<std::string> held_paths; // escaped, bounded
+  uint64_t held_keys = 0;
+  std::vector<std::string> errors;
+  uint64_t entries = 0;
+  uint64_t bytes = 0;
+  std::vector<PeerFacts> peers;
+};
+
+// How `repl wait` ended.
+struct WaitRequest {
+  AckLevel level = AckLevel::durable;
+  std::optional<int64_t> timeout_ms;
+  bool wait_for_peers = false;
+};
+enum class WaitResult : uint8_t { reached, peer_away, held, timeout, not_primary };
+struct WaitAnswer {
+  WaitResult result = WaitResult::reached;
+  CutNumber cut;
+  std::string detail;
+};
+
+struct VerifyOptions {
+  bool full = false;
+};
+struct VerifyAnswer {
+  enum class Outcome : uint8_t { equal, equal_except_held, different, peer_away, failed };
+  struct Peer {
+    std::string name;
+    Outcome outcome = Outcome::failed;
+    std::string detail;
+    std::vector<std::string> differences;  // paths, bounded
+  };
+  Outcome outcome = Outcome::failed;       // the worst of them
+  Position position;
+  Fingerprint content;
+  uint64_t entries = 0;
+  uint64_t bytes_read = 0;                 // here
+  std::vector<std::string> differences;    // here: bytes that are not what the index says
+  std::vector<Peer> peers;
+};
+
+}  // namespace repl::run

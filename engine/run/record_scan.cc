@@ -1,0 +1,96 @@
+#include "engine/run/record_scan.h"
+
+#include <utility>
+
+namespace repl::run {
+
+RecordScan::RecordScan(TreeParts& parts, change::Observer& observer, CutNumber cut,
+                       std::function<void()> wake)
+    : parts_(parts),
+      observer_(observer),
+      cut_(cut),
+      scan_(parts, *this, parts.index->counts().entries <= 1, std::move(wake)) {
+  take(root_key, observer_.look(root_key, 0, cut_, change::Contents::leave_unknown));
+}
+
+bool RecordScan::step() {
+  if (!scan_.step()) return false;
+  look_later();
+  if (!scan_.step()) return false;  // looking again found directories to go into
+  settle_missing();
+  return true;
+}
+
+DirId RecordScan::take(const Key& key, change::Outcome outcome) {
+  for (Key& other : outcome.also) later_.push_back(std::move(other));
+  switch (outcome.verdict) {
+    case change::Verdict::changed:
+      ++changed_;
+      break;
+    case change::Verdict::unchanged:
+      break;
+    case change::Verdict::gone:
+    case change::Verdict::excluded:
+      missing_.push_back(key);
+      return {};
+    case change::Verdict::covered:
+      covered_.push_back(key);
+      return {};
+    case change::Verdict::unreadable:
+      troubles_.push_back(Trouble{.key = key, .reason = outcome.error ? outcome.error->message : ""});
+      return {};
+    case change::Verdict::no_parent:
+      return {};
+  }
+  const std::optional<Entry> entry = parts_.index->get(key);
+  return entry && entry->attr.type == FileType::directory && !key.is_root() ? entry->attr.dir : DirId{};
+}
+
+DirId RecordScan::child(const Key& key, int dir_fd, scan::Child& child) {
+  change::Seen seen{.stat = std::move(child.stat),
+                    .details = child.details,
+                    .xattrs = std::move(child.xattrs),
+                    .target = std::move(child.target),
+                    .handle = std::move(child.handle)};
+  return take(key, observer_.observe(key, dir_fd, std::move(seen), 0, true, cut_,
+                                     change::Contents::leave_unknown));
+}
+
+void RecordScan::missing(const Key& key) { missing_.push_back(key); }
+
+void RecordScan::unreadable(DirId dir, const Error& error) {
+  const std::optional<DirSummary> at = parts_.index->summary(dir);
+  troubles_.push_back(Trouble{.key = at ? at->place : root_key, .reason = error.message});
+}
+
+void RecordScan::unwatched(DirId, const Error& error) {
+  if (watch_errors_.size() < 8) watch_errors_.push_back(error);
+}
+
+// Names of link groups and former places of what moved; each look may ask for more, but settles something.
+void RecordScan::look_later() {
+  while (!later_.empty()) {
+    const Key key = std::move(later_.back());
+    later_.pop_back();
+    const DirId below = take(key, observer_.look(key, 0, cut_, change::Contents::leave_unknown));
+    if (below.is_set()) scan_.begin(below);
+  }
+}
+
+void RecordScan::settle_missing() {
+  parts_.index->remove_detached(cut_);
+  const std::optional<DirSummary> root = parts_.index->summary(root_dir);
+  uint64_t gone_from_root = 0;
+  for (const Key& key : missing_) {
+    if (key.dir == root_dir && parts_.index->contains(key)) ++gone_from_root;
+  }
+  if (root && root->children > 0 && gone_from_root >= root->children && !root_emptied_accepted_) {
+    root_emptied_ = true;
+    return;
+  }
+  for (const Key& key : std::exchange(missing_, {})) {
+    if (!observer_.record_removal(key, cut_).empty()) ++changed_;
+  }
+}
+
+}  // namespace repl::run

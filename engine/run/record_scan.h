@@ -1,0 +1,62 @@
+// record_scan.h: a scan whose findings go into the index: the start of a primary, a rescan after lost events,
+// and the first look of a node without history.
+//
+// It is round 0 of the cut rule. Contents that may have changed are left unknown (or marked by their stat);
+// whoever sends them digests them. What is missing is recorded last, because it may have moved.
+//
+// Thread: the engine's.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "engine/change/observer.h"
+#include "engine/run/tree_scan.h"
+
+namespace repl::run {
+
+class RecordScan final : public ScanVisitor {
+ public:
+  struct Trouble {
+    Key key;
+    std::string reason;
+  };
+  RecordScan(TreeParts& parts, change::Observer& observer, CutNumber cut, std::function<void()> wake);
+
+  void begin(DirId dir) { scan_.begin(dir); }
+  // True when it has ended: everything is recorded.
+  [[nodiscard]] bool step();
+  [[nodiscard]] bool changed() const { return changed_ > 0; }
+  [[nodiscard]] uint64_t seen() const { return scan_.seen(); }
+  [[nodiscard]] const std::vector<Trouble>& troubles() const { return troubles_; }
+  [[nodiscard]] const std::vector<Error>& watch_errors() const { return watch_errors_; }
+  [[nodiscard]] const std::vector<Key>& covered() const { return covered_; }
+  // The scan found fewer than it should: an empty root where the index has entries. Nothing was recorded.
+  [[nodiscard]] bool root_emptied() const { return root_emptied_; }
+  void accept_emptied_root() { root_emptied_accepted_ = true; }
+
+  DirId child(const Key& key, int dir_fd, scan::Child& child) override;
+  void missing(const Key& key) override;
+  void unreadable(DirId dir, const Error& error) override;
+  void unwatched(DirId dir, const Error& error) override;
+
+ private:
+  DirId take(const Key& key, change::Outcome outcome);
+  void look_later();
+  void settle_missing();
+  TreeParts& parts_;
+  change::Observer& observer_;
+  CutNumber cut_;
+  TreeScan scan_;
+  std::vector<Key> later_;
+  std::vector<Key> missing_;
+  std::vector<Trouble> troubles_;
+  std::vector<Error> watch_errors_;
+  std::vector<Key> covered_;
+  uint64_t changed_ = 0;
+  bool root_emptied_ = false;
+  bool root_emptied_accepted_ = false;
+};
+
+}  // namespace repl::run

@@ -1,0 +1,41 @@
+// tree_options.h: what a tree's engine is told at its start. Plain values.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/io/backend.h"
+#include "engine/model/policy.h"
+#include "engine/watch/watcher.h"
+
+namespace repl::run {
+
+// Where a node's role comes from.
+enum class Standing : uint8_t {
+  configured,     // the lineage decides, and for the first time the order of `nodes`
+  mirror_source,  // `repl mirror`: always the primary
+  mirror_copy,    // `repl mirror`: always the copy; what is there is compared, not held
+};
+
+struct TreeOptions {
+  std::string name;
+  std::string node;
+  std::vector<std::string> nodes;   // all that carry the tree, this one too
+  std::string root;                 // absolute
+  std::string staging;              // absolute; empty: chosen (below)
+  std::string state_dir;            // of this tree on this node; made if missing, mode 0700
+  Policy policy;
+  Standing standing = Standing::configured;
+  bool keep_extra = false;          // mirror without --delete: what only the copy has stays
+  std::optional<watch::Mode> watch_mode;
+  bool watch_live = true;           // false: a scan and what it finds, no watch (mirror --once)
+  io::BackendChoice io = io::BackendChoice::automatic;
+  size_t scan_threads = 2;
+};
+
+// The name of the staging area when it lies in the root; reserved in every tree.
+inline constexpr const char* staging_name = ".repl-staging";
+
+}  // namespace repl::run

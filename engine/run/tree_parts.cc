@@ -1,0 +1,177 @@
+#include "engine/run/tree_parts.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "engine/base/escape.h"
+#include "engine/base/limits.h"
+#include "engine/io/fs_ops.h"
+#include "engine/model/hash.h"
+
+namespace repl::run {
+
+namespace {
+
+class IndexResolver final : public watch::HandleResolver {
+ public:
+  explicit IndexResolver(const Index& index) : index_(index) {}
+  [[nodiscard]] std::optional<DirId> dir_of(std::string_view handle) const override {
+    return index_.dir_of_handle(handle);
+  }
+
+ private:
+  const Index& index_;
+};
+
+Status make_private_dir(const std::string& path) {
+  std::error_code code;
+  std::filesystem::create_directories(path, code);
+  if (code) return fail(sys_error("create the directory " + escape(path), code.value()));
+  std::filesystem::permissions(path, std::filesystem::perms::owner_all, code);
+  if (code) return fail(sys_error("set the mode of " + escape(path), code.value()));
+  return {};
+}
+
+bool is_below(const std::string& path, const std::string& root) {
+  std::error_code code;
+  const std::filesystem::path inner = std::filesystem::weakly_canonical(path, code);
+  const std::filesystem::path outer = std::filesystem::weakly_canonical(root, code);
+  const auto [end, rest] = std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end());
+  return end == outer.end();
+}
+
+}  // namespace
+
+Reign random_reign() {
+  Reign reign;
+  while (!reign.is_set()) {
+    uint64_t bits[2] = {};
+    if (getrandom(bits, sizeof bits, 0) != sizeof bits) continue;
+    reign.high = bits[0];
+    reign.low = bits[1];
+  }
+  return reign;
+}
+
+TreeParts::TreeParts(TreeOptions o, const Clock& c, Log& l)
+    : options(std::move(o)), clock(c), log(l), changes(limits::dirty_keys_max) {}
+
+Result<std::unique_ptr<TreeParts>> TreeParts::open(TreeOptions options, const Clock& clock, Log& log) {
+  std::unique_ptr<TreeParts> parts(new TreeParts(std::move(options), clock, log));
+  if (Status s = parts->open_root(); !s) return fail(s.error());
+  if (Status s = parts->open_index(); !s) return fail(s.error());
+  parts->dirs = std::make_unique<io::DirCache>(std::move(parts->root_), *parts->index);
+  if (Status s = parts->open_staging(); !s) return fail(s.error());
+  if (Status s = parts->open_watch(); !s) return fail(s.error());
+  parts->backend = io::make_backend(parts->options.io);
+  return parts;
+}
+
+Status TreeParts::open_root() {
+  Result<Fd> root = io::open_root(options.root);
+  if (!root) {
+    if (root.error().code == ErrorCode::not_found) {
+      return fail(ErrorCode::not_found,
+                  "the root " + escape(options.root) +
+                      " does not exist (or is not a directory): create it, or mount it, and start again",
+                  Remedy::hold);
+    }
+    return fail(root.error());
+  }
+  Result<io::Stat> stat = io::stat_fd(root->get());
+  if (!stat) return fail(stat.error());
+  root_mount = stat->mount;
+  root_inode = stat->local.inode;
+  root_device = stat->device;
+  root_ = std::move(*root);
+  return {};
+}
+
+Status TreeParts::open_index() {
+  if (is_below(options.state_dir, options.root)) {
+    return fail(ErrorCode::invalid, "the state directory " + escape(options.state_dir) +
+                                        " lies inside the tree " + escape(options.root) +
+                                        ": choose another with --state-dir");
+  }
+  if (Status s = make_private_dir(options.state_dir); !s) return s;
+  auto opened = Index::open(options.state_dir + "/index", fingerprint_seed(options.name));
+  if (!opened) return fail(opened.error());
+  index = std::move(*opened);
+  resolver = std::make_unique<IndexResolver>(*index);
+  if (const std::optional<std::string> stored = index->meta(role::node_state_name)) {
+    Result<role::NodeState> decoded = role::decode_node_state(*stored);
+    if (!decoded) return fail(decoded.error());
+    state = std::move(*decoded);
+  }
+  return {};
+}
+
+// In the state directory where that is on the tree's own mount (a rename must work); else in the root, under a
+// reserved name.
+Status TreeParts::open_staging() {
+  reserved_name = staging_name;
+  staging_path = options.staging;
+  if (staging_path.empty()) {
+    Result<Fd> state_fd = io::open_root(options.state_dir);
+    if (!state_fd) return fail(state_fd.error());
+    Result<io::Stat> stat = io::stat_fd(state_fd->get());
+    if (!stat) return fail(stat.error());
+    const bool same = stat->device == root_device && stat->mount == root_mount;
+    staging_path = same ? options.state_dir + "/staging" : options.root + "/" + staging_name;
+  }
+  if (Status s = make_private_dir(staging_path); !s) return s;
+  Result<Fd> area = io::open_root(staging_path);
+  if (!area) return fail(area.error());
+  Result<io::Stat> stat = io::stat_fd(area->get());
+  if (!stat) return fail(stat.error());
+  if (stat->device != root_device || (root_mount != 0 && stat->mount != root_mount)) {
+    return fail(ErrorCode::invalid, "the staging area " + escape(staging_path) +
+                                        " must be on the same filesystem and mount as the root " +
+                                        escape(options.root));
+  }
+  auto opened = apply::Staging::open(std::move(*area));
+  if (!opened) return fail(opened.error());
+  staging = std::move(*opened);
+  return {};
+}
+
+Status TreeParts::open_watch() {
+  if (!options.watch_live) {
+    watch_why = "not watched: one pass only";
+    return {};
+  }
+  watch::WatcherOptions wanted;
+  wanted.mode = options.watch_mode;
+  auto opened = watch::open_watcher(dirs->root(), *resolver, wanted, log);
+  if (!opened) return fail(opened.error());
+  watcher = std::move(opened->watcher);
+  watch_why = opened->explanation;
+  if (Result<Fd> area = io::open_root(staging_path)) watcher->ignore(area->get());
+  return {};
+}
+
+void TreeParts::start_ids() {
+  const uint32_t tag = static_cast<uint32_t>(state.position.reign.low) & 0xFFFFFF;
+  const Index& known = *index;
+  ids = std::make_unique<change::IdAllocator>(
+      tag == 0 ? static_cast<uint32_t>(random_reign().low | 1) : tag, state.id_counter, [&known](uint64_t id) {
+        return known.summary(DirId{id}).has_value() || !known.keys_of_link(LinkId{id}).empty();
+      });
+}
+
+void TreeParts::store_state() {
+  if (ids) state.id_counter = ids->counter();
+  index->put_meta(role::node_state_name, role::encode(state));
+}
+
+std::string TreeParts::describe(const Key& key) const {
+  if (key.is_root()) return ".";
+  const std::optional<std::string> path = index->path_of(key);
+  return escape(path ? *path : "?/" + key.name);
+}
+
+}  // namespace repl::run
