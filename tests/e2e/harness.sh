@@ -47,9 +47,9 @@ reach >/dev/null # the first has ARP and caches to fill
 rtt=$(reach) || fail "no packet over the wire"
 [ "$rtt" -ge 20 ] && [ "$rtt" -lt 60 ] || fail "round trip of $rtt ms"
 [ "$(wire_bytes A)" -gt "$before" ] || fail "bytes on the wire are not counted"
-cut
+wire_cut
 ! reach || fail "cut, and packets arrive"
-join
+wire_join
 reach >/dev/null || fail "joined, and no packet arrives"
 
 step "sshd"

@@ -177,8 +177,8 @@ wire() {
   ADDRESS[$a]=$address_a
   ADDRESS[$b]=$address_b
 }
-cut() { kill -USR1 "$WIRE_PID"; }
-join() { kill -USR2 "$WIRE_PID"; }
+wire_cut() { kill -USR1 "$WIRE_PID"; }
+wire_join() { kill -USR2 "$WIRE_PID"; }
 unplug() { ip link set "port${ADDRESS[$1]##*.}" down; } # without `wire`
 plug() { ip link set "port${ADDRESS[$1]##*.}" up; }
 # Bytes that the host has sent and received on all its links but loopback.

@@ -15,7 +15,7 @@ ready A
 equal A B
 
 step "cut: one change, a renamed directory of 20 MB, a file removed; then joined"
-cut
+wire_cut
 echo changed >"$a/while-cut"
 mv "$a/big" "$a/bigger"
 rm "$a/data/block"
@@ -23,7 +23,7 @@ sleep 2
 status_is A 's["peers"][0]["lag_paths"] > 0' || fail "no lag is shown while the peer is away"
 if repl A wait t --for durable --timeout 2 2>/dev/null; then fail "wait says durable while the wire is cut"; fi
 before=$(wire_bytes A)
-join
+wire_join
 wait_for 60 "the change" test -e "$(tree B)/while-cut"
 settle A
 equal A B
@@ -32,10 +32,10 @@ step "$crossed bytes crossed"
 [ "$crossed" -lt 1000000 ] || fail "$crossed bytes for one small change and a rename"
 
 step "a long cut: the connection is given up on both sides, and comes back"
-cut
+wire_cut
 for i in $(seq 50); do echo "$i" >"$a/bigger/long$i"; done
 sleep 25
-join
+wire_join
 wait_for 60 "reconnect" test -e "$(tree B)/bigger/long50"
 settle A
 equal A B
