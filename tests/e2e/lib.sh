@@ -68,7 +68,7 @@ at_exit() {
     done
     echo "[$(elapsed)] $(basename "$0"): failed (status $status)" >&2
   else
-    echo "[$(elapsed)] $(basename "$0"): passed"
+    [ -n "${QUIET:-}" ] || echo "[$(elapsed)] $(basename "$0"): passed"
   fi
   exit "$status"
 }
