@@ -30,6 +30,7 @@ inline constexpr int zstd_window_log_max = 23;              // 8 MiB for decompr
 inline constexpr int heartbeat_ms = 5'000;
 inline constexpr int peer_silent_ms_max = 20'000;           // then the connection is taken for dead
 inline constexpr int handshake_ms_max = 10'000;
+inline constexpr int close_flush_ms_max = 1'000;         // a close waits this long for what is queued
 inline constexpr int backoff_ms_min = 200;
 inline constexpr int backoff_ms_max = 30'000;
 inline constexpr int connections_unauthenticated_max = 64;
@@ -46,6 +47,10 @@ inline constexpr size_t index_overlay_keys_max = 200'000;   // uncommitted; then
 inline constexpr size_t index_map_bytes_min = 1ull << 30;   // LMDB map, grows by doubling
 inline constexpr uint64_t tombstones_max = 1'000'000;       // then older peers are compared in full
 inline constexpr size_t lineage_reigns_max = 256;
+inline constexpr size_t index_depth_max = 65'536;           // deeper places are refused
+inline constexpr size_t index_early_tables_max = 256;       // block tables whose content has no key yet
+inline constexpr size_t index_handle_bytes_max = 255;       // longer handles are not found again
+inline constexpr size_t index_meta_name_bytes_max = 255;
 
 // Receiver.
 inline constexpr size_t held_fds_max = 256;                 // fsynced one by one; beyond it syncfs
