@@ -1,0 +1,103 @@
+// content_streamer.h: one regular file as StageBegin, StageData/Hole/Copy, StageEnd, in bounded
+// steps and one pass over the file.
+//
+// whole: what SEEK_DATA finds is sent, holes stay holes; with `resume_at`, what is staged is read
+// for the digest and not sent. aligned: blocks equal to the base's table become StageCopy. rolling:
+// librsync finds where the base's blocks went.
+//
+// A stable read: stat before and after. A file that grows while it is read is read up to the size
+// first seen; one that shrinks ends where it ends. Either way StageEnd carries size and digest of
+// exactly what was sent, and `unstable` says that the key must be read again.
+//
+// Thread: one owner. Memory: one slab (limits::stream_step_bytes) and one hash per block.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/delta/rolling.h"
+#include "engine/model/hash.h"
+#include "engine/model/message.h"
+#include "engine/send/content_source.h"
+
+namespace repl::send {
+
+// Of inode, birth, size and mtime; not of ctime, so that a rename does not restart a transfer.
+[[nodiscard]] StageId stage_id_of(const io::Stat& stat);
+
+struct StreamPlan {
+  enum class How : uint8_t { whole, aligned, rolling };
+  How how = How::whole;
+  Key key;  // as the source knows it
+  StageId stage;
+  uint64_t resume_at = 0;  // whole only
+  Key base;                // as the receiver knows it; with base_digest, aligned and rolling
+  Digest base_digest;
+  uint64_t base_size = 0;
+  std::vector<Digest> base_table;  // aligned
+  std::string signature;           // rolling; checked, bad ones are sent whole
+};
+
+struct StreamResult {
+  Digest digest;
+  std::vector<Digest> blocks;
+  uint64_t size = 0;
+  uint64_t literal_bytes = 0;
+  uint64_t copied_bytes = 0;
+  bool unstable = false;
+};
+
+class ContentStreamer {
+ public:
+  enum class Step : uint8_t { more, done, aborted };
+  using Emit = std::function<void(Message)>;
+
+  ContentStreamer(StreamPlan plan, std::unique_ptr<ContentHandle> handle, ContentSource& source);
+
+  // Reads at most `budget_bytes` (at least one block) and emits at most that much and some headers.
+  // `aborted`: StageAbort was emitted, error() says why.
+  [[nodiscard]] Step step(size_t budget_bytes, const Emit& emit);
+  [[nodiscard]] const StreamPlan& plan() const { return plan_; }
+  [[nodiscard]] const StreamResult& result() const { return result_; }  // after `done`
+  [[nodiscard]] const Error& error() const { return error_; }
+  [[nodiscard]] ContentHandle& handle() { return *handle_; }
+  [[nodiscard]] uint64_t offset() const { return offset_; }  // for progress
+
+ private:
+  void begin(const Emit& emit);
+  Status advance(size_t budget_bytes, const Emit& emit);
+  Status read_slab(uint64_t end, size_t budget_bytes);
+  void skip_hole(uint64_t until, const Emit& emit);
+  void send_data(uint64_t offset, std::string_view bytes, const Emit& emit);
+  void send_copy(uint64_t offset, uint64_t base_offset, uint64_t length, const Emit& emit);
+  void flush_copy(const Emit& emit);
+  void slab_whole(const Emit& emit);
+  void slab_aligned(uint64_t slab_offset, const Emit& emit);
+  Status slab_rolling(const Emit& emit);
+  void finish(const Emit& emit);
+  delta::DeltaSink rolling_sink(const Emit& emit);
+  Status end_search(const Emit& emit);
+  Status catch_up(size_t budget_bytes, const Emit& emit);
+  Status next(size_t budget_bytes, const Emit& emit);
+
+  StreamPlan plan_;
+  std::unique_ptr<ContentHandle> handle_;
+  ContentSource& source_;
+  uint64_t size_ = 0;    // to be sent; lowered when the file turns out shorter
+  uint64_t offset_ = 0;  // read and hashed so far
+  uint64_t sent_ = 0;  // told to the receiver so far (behind offset_ while the search holds bytes)
+  std::string slab_;
+  ContentHasher hasher_;
+  std::optional<delta::RollingSearch> search_;
+  StageCopy copy_;  // length 0: none waiting
+  StreamResult result_;
+  Error error_;
+  bool begun_ = false;
+  bool shrank_ = false;
+  bool ended_ = false;
+};
+
+}  // namespace repl::send
