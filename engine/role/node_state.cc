@@ -70,7 +70,7 @@ Result<NodeState> decode_node_state(std::string_view record) {
 NodeState found_tree(const Reign& reign) {
   NodeState state;
   state.role = Role::primary;
-  state.position = Position{.epoch = Epoch{1}, .reign = reign, .cut = CutNumber{0}};
+  state.position = Position{.epoch = Epoch{1}, .reign = reign, .cut = CutNumber{1}};
   state.epoch_seen = Epoch{1};
   state.lineage = {LineageStep{.reign = reign, .epoch = Epoch{1}, .began_at = CutNumber{0}}};
   return state;

@@ -1,0 +1,89 @@
+#include "engine/run/drift.h"
+
+#include <utility>
+
+#include "engine/apply/compare.h"
+
+namespace repl::run {
+
+void DriftCheck::hold(const Key& key, std::string reason) {
+  if (holds_.all().contains(key)) return;
+  parts_.log.warn("{}: {}: held until the primary's version is approved or the same is here",
+                  parts_.describe(key), reason);
+  apply::Hold hold;
+  hold.key = key;
+  hold.reason = std::move(reason);
+  if (const std::optional<Entry> entry = parts_.index->get(key)) {
+    hold.wanted = entry->attr;
+  } else {
+    hold.wants_removal = true;
+  }
+  holds_.set(std::move(hold));
+}
+
+DirId DriftCheck::check(const Key& key, int dir_fd, const io::Stat& stat) {
+  const bool directory = stat.attr.type == FileType::directory;
+  const Membership member = observer_.membership(key, directory);
+  const bool covered = parts_.root_mount != 0 && stat.mount != parts_.root_mount;
+  if (member == Membership::excluded || (member == Membership::transit && !directory) || covered) return {};
+  const std::optional<Entry> entry = parts_.index->get(key);
+  if (!entry) {
+    if (member == Membership::included) hold(key, "it was made here, not by the primary");
+    return {};
+  }
+  const DirId below = entry->attr.type == FileType::directory && directory ? entry->attr.dir : DirId{};
+  if (change::same_stat(*entry, stat) && stat.attr.mode == entry->attr.mode &&
+      stat.attr.uid == entry->attr.uid && stat.attr.gid == entry->attr.gid) {
+    holds_.clear(key);
+    return below;
+  }
+  const Result<bool> equal = entry->attr.transit
+                                 ? Result<bool>(directory)
+                                 : apply::object_equals(dir_fd, key.name, stat, entry->attr);
+  if (equal && *equal) {
+    LocalStat local = stat.local;
+    local.handle = entry->local.handle;
+    parts_.index->put_local(key, local);
+    holds_.clear(key);
+  } else if (equal) {
+    hold(key, "it was changed here");
+  }
+  return below;
+}
+
+void DriftCheck::check_missing(const Key& key) {
+  if (parts_.index->contains(key)) {
+    hold(key, "it was removed here");
+  } else {
+    holds_.clear(key);
+  }
+}
+
+void DriftCheck::look(const Key& key) {
+  if (key.is_root()) return;
+  const Result<int> dir = parts_.dirs->open(key.dir);
+  if (!dir) return;  // the directory's own key says why
+  const Result<io::Stat> stat = io::stat_at(*dir, key.name);
+  if (stat) {
+    check(key, *dir, *stat);
+  } else if (stat.error().code == ErrorCode::not_found) {
+    check_missing(key);
+  }
+}
+
+DriftScan::DriftScan(TreeParts& parts, DriftCheck& check, std::function<void()> wake)
+    : check_(check), scan_(parts, *this, false, std::move(wake)) {}
+
+DirId DriftScan::child(const Key& key, int dir_fd, scan::Child& child) {
+  return check_.check(key, dir_fd, child.stat);
+}
+
+void DriftScan::missing(const Key& key) { check_.check_missing(key); }
+
+void DriftScan::unreadable(DirId, const Error& error) { troubles_.push_back(error.message); }
+
+void DriftScan::unwatched(DirId, const Error& error) {
+  if (troubles_.size() < 8) troubles_.push_back(error.message);
+}
+
+}  // namespace repl::run
