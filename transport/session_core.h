@@ -1,0 +1,116 @@
+// session_core.h: the working half of a session; SessionChannel in session.cc is the owner's half, so that a
+// session ends when its owner lets go of the channel while the I/O thread still works on it. Internal.
+//
+// Thread: functions under "any thread" lock; the rest belongs to the I/O thread.
+#pragma once
+
+#include <asio/steady_timer.hpp>
+#include <array>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "transport/banner.h"
+#include "transport/byte_stream.h"
+#include "transport/frame.h"
+#include "transport/inbox.h"
+#include "transport/io_core.h"
+#include "transport/outbox.h"
+#include "transport/session.h"
+#include "transport/token_bucket.h"
+
+namespace repl::transport {
+
+// For those who have no IoThread at hand.
+[[nodiscard]] std::shared_ptr<Channel> start_session(const std::shared_ptr<IoCore>& io,
+                                                     std::unique_ptr<ByteStream> stream,
+                                                     const SessionOptions& options);
+
+class SessionCore final : public Abortable, public std::enable_shared_from_this<SessionCore> {
+ public:
+  SessionCore(std::shared_ptr<IoCore> io, std::unique_ptr<ByteStream> stream,
+              const SessionOptions& options);
+  void start();
+
+  // Any thread.
+  [[nodiscard]] bool send(Message message, Lane lane);
+  [[nodiscard]] size_t writable() const;
+  [[nodiscard]] std::vector<Message> receive();
+  [[nodiscard]] bool open() const;
+  [[nodiscard]] Error close_reason() const;
+  void close(const std::string& reason);
+  void on_ready(std::function<void()> ready);
+  [[nodiscard]] ChannelCounters counters() const;
+  [[nodiscard]] const std::string& peer() const { return options_.peer_name; }
+
+  void abort() override;
+
+ private:
+  enum class Phase : uint8_t {
+    open,      // messages flow
+    flushing,  // closed for the owner; what is queued, then Goodbye, still leaves
+    leaving,   // Goodbye is on its way; waits for the peer to close
+    ended,
+  };
+
+  void read_more();
+  void on_read(std::error_code error, size_t bytes);
+  [[nodiscard]] Status take_bytes(std::string_view bytes);
+  [[nodiscard]] Status on_frame(const FrameHeader& header, std::string_view body, std::string_view raw);
+  [[nodiscard]] Status on_control(const FrameHeader& header, std::string_view body);
+
+  void request_pump();  // with mutex_ held
+  void pump();
+  void write_burst(std::vector<Outbox::Item>& burst, std::vector<Payload>& control);
+  [[nodiscard]] bool pace();
+  void on_written(std::error_code error);
+  void collect_control(std::vector<Payload>& control);  // with mutex_ held
+
+  void watch_peer();
+  void on_tick();
+  void end(Error error);
+  void call_ready();
+  [[nodiscard]] Error name_peer(Error error) const;
+
+  const std::shared_ptr<IoCore> io_;
+  const std::unique_ptr<ByteStream> stream_;
+  const SessionOptions options_;
+
+  // Guarded by mutex_.
+  mutable std::mutex mutex_;
+  Phase phase_ = Phase::open;
+  Error reason_;
+  std::string goodbye_;
+  Outbox outbox_;
+  Inbox inbox_;
+  ChannelCounters counters_;
+  bool pump_due_ = false;      // posted, or a write is under way whose end will pump
+  mutable bool starved_ = false;  // the owner was told there is no room: tell it when there is
+  bool read_paused_ = false;
+
+  // RACE: the owner may go away while the I/O thread is about to wake it. ready_ is called with this mutex
+  // held, and the owner's half clears it with this mutex held before it is gone. Never taken inside mutex_.
+  std::mutex ready_mutex_;
+  std::function<void()> ready_;
+
+  // The I/O thread's own.
+  FrameReader reader_;
+  FrameWriter writer_;
+  BannerReader banner_;
+  TokenBucket bucket_;
+  asio::steady_timer tick_;
+  asio::steady_timer pace_;
+  MonotonicTime heard_at_;
+  MonotonicTime spoke_at_;
+  std::string banner_out_;
+  bool greeted_ = false;  // the peer's banner was read
+  bool writing_ = false;
+  bool pacing_ = false;
+  bool ping_due_ = false;
+  bool arrived_ = false;
+  std::array<char, 128 * 1024> buffer_;
+};
+
+}  // namespace repl::transport
