@@ -1,0 +1,269 @@
+#include "engine/send/cut_writer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/base/escape.h"
+#include "engine/base/limits.h"
+
+namespace repl::send {
+
+namespace {
+constexpr size_t copy_sources_max = 8;
+}
+
+CutWriter::CutWriter(Parts parts)
+    : parts_(std::move(parts)), packer_([this](Message message) { emit(std::move(message)); }) {}
+
+void CutWriter::set_stages(const std::vector<StageProgress>& stages) {
+  stages_.clear();
+  for (const StageProgress& stage : stages) stages_[stage.stage] = stage.bytes;
+}
+
+void CutWriter::emit(Message message) {
+  if (const auto* data = std::get_if<StageData>(&message)) bytes_sent_ += data->bytes.size();
+  parts_.emit(std::move(message));
+}
+
+void CutWriter::record(Record record) {
+  ++records_;
+  bytes_sent_ += record_bytes(record);
+  packer_.add(std::move(record));
+}
+
+void CutWriter::begin(const CutBegin& begin, CutNumber peer_at, bool disown) {
+  begin_ = begin;
+  peer_at_ = peer_at;
+  disown_ = disown;
+  open_ = true;
+  exact_ = true;
+  records_ = 0;
+  bytes_sent_ = 0;
+  links_.clear();
+  emit(begin_);
+}
+
+void CutWriter::reopen() {
+  open_ = true;
+  emit(begin_);
+}
+
+void CutWriter::end(bool last, const Fingerprint& content, bool content_known) {
+  packer_.flush();
+  open_ = false;
+  emit(CutEnd{.cut = begin_.cut,
+              .records = records_,
+              .ordered = exact_,
+              .last = last,
+              .content = content,
+              .content_known = content_known});
+}
+
+void CutWriter::changed_meanwhile(const Key& key) {
+  exact_ = false;
+  parts_.callbacks.mark_dirty(key);
+}
+
+void CutWriter::add(const Candidate& candidate) {
+  if (candidate.removed) {
+    // RACE: a key that exists again since it was found missing has a newer cut of its own to come.
+    if (parts_.index.contains(candidate.key)) return;
+    ++counters_.removed;
+    record(Remove{.key = candidate.key, .disown = disown_});
+    return;
+  }
+  const std::optional<Entry> entry = parts_.index.get(candidate.key);
+  if (!entry) return not_exact();  // removed since: a newer cut says so
+  const bool base = !candidate.whole && candidate.peer_type == FileType::regular;
+  Work work{.key = candidate.key, .attr = entry->attr, .whole = candidate.whole};
+  work.base_on_peer = base && candidate.peer_content.is_set();
+  work.base = candidate.peer_content;
+  work.base_size = candidate.peer_size;
+  work.content_equal =
+      work.base_on_peer && work.base == work.attr.content && work.base_size == work.attr.size;
+  put(std::move(work));
+}
+
+void CutWriter::add(const CutItem& item) {
+  if (item.removed) {
+    ++counters_.removed;
+    record(Remove{.key = item.key, .disown = disown_});
+    return;
+  }
+  Work work{.key = item.key, .attr = item.attr};
+  work.base_on_peer = item.base_content.is_set();
+  work.base = item.base_content;
+  work.base_size = item.base_size;
+  work.bytes = item.bytes;
+  work.copy_from = item.copy_from;
+  const bool equal_digest =
+      work.base_on_peer && work.base == item.attr.content && work.base_size == item.attr.size;
+  work.content_equal = !item.content_changed || equal_digest;
+  if (work.content_equal && !work.attr.content.is_set()) work.attr.content = item.base_content;
+  put(std::move(work));
+}
+
+// Later names of a group that is in this cut already.
+bool CutWriter::put_as_link(const Work& work) {
+  if (!work.attr.link.is_set()) return false;
+  const auto [it, first] = links_.try_emplace(work.attr.link, LinkGroup{.first = work.key});
+  LinkGroup& group = it->second;
+  if (first || group.first == work.key) return false;
+  if (group.deferred) {
+    group.followers.push_back(work.key);
+  } else {
+    ++counters_.linked;
+    record(Put{.key = work.key, .attr = group.attr, .content = ContentLink{.to = group.first}});
+  }
+  return true;
+}
+
+// The record of a regular file leaves; what followed it as a link leaves too.
+void CutWriter::put_done(const Work& work, const Attributes& attr, Content content) {
+  record(Put{.key = work.key, .attr = attr, .content = std::move(content)});
+  if (!work.attr.link.is_set()) return;
+  LinkGroup& group = links_[work.attr.link];
+  group.first = work.key;
+  group.attr = attr;
+  group.deferred = false;
+  for (Key& name : std::exchange(group.followers, {})) {
+    ++counters_.linked;
+    record(Put{.key = std::move(name), .attr = attr, .content = ContentLink{.to = work.key}});
+  }
+}
+
+// The key cannot be read: it stays as the peer has it. Another name of its group may still carry
+// the content.
+void CutWriter::skip(const Key& key, LinkId link, const Error& why) {
+  parts_.log.debug("send: left out {}: {}", escape(key.name), why.message);
+  changed_meanwhile(key);
+  const auto group = links_.find(link);
+  if (!link.is_set() || group == links_.end()) return;
+  const std::vector<Key> followers = std::move(group->second.followers);
+  links_.erase(group);
+  for (const Key& name : followers) add(Candidate{.key = name});
+}
+
+std::optional<Key> CutWriter::copy_source(const Work& work) const {
+  if (work.whole) return std::nullopt;
+  if (work.copy_from) return work.copy_from;
+  const bool kept = work.attr.content.is_set() && work.attr.size >= limits::block_bytes;
+  if (!kept || !peer_at_.is_set()) return std::nullopt;
+  for (const Key& key : parts_.index.keys_of_content(work.attr.content, copy_sources_max)) {
+    if (key == work.key) continue;
+    const std::optional<Entry> entry = parts_.index.get(key);
+    if (entry && entry->cut <= peer_at_ && entry->attr.content == work.attr.content) return key;
+  }
+  return std::nullopt;
+}
+
+void CutWriter::put(Work work) {
+  if (work.attr.type != FileType::regular) {
+    ++counters_.metadata;
+    return record(Put{.key = work.key, .attr = work.attr, .content = ContentNone{}});
+  }
+  if (put_as_link(work)) return;
+  delta::ContentFacts facts{.size = work.attr.size, .content_equal = work.content_equal};
+  std::optional<Key> from;
+  if (!work.content_equal && work.attr.content.is_set()) from = copy_source(work);
+  facts.copy_available = from.has_value();
+  switch (delta::choose(facts)) {
+    case delta::Method::metadata_only:
+      ++counters_.metadata;
+      return put_done(work, work.attr, ContentNone{});
+    case delta::Method::copy:
+      ++counters_.copied;
+      return put_done(work, work.attr, ContentCopy{.from = *from});
+    case delta::Method::inline_whole:
+      return put_inline(std::move(work));
+    default:
+      if (work.attr.link.is_set()) links_[work.attr.link].deferred = true;
+      pending_.push_back(Pending{.work = std::move(work)});
+  }
+}
+
+// The attributes to send: the index's while the disk agrees with them, else what the disk shows
+// now.
+Result<Attributes> CutWriter::as_on_disk(const Work& work, ContentHandle& handle) {
+  const Attributes& now = handle.opened().attr;
+  const Attributes& then = work.attr;
+  const bool same = now.size == then.size && now.mtime == then.mtime && now.mode == then.mode &&
+                    now.uid == then.uid && now.gid == then.gid;
+  if (same) return then;
+  changed_meanwhile(work.key);
+  Result<Attributes> fresh = handle.attributes();
+  if (!fresh) return fresh;
+  fresh->size = now.size;
+  fresh->mtime = now.mtime;
+  fresh->link = then.link;
+  fresh->link_names = then.link_names;
+  if (now.uid == then.uid && now.gid == then.gid) {
+    fresh->owner = then.owner;
+    fresh->group = then.group;
+  }
+  return fresh;
+}
+
+void CutWriter::learned(const Work& work, const Attributes& attr, const Digest& digest,
+                        const std::vector<Digest>& blocks) {
+  // The disk held other bytes than the index says under the same stat (a store through mmap).
+  if (work.attr.content.is_set() && work.attr.content != digest && work.attr.size == attr.size &&
+      work.attr.mtime == attr.mtime) {
+    changed_meanwhile(work.key);
+  }
+  parts_.callbacks.content_known(work.key, attr, digest, blocks);
+}
+
+void CutWriter::put_inline(Work work) {
+  if (work.bytes && work.bytes->size() == work.attr.size) {
+    if (!work.attr.content.is_set())
+      work.attr.content = [&] {
+        ContentHasher hasher;
+        hasher.update(*work.bytes);
+        return hasher.finish();
+      }();
+    ++counters_.inlined;
+    counters_.literal_bytes += work.bytes->size();
+    return put_done(work, work.attr, ContentInline{.bytes = *work.bytes});
+  }
+  for (int tries = 1;; ++tries) {
+    Result<std::unique_ptr<ContentHandle>> handle = parts_.source.open(work.key);
+    if (!handle) return skip(work.key, work.attr.link, handle.error());
+    const io::Stat opened = (*handle)->opened();
+    if (opened.attr.size > limits::inline_bytes_max) {
+      if (work.attr.link.is_set()) links_[work.attr.link].deferred = true;
+      pending_.push_back(Pending{.work = std::move(work)});
+      return;
+    }
+    std::string bytes(opened.attr.size, '\0');
+    const Result<size_t> got = (*handle)->read_at(0, bytes.data(), bytes.size());
+    if (!got) return skip(work.key, work.attr.link, got.error());
+    bytes.resize(*got);
+    // RACE: as in ContentStreamer::finish; a small file is simply read again, a few times.
+    const Result<io::Stat> after = (*handle)->stat_again();
+    const bool stable = after && *got == opened.attr.size && after->attr.size == opened.attr.size &&
+                        after->attr.mtime == opened.attr.mtime &&
+                        after->local.ctime == opened.local.ctime &&
+                        parts_.source.leads_to(work.key, opened);
+    if (!stable && tries < limits::stable_read_tries_max) continue;
+    Result<Attributes> attr = as_on_disk(work, **handle);
+    if (!attr) return skip(work.key, work.attr.link, attr.error());
+    if (!stable) changed_meanwhile(work.key);
+    ContentHasher hasher;
+    hasher.update(bytes);
+    attr->size = bytes.size();
+    attr->content = hasher.finish();
+    learned(work, *attr, attr->content, hasher.blocks());
+    const bool there =
+        work.base_on_peer && work.base == attr->content && work.base_size == attr->size;
+    if (there) {
+      ++counters_.metadata;
+      return put_done(work, *attr, ContentNone{});
+    }
+    ++counters_.inlined;
+    counters_.literal_bytes += bytes.size();
+    return put_done(work, *attr, ContentInline{.bytes = std::move(bytes)});
+  }
+}
+
+}  // namespace repl::send
