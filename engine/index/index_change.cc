@@ -287,7 +287,10 @@ bool Index::adopt_dir_id(DirId from, DirId to) {
   if (impl_->detached.contains(from) || impl_->detached.contains(to)) return false;
   if (!impl_->is_live_dir(from)) return false;
   if (!impl_->is_live_dir(to)) {
-    impl_->drop_tombstones_in(to);
+    // What left a directory of that id, which is gone, has nothing to do with this one.
+    for (auto& [dir, former] : impl_->detached) {
+      if (former.dir == to) former.dir = DirId{};
+    }
     impl_->renumber(from, to);
     return true;
   }

@@ -17,6 +17,8 @@ namespace {
 // With less than this left an EIO of a commit is taken for what it is nearly always: a short write.
 constexpr uint64_t disk_full_bytes = 16ull << 20;
 
+constexpr size_t key_bytes_max = 511;  // LMDB's, as Debian builds it
+
 MDB_val to_val(std::string_view bytes) {
   return MDB_val{.mv_size = bytes.size(), .mv_data = const_cast<char*>(bytes.data())};
 }
@@ -185,6 +187,8 @@ bool LmdbEnv::begin_read() {
 }
 
 std::optional<std::string> LmdbEnv::get(std::string_view key) {
+  // A name from a peer may be of any length; what cannot be stored is not there.
+  if (key.empty() || key.size() > key_bytes_max) return std::nullopt;
   const std::lock_guard lock(mutex_);
   if (!begin_read()) return std::nullopt;
   MDB_val k = to_val(key);
@@ -202,9 +206,10 @@ void LmdbEnv::read_range(std::string_view from, std::string_view prefix, size_t 
   MDB_cursor* cursor = nullptr;
   int code = mdb_cursor_open(read_, dbi_, &cursor);
   if (code == 0) {
-    MDB_val key = to_val(from);
+    // No stored key is longer, so the rest of `from` tells nothing.
+    MDB_val key = to_val(from.substr(0, key_bytes_max));
     MDB_val value{};
-    code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    code = mdb_cursor_get(cursor, &key, &value, from.empty() ? MDB_FIRST : MDB_SET_RANGE);
     for (; code == 0 && limit > 0 && to_view(key).starts_with(prefix); --limit) {
       out.emplace_back(to_view(key), to_view(value));
       code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
