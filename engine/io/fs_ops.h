@@ -52,7 +52,7 @@ enum class CopyHow : uint8_t { cloned, copied };
 [[nodiscard]] Result<std::string> handle_of(int fd);
 [[nodiscard]] Result<std::string> handle_at(int dir, std::string_view name);  // never follows
 // All extended attributes, ACLs and capabilities included, in the canonical encoding of Attributes::xattrs.
-// security.selinux is left out. `fd` may be O_PATH.
+// security.selinux is left out, and XFS's second name of an ACL (trusted.SGI_ACL_*). `fd` may be O_PATH.
 [[nodiscard]] Result<std::string> read_xattrs(int fd);
 // The same for a child that is not open, with one system call when it has none.
 [[nodiscard]] Result<std::string> read_xattrs_at(int dir, std::string_view name);  // never follows

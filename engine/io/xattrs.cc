@@ -20,8 +20,12 @@ namespace {
 constexpr int unstable_tries_max = 8;
 constexpr size_t first_list_bytes = 1024;
 
-// Labels belong to the node's own policy.
-bool is_replicated(std::string_view name) { return name != "security.selinux"; }
+// Labels belong to the node's own policy. XFS lists an ACL a second time, under the name and in the
+// format it has on its disk: removing that one would remove the ACL.
+bool is_replicated(std::string_view name) {
+  return name != "security.selinux" && name != "trusted.SGI_ACL_FILE" &&
+         name != "trusted.SGI_ACL_DEFAULT";
+}
 
 // One object's attributes: by descriptor, or by a path below /proc/self/fd that is followed or not.
 class Source {
