@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "cli/config.h"
@@ -58,5 +60,63 @@ struct ServeOptions {
   GlobalOptions global;
   ServeRequest request;  // --session HEX
 };
+
+// The commands that ask a running daemon, or only look.
+struct StatusOptions {
+  GlobalOptions global;
+  std::vector<std::string> trees;  // none: all
+  bool json = false;
+  bool watch = false;
+};
+struct VerifyOptions {
+  GlobalOptions global;
+  std::vector<std::string> trees;  // none: all
+  bool full = false;
+  bool sha256 = false;
+  bool json = false;
+};
+struct WaitOptions {
+  GlobalOptions global;
+  std::string tree;
+  std::string level = "durable";          // "received", "applied"
+  std::optional<double> timeout_seconds;  // none: for ever
+  bool wait_for_peers = false;  // a peer that is away is waited for, instead of exit_peer_away
+};
+struct ApproveOptions {
+  GlobalOptions global;
+  std::string tree;
+};
+struct DoctorOptions {
+  GlobalOptions global;
+  bool json = false;
+};
+struct ConfigCheckOptions {
+  GlobalOptions global;
+};
+struct KeygenOptions {
+  GlobalOptions global;
+};
+struct FingerprintOptions {
+  GlobalOptions global;
+};
+// `repl run` before the configuration was read.
+struct RunRequest {
+  GlobalOptions global;
+  std::vector<std::string> trees;
+};
+// Nothing left to do: --help, --version (exit 0) or a usage error.
+struct PrintAndExit {
+  std::string text;
+  int exit = 0;
+};
+
+using Command = std::variant<PrintAndExit, MirrorOptions, RunRequest, ServeOptions, StatusOptions,
+                             VerifyOptions, WaitOptions, ApproveOptions, DoctorOptions,
+                             ConfigCheckOptions, KeygenOptions, FingerprintOptions>;
+
+// This node's private key and certificate.
+[[nodiscard]] inline std::string identity_file(const GlobalOptions& global) {
+  return global.state_dir + "/identity.pem";
+}
 
 }  // namespace repl::cli

@@ -1,0 +1,77 @@
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <thread>
+
+#include "cli/commands.h"
+#include "cli/control_client.h"
+#include "cli/daemon_request.h"
+#include "cli/exit_codes.h"
+#include "cli/status_view.h"
+
+namespace repl::cli {
+namespace {
+
+using namespace std::chrono_literals;
+
+// The worst of two: a daemon that does not run says more than a hold.
+int worse(int a, int b) {
+  const auto rank = [](int exit) { return exit == exit_ok ? 0 : exit == exit_held ? 1 : 2; };
+  return rank(b) > rank(a) ? b : a;
+}
+
+int show(const StatusOptions& options, const std::string& tree, std::string& out) {
+  const auto reply = ask(control_socket_path(options.global.runtime_dir, tree),
+                         {.command = "status", .tree = tree, .options = {}}, 10s);
+  if (!reply)
+    return report("tree " + tree + ": " + reply.error().message, exit_code_of(reply.error()));
+  if (const auto* failed = std::get_if<ReplyFailed>(&*reply))
+    return report(failed->error, failed->exit);
+  const Result<TreeStatus> status = status_from_json(std::get<ReplyDone>(*reply).json);
+  if (!status) return report(status.error());
+  if (options.json) {
+    out += to_json(*status) + "\n";
+  } else {
+    out += render(*status,
+                  {.color = ::isatty(STDOUT_FILENO) == 1, .now_unix_seconds = std::time(nullptr)});
+  }
+  const bool held = !status->holds.empty() || status->held_keys_total > 0 ||
+                    std::any_of(status->peers.begin(), status->peers.end(),
+                                [](const PeerStatus& peer) { return !peer.hold.empty(); });
+  return held ? exit_held : exit_ok;
+}
+
+int show_all(const StatusOptions& options, std::string& out) {
+  const std::vector<std::string> trees = trees_or_all(options.trees, options.global);
+  if (trees.empty()) {
+    return report("no daemon runs here and the configuration " + options.global.config_file +
+                      " has no tree of this node",
+                  exit_not_running);
+  }
+  int exit = exit_ok;
+  for (const std::string& tree : trees) {
+    if (!out.empty() && !options.json) out += "\n";
+    exit = worse(exit, show(options, tree, out));
+  }
+  return exit;
+}
+
+}  // namespace
+
+int command_status(const StatusOptions& options) {
+  const bool redraw = options.watch && !options.json && ::isatty(STDOUT_FILENO) == 1;
+  while (true) {
+    std::string out;
+    const int exit = show_all(options, out);
+    fmt::print("{}{}", redraw ? "\x1b[H\x1b[2J" : "", out);
+    if (std::fflush(stdout) != 0) return exit_failed;  // the reader has gone
+    if (!options.watch) return exit;
+    std::this_thread::sleep_for(1s);
+  }
+}
+
+}  // namespace repl::cli

@@ -1,0 +1,19 @@
+// commands.h: one function per command, each in a file of its name; all return an ExitCode, print
+// results to stdout and what went wrong to stderr.
+#pragma once
+
+#include "cli/options.h"
+
+namespace repl::cli {
+
+[[nodiscard]] int command_run(const RunRequest& request);
+[[nodiscard]] int command_status(const StatusOptions& options);
+[[nodiscard]] int command_verify(const VerifyOptions& options);
+[[nodiscard]] int command_wait(const WaitOptions& options);
+[[nodiscard]] int command_approve(const ApproveOptions& options);
+[[nodiscard]] int command_doctor(const DoctorOptions& options);
+[[nodiscard]] int command_config_check(const ConfigCheckOptions& options);
+[[nodiscard]] int command_keygen(const KeygenOptions& options);
+[[nodiscard]] int command_fingerprint(const FingerprintOptions& options);
+
+}  // namespace repl::cli

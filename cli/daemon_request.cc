@@ -1,0 +1,59 @@
+#include "cli/daemon_request.h"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <set>
+
+#include "cli/exit_codes.h"
+
+namespace repl::cli {
+
+int exit_code_of(const Error& error) {
+  switch (error.code) {
+    case ErrorCode::not_found:
+      return exit_not_running;
+    case ErrorCode::not_permitted:
+      return exit_refused;
+    case ErrorCode::timeout:
+      return exit_timeout;
+    default:
+      return exit_failed;
+  }
+}
+
+int report(const Error& error) { return report(error.message, exit_code_of(error)); }
+
+int report(const std::string& message, int exit) {
+  fmt::print(stderr, "repl: {}\n", message);
+  return exit;
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? std::string(name.data())
+                                                          : std::string();
+}
+
+std::vector<std::string> known_trees(const GlobalOptions& global) {
+  std::set<std::string> trees;
+  if (const Result<Config> config = load_config(global.config_file)) {
+    const Result<std::string> node = find_node(*config, global.node, host_name());
+    for (const auto& [name, tree] : config->trees) {
+      if (node && std::find(tree.nodes.begin(), tree.nodes.end(), *node) != tree.nodes.end()) {
+        trees.insert(name);
+      }
+    }
+  }
+  std::error_code ignored;
+  for (const auto& item : std::filesystem::directory_iterator(global.runtime_dir, ignored)) {
+    if (item.path().extension() == ".sock") trees.insert(item.path().stem());
+  }
+  return {trees.begin(), trees.end()};
+}
+
+}  // namespace repl::cli

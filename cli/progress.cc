@@ -1,0 +1,88 @@
+#include "cli/progress.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+namespace repl::cli {
+namespace {
+
+using namespace std::chrono_literals;
+constexpr Duration rate_window = 10s;
+constexpr Duration sample_gap = 200ms;
+
+double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
+
+}  // namespace
+
+ProgressLine::ProgressLine(const Clock& clock, ProgressStyle style, size_t columns, Write write)
+    : clock_(clock),
+      style_(style),
+      columns_(columns),
+      write_(std::move(write)),
+      started_(clock.now()) {}
+
+void ProgressLine::remember(uint64_t bytes) {
+  const MonotonicTime now = clock_.now();
+  if (!samples_.empty() && now - samples_.back().at < sample_gap) return;
+  // A new transfer begins with fewer bytes than the last had.
+  if (!samples_.empty() && bytes < samples_.back().bytes) samples_.clear();
+  samples_.push_back({now, bytes});
+  while (samples_.size() > 2 && now - samples_.front().at > rate_window) samples_.pop_front();
+}
+
+std::optional<double> ProgressLine::bytes_per_second() const {
+  if (samples_.size() < 2) return {};
+  const double time = seconds(samples_.back().at - samples_.front().at);
+  return static_cast<double>(samples_.back().bytes - samples_.front().bytes) / time;
+}
+
+std::string ProgressLine::line(const TransferProgress& p, bool last) const {
+  std::string out = fmt::format("{}/{} files", p.files_done, p.files_total);
+  if (p.bytes_total > 0) {
+    const uint64_t done = std::min(p.bytes_done, p.bytes_total);
+    // Never "100%" before the end.
+    const auto percent = static_cast<unsigned>(static_cast<double>(done) * 100.0 /
+                                               static_cast<double>(p.bytes_total));
+    out += fmt::format("  {}/{}  {}%", human_bytes(p.bytes_done), human_bytes(p.bytes_total),
+                       last || done == p.bytes_total ? percent : std::min(percent, 99u));
+  } else {
+    out += fmt::format("  {}", human_bytes(p.bytes_done));
+  }
+  if (last) return out + fmt::format("  in {}", human_seconds(seconds(clock_.now() - started_)));
+  if (const auto rate = bytes_per_second()) {
+    out += fmt::format("  {}/s", human_bytes(static_cast<uint64_t>(*rate)));
+    if (*rate >= 1 && p.bytes_total > p.bytes_done) {
+      out += fmt::format("  {} left",
+                         human_seconds(static_cast<double>(p.bytes_total - p.bytes_done) / *rate));
+    } else if (p.bytes_total > p.bytes_done) {
+      out += "  stalled";
+    }
+  }
+  return out;
+}
+
+void ProgressLine::draw(const std::string& text) {
+  if (style_ == ProgressStyle::terminal) {
+    write_("\r\x1b[K" + text.substr(0, columns_ > 1 ? columns_ - 1 : text.size()));
+  } else {
+    write_(text + "\n");
+  }
+}
+
+void ProgressLine::update(const TransferProgress& progress) {
+  remember(progress.bytes_done);
+  const Duration gap = style_ == ProgressStyle::terminal ? Duration(100ms) : Duration(10s);
+  const MonotonicTime now = clock_.now();
+  if (now - written_.value_or(started_) < gap) return;
+  written_ = now;
+  draw(line(progress, false));
+}
+
+void ProgressLine::finish(const TransferProgress& progress) {
+  draw(line(progress, true));
+  if (style_ == ProgressStyle::terminal) write_("\n");
+}
+
+}  // namespace repl::cli
