@@ -1,0 +1,349 @@
+#include "engine/send/sender.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "engine/base/escape.h"
+#include "engine/base/limits.h"
+
+namespace repl::send {
+
+namespace {
+
+constexpr size_t header_bytes = 128;  // of a message, about
+constexpr size_t children_per_step = 256;
+
+size_t message_bytes(const Message& message) {
+  if (const auto* data = std::get_if<StageData>(&message)) return header_bytes + data->bytes.size();
+  const auto* records = std::get_if<Records>(&message);
+  if (!records) return header_bytes;
+  size_t bytes = header_bytes;
+  for (const Record& record : records->records) bytes += record_bytes(record);
+  return bytes;
+}
+
+uint64_t batch_bytes(const CutBatch& batch) {
+  uint64_t bytes = 0;
+  for (const CutItem& item : batch.items) {
+    bytes += sizeof item + item.key.name.size() + item.attr.xattrs.size() +
+             (item.bytes ? item.bytes->size() : 0);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+Sender::Sender(const Index& index, uint64_t seed, ContentSource& source, Outbox& outbox,
+               SenderCallbacks callbacks, Log& log)
+    : index_(index),
+      seed_(seed),
+      source_(source),
+      outbox_(outbox),
+      callbacks_(std::move(callbacks)),
+      log_(log),
+      writer_(CutWriter::Parts{.index = index_,
+                               .source = source_,
+                               .callbacks = callbacks_,
+                               .log = log_,
+                               .emit = [this](Message m) { emit(std::move(m)); },
+                               .ask = [this](Message m) { ask(std::move(m)); }}) {}
+Sender::~Sender() = default;
+
+void Sender::start(const Plan& plan) {
+  REPL_CHECK(phase_ == SendPhase::idle);
+  plan_ = plan;
+  tree_cut_ = plan.cut;
+  sent_ = plan.mode == PlanMode::in_sync ? plan.cut : plan.since;
+  writer_.set_stages(plan.stages);
+  begin_run(plan.mode);
+}
+
+// --- output ---
+
+void Sender::emit(Message message) {
+  pumped_ += message_bytes(message);
+  if (!out_.empty() || !outbox_.send(message, true)) out_.push_back(std::move(message));
+}
+
+void Sender::ask(Message message) {
+  pumped_ += header_bytes;
+  static_cast<void>(outbox_.send(message, false));  // refused only by a closed connection
+}
+
+bool Sender::flush() {
+  while (!out_.empty() && outbox_.send(out_.front(), true)) out_.pop_front();
+  return out_.empty();
+}
+
+bool Sender::pump() {
+  pumped_ = 0;
+  while (flush() && (phase_ == SendPhase::asking || phase_ == SendPhase::comparing ||
+                     outbox_.writable() > 0)) {
+    if (pumped_ >= limits::pump_bytes_max) return true;
+    pumped_ += 1;  // steps that send nothing count too, a little
+    if (!step()) return false;
+  }
+  return false;
+}
+
+bool Sender::step() {
+  switch (phase_) {
+    case SendPhase::idle:
+      return false;
+    case SendPhase::asking:
+      return step_asking();
+    case SendPhase::comparing:
+      return step_comparing();
+    case SendPhase::cutting:
+      return step_cutting();
+    case SendPhase::live:
+      return step_live();
+  }
+  return false;
+}
+
+// --- live ---
+
+void Sender::on_cut(std::shared_ptr<const CutBatch> batch) {
+  if (phase_ == SendPhase::idle || batch->cut <= tree_cut_) return;
+  tree_cut_ = batch->cut;
+  // The index that a merged cut is made from has moved on: the cut may hold some of this one
+  // already.
+  if (phase_ != SendPhase::live && !live_) writer_.not_exact();
+  if (diverted_) return;
+  if (batch->by_log) return divert();
+  queue_bytes_ += batch_bytes(*batch);
+  queue_.push_back(std::move(batch));
+  const bool over =
+      queue_.size() > limits::live_batches_max || queue_bytes_ > limits::cut_inline_bytes_max;
+  if (over && queue_.size() > 1) divert();
+}
+
+void Sender::divert() {
+  log_.info("send: the peer is {} cuts behind, its queue is replaced by the log of changes",
+            queue_.size());
+  ++status_.fallbacks;
+  queue_.clear();
+  queue_bytes_ = 0;
+  diverted_ = true;
+}
+
+bool Sender::step_live() {
+  if (compare_wanted_) {
+    begin_run(PlanMode::compare);
+    return true;
+  }
+  if (diverted_) {
+    begin_run(PlanMode::changes);
+    return true;
+  }
+  if (!resend_.empty()) {
+    begin_resend();
+    return true;
+  }
+  if (queue_.empty()) return false;
+  live_ = std::move(queue_.front());
+  queue_.pop_front();
+  queue_bytes_ -= std::min(queue_bytes_, batch_bytes(*live_));
+  live_at_ = 0;
+  writer_.begin(CutBegin{.epoch = plan_.epoch, .reign = plan_.reign, .cut = live_->cut}, sent_,
+                plan_.disown_extra);
+  if (!live_->ordered) writer_.not_exact();
+  phase_ = SendPhase::cutting;
+  return true;
+}
+
+// Refused keys go whole, under the number of the last cut: later ones are still to come.
+void Sender::begin_resend() {
+  for (Key& key : std::exchange(resend_, {})) {
+    const bool removed = !index_.contains(key);
+    candidates_.push_back(Candidate{.key = std::move(key), .removed = removed, .whole = true});
+  }
+  merging_ = sent_;
+  begin_cut(false);
+  if (!queue_.empty()) writer_.not_exact();
+}
+
+// --- cuts ---
+
+void Sender::begin_cut(bool first_sync) {
+  // What changed since the peer's cut is among the candidates; all else is on the peer as the index
+  // has it.
+  const CutNumber peer_at = mode_ == PlanMode::changes ? sent_ : CutNumber{};
+  writer_.begin(
+      CutBegin{
+          .epoch = plan_.epoch, .reign = plan_.reign, .cut = merging_, .first_sync = first_sync},
+      peer_at, plan_.disown_extra);
+  if (merging_ < tree_cut_) writer_.not_exact();
+  piece_records_ = 0;
+  piece_began_bytes_ = 0;
+  phase_ = SendPhase::cutting;
+}
+
+// One key, or one read of a directory, to the writer. False: all were given.
+bool Sender::feed_writer() {
+  if (live_) {
+    if (live_at_ == live_->items.size()) return false;
+    writer_.add(live_->items[live_at_++]);
+    return true;
+  }
+  if (candidates_.empty()) return false;
+  const Candidate next = std::move(candidates_.front());
+  candidates_.pop_front();
+  writer_.add(next);
+  ++status_.files_done;
+  ++piece_records_;
+  return true;
+}
+
+// Directories before what is in them: a directory is walked only after its own record was given.
+bool Sender::next_of_first_sync() {
+  if (walk_root_) {
+    walk_root_ = false;
+    if (index_.contains(root_key)) candidates_.push_back(Candidate{.key = root_key});
+    walk_.push_back(Walk{.dir = root_dir});
+    return true;
+  }
+  if (walk_.empty()) return false;
+  Walk walk = std::move(walk_.front());
+  walk_.pop_front();
+  const auto children = index_.children_after(walk.dir, walk.cursor, children_per_step);
+  if (children.size() == children_per_step) {
+    walk_.push_front(Walk{.dir = walk.dir, .cursor = children.back().first});
+  }
+  for (const auto& [name, entry] : children) {
+    candidates_.push_back(Candidate{.key = Key{.dir = walk.dir, .name = name}});
+    if (entry.attr.type == FileType::directory) walk_.push_back(Walk{.dir = entry.attr.dir});
+  }
+  return true;
+}
+
+bool Sender::step_cutting() {
+  if (!piece_full_) {
+    if (feed_writer()) {
+      const bool in_pieces = mode_ == PlanMode::first_sync && !live_;
+      piece_full_ =
+          in_pieces && (piece_records_ >= limits::cut_keys_max ||
+                        writer_.bytes_sent() - piece_began_bytes_ >= limits::piece_bytes_max);
+      return true;
+    }
+    if (!live_ && mode_ == PlanMode::first_sync && next_of_first_sync()) return true;
+  }
+  const auto drained = writer_.drain(limits::stream_step_bytes);
+  if (drained == CutWriter::Drain::waiting) return false;
+  if (drained == CutWriter::Drain::more) return true;
+  const bool more_pieces = piece_full_ && (!candidates_.empty() || !walk_.empty());
+  piece_full_ = false;
+  if (more_pieces) {
+    writer_.end(false, Fingerprint{}, false);
+    writer_.reopen();
+    piece_records_ = 0;
+    piece_began_bytes_ = writer_.bytes_sent();
+    return true;
+  }
+  end_cut();
+  return true;
+}
+
+void Sender::end_cut() {
+  CutNumber cut = merging_;
+  Fingerprint content;
+  bool known = false;
+  if (live_) {
+    cut = live_->cut;
+    content = live_->content;
+    known = live_->content_known;
+    live_.reset();
+  } else if (cut == tree_cut_) {
+    const std::optional<DirSummary> root = index_.summary(root_dir);
+    known = root && root->unknown == 0;
+    content = index_.root_content();
+  }
+  known = known && writer_.exact() && resend_.empty();
+  writer_.end(true, content, known);
+  expected_ = Expected{.cut = cut, .content = content, .known = known};
+  sent_ = cut;
+  phase_ = SendPhase::live;
+}
+
+// --- what the peer says ---
+
+Status Sender::on_message(const Message& message) {
+  if (phase_ == SendPhase::idle) return {};
+  if (const auto* answer = std::get_if<KeysAnswer>(&message)) return on_answer(*answer);
+  if (const auto* listing = std::get_if<DirectoryListing>(&message)) {
+    if (comparer_) return comparer_->on_listing(*listing);
+    return fail(ErrorCode::protocol, "the peer sent a listing that was not asked for",
+                Remedy::reconnect);
+  }
+  if (const auto* signature = std::get_if<Signature>(&message)) {
+    return writer_.on_signature(*signature);
+  }
+  if (const auto* ack = std::get_if<Ack>(&message)) on_ack(*ack);
+  if (const auto* refused = std::get_if<Refused>(&message)) on_refused(*refused);
+  if (const auto* notice = std::get_if<PeerNotice>(&message)) status_.held_keys = notice->held_keys;
+  return {};
+}
+
+void Sender::on_ack(const Ack& ack) {
+  const auto level = static_cast<size_t>(ack.level);
+  if (ack.reign != plan_.reign || level >= status_.acked.size()) return;
+  status_.acked[level] = std::max(status_.acked[level], ack.cut);
+  if (ack.level != AckLevel::applied) return;
+  status_.held_keys = ack.held_keys;
+  const bool comparable = expected_.known && ack.content_known && ack.cut == expected_.cut &&
+                          ack.held_keys == 0 && phase_ == SendPhase::live && queue_.empty() &&
+                          !diverted_ && resend_.empty();
+  if (!comparable || ack.content == expected_.content) return;
+  ++status_.mismatches;
+  const bool again = compared_once_ && compared_for_ == ack.cut;
+  log_.warn("send: the peer's tree differs after cut {}; {}", ack.cut.value,
+            again ? "it was compared at this cut already" : "the trees are compared");
+  if (again) return;
+  compared_once_ = true;
+  compared_for_ = ack.cut;
+  compare_wanted_ = true;
+}
+
+void Sender::on_refused(const Refused& refused) {
+  const bool listed = std::any_of(held_.begin(), held_.end(),
+                                  [&](const HeldKey& h) { return h.key == refused.key; });
+  const auto hold = [&] {
+    if (!listed && held_.size() < limits::holds_listed_max) {
+      held_.push_back(HeldKey{.key = refused.key, .reason = refused.reason});
+    }
+  };
+  if (refused.hold) return hold();
+  ++status_.refused;
+  if (resend_.size() >= limits::dirty_keys_max || refusals_.size() >= limits::dirty_keys_max) {
+    compare_wanted_ = true;
+    return;
+  }
+  if (++refusals_[refused.key] > limits::refusals_max) {
+    log_.warn("send: the peer refuses {} again: {}", escape(refused.key.name),
+              escape(refused.reason));
+    return hold();
+  }
+  if (std::find(resend_.begin(), resend_.end(), refused.key) == resend_.end()) {
+    resend_.push_back(refused.key);
+  }
+}
+
+SenderStatus Sender::status() const {
+  SenderStatus s = status_;
+  s.phase = phase_;
+  s.mode = mode_;
+  s.bytes_done = writer_.bytes_sent();
+  s.bytes_total = std::max(s.bytes_total, s.bytes_done);
+  s.files_total = std::max(s.files_total, s.files_done);
+  s.sent = sent_;
+  s.cuts_pending = queue_.size() + (phase_ == SendPhase::cutting ? 1 : 0);
+  const CutNumber applied = s.acked[static_cast<size_t>(AckLevel::applied)];
+  s.owes = !resend_.empty() || compare_wanted_ || diverted_;
+  s.in_sync = phase_ == SendPhase::live && queue_.empty() && !diverted_ && resend_.empty() &&
+              !compare_wanted_ && (applied >= sent_ || mode_ == PlanMode::in_sync);
+  return s;
+}
+
+}  // namespace repl::send

@@ -1,0 +1,174 @@
+// sender.h: brings one connected peer to the primary's state and keeps it there. A state machine
+// without I/O of its own: it reads the index and a ContentSource, and speaks through an Outbox.
+//
+//   start(plan) ─┬─ first_sync: the whole index, in pieces ──────────────┐
+//                ├─ changes: candidates from the log, asked in batches ──┼→ one cut → live
+//                ├─ compare: descent by fingerprints ────────────────────┘
+//                └─ in_sync ───────────────────────────────────────────────────────→ live
+//
+// "A bit behind" and "far behind" are one path that differs in its set of candidates. Live cuts
+// wait in a bounded queue; past the bound the queue is dropped and the log is asked instead. A key
+// that the peer refuses is sent whole in a following cut. After `applied`, when both sides know
+// every content, nothing is held and no newer cut is on its way, root fingerprints must be equal;
+// if not, the trees are compared, once per cut.
+//
+// Thread: one owner; one Sender per connection. Memory: candidates are keys with what the peer has
+// there (limits::dirty_keys_max; beyond it changes become a comparison, and a comparison's cut
+// begins before its descent ends), live_batches_max cuts, and what CutWriter states.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/send/compare.h"
+#include "engine/send/cut_writer.h"
+#include "engine/send/outbox.h"
+
+namespace repl::send {
+
+enum class PlanMode : uint8_t { first_sync, changes, compare, in_sync };
+
+struct Plan {
+  PlanMode mode = PlanMode::compare;
+  Epoch epoch;
+  Reign reign;
+  CutNumber cut;              // the tree's now
+  CutNumber since;            // the peer's; changes only
+  bool disown_extra = false;  // what only the peer has stays on its disk (mirror without --delete)
+  std::vector<StageProgress> stages;  // from the peer's Hello
+};
+
+enum class SendPhase : uint8_t { idle, asking, comparing, cutting, live };
+
+struct HeldKey {
+  Key key;
+  std::string reason;
+};
+
+struct SenderStatus {
+  SendPhase phase = SendPhase::idle;
+  PlanMode mode = PlanMode::in_sync;  // of the run that is under way, or was last
+  uint64_t files_done = 0;            // of this run
+  uint64_t files_total = 0;
+  uint64_t bytes_done = 0;
+  uint64_t bytes_total = 0;          // first sync only, else what is done
+  std::array<CutNumber, 3> acked{};  // by AckLevel
+  CutNumber sent;                    // last whole cut
+  size_t cuts_pending = 0;
+  uint64_t held_keys = 0;   // as the peer counts them
+  uint64_t refused = 0;     // keys to be sent again, so far
+  uint64_t mismatches = 0;  // fingerprints that differed after a cut
+  uint64_t fallbacks = 0;   // times that the live queue was dropped
+  bool in_sync = false;     // live, nothing pending, all applied
+  bool owes = false;        // something of an acknowledged cut must be sent again
+};
+
+class Sender {
+ public:
+  // `seed` of fingerprints (fingerprint_seed of the tree's name).
+  Sender(const Index& index, uint64_t seed, ContentSource& source, Outbox& outbox,
+         SenderCallbacks callbacks, Log& log);
+  ~Sender();
+
+  void start(const Plan& plan);
+  // An Error is the peer's breach of the protocol: close the connection. Messages of others are
+  // ignored.
+  [[nodiscard]] Status on_message(const Message& message);
+  // Each cut of the primary, in order. The index has it already.
+  void on_cut(std::shared_ptr<const CutBatch> batch);
+  // Works until the outbox is full, nothing is left to do, or limits::pump_bytes_max were sent:
+  // then true, call again.
+  bool pump();
+
+  [[nodiscard]] SenderStatus status() const;
+  [[nodiscard]] const MethodCounters& counters() const { return writer_.counters(); }
+  [[nodiscard]] const std::vector<HeldKey>& held() const {
+    return held_;
+  }  // holds_listed_max of them
+
+ private:
+  struct Walk {
+    DirId dir;
+    std::string cursor;
+  };
+
+  void emit(Message message);
+  void ask(Message message);
+  bool flush();
+
+  bool step();
+  bool step_asking();
+  bool step_comparing();
+  bool step_cutting();
+  bool step_live();
+
+  void begin_run(PlanMode mode);
+  void begin_changes();
+  void begin_compare();
+  void sort_parents_first(std::vector<Candidate>& found) const;
+  void begin_cut(bool first_sync);
+  void end_cut();
+  void begin_resend();
+  bool next_of_first_sync();
+  bool feed_writer();
+  void divert();
+
+  [[nodiscard]] Status on_answer(const KeysAnswer& answer);
+  void on_ack(const Ack& ack);
+  void on_refused(const Refused& refused);
+  void judge(const KeyInfo& theirs, const Candidate& asked);
+
+  const Index& index_;
+  uint64_t seed_;
+  ContentSource& source_;
+  Outbox& outbox_;
+  SenderCallbacks callbacks_;
+  Log& log_;
+
+  Plan plan_;
+  SendPhase phase_ = SendPhase::idle;
+  PlanMode mode_ = PlanMode::in_sync;
+  CutNumber tree_cut_;  // the newest that we know of
+  CutNumber merging_;   // number of the merged cut that is being made
+  CutNumber sent_;      // last cut that was sent whole
+
+  std::deque<Message> out_;  // bulk that the outbox did not take yet
+  size_t pumped_ = 0;        // bytes since pump() began
+
+  std::deque<Candidate> candidates_;  // of the merged cut
+  std::deque<Candidate> to_ask_;      // changes: not yet asked
+  std::deque<std::vector<Candidate>> asked_;
+  std::unique_ptr<Comparer> comparer_;
+  std::deque<Walk> walk_;  // first sync: directories to walk
+  bool walk_root_ = false;
+  uint64_t piece_records_ = 0;
+  uint64_t piece_began_bytes_ = 0;
+  bool piece_full_ = false;
+
+  CutWriter writer_;
+  std::shared_ptr<const CutBatch> live_;  // being sent
+  size_t live_at_ = 0;
+  std::deque<std::shared_ptr<const CutBatch>> queue_;
+  uint64_t queue_bytes_ = 0;
+  bool diverted_ = false;  // the queue was dropped: the log says what is missing
+
+  std::unordered_map<Key, int> refusals_;
+  std::vector<Key> resend_;
+  std::vector<HeldKey> held_;
+
+  struct Expected {
+    CutNumber cut;
+    Fingerprint content;
+    bool known = false;
+  } expected_;
+  CutNumber compared_for_;
+  bool compared_once_ = false;
+  bool compare_wanted_ = false;
+  SenderStatus status_;
+};
+
+}  // namespace repl::send

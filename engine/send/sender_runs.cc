@@ -1,0 +1,204 @@
+// sender_runs.cc: how a Sender finds what a merged cut has to hold.
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "engine/base/limits.h"
+#include "engine/send/sender.h"
+
+namespace repl::send {
+
+void Sender::begin_run(PlanMode mode) {
+  mode_ = mode;
+  merging_ = tree_cut_;
+  candidates_.clear();
+  status_.files_done = 0;
+  status_.files_total = 0;
+  status_.bytes_total = 0;
+  switch (mode) {
+    case PlanMode::in_sync:
+      phase_ = SendPhase::live;
+      break;
+    case PlanMode::first_sync: {
+      const IndexCounts counts = index_.counts();
+      status_.files_total = counts.entries;
+      status_.bytes_total = counts.bytes;
+      walk_root_ = true;
+      begin_cut(true);
+      break;
+    }
+    case PlanMode::changes:
+      begin_changes();
+      break;
+    case PlanMode::compare:
+      begin_compare();
+      break;
+  }
+}
+
+// --- changes: the log names the candidates ---
+
+void Sender::begin_changes() {
+  diverted_ = false;
+  queue_.clear();  // the log has them all
+  queue_bytes_ = 0;
+  std::vector<Candidate> found;
+  std::unordered_set<Key> groups;
+  const auto add = [&](const Key& key, bool removed) {
+    found.push_back(Candidate{.key = key, .removed = removed});
+    return found.size() <= limits::dirty_keys_max;
+  };
+  const bool reaches = index_.changes_since(
+      sent_, [&](const Change& change) { return add(change.key, change.removed); });
+  if (!reaches || found.size() > limits::dirty_keys_max) return begin_run(PlanMode::compare);
+  // A group is sent with all its names.
+  const size_t logged = found.size();
+  for (size_t i = 0; i < logged; ++i) {
+    const std::optional<Entry> entry = found[i].removed ? std::nullopt : index_.get(found[i].key);
+    if (!entry || !entry->attr.link.is_set()) continue;
+    for (const Key& name : index_.keys_of_link(entry->attr.link)) {
+      if (groups.insert(name).second && name != found[i].key) add(name, false);
+    }
+  }
+  sort_parents_first(found);
+  to_ask_.assign(std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
+  asked_.clear();
+  status_.files_total = to_ask_.size();
+  phase_ = SendPhase::asking;
+}
+
+// By depth, then by key; twice the same key (a group's name that was logged too) goes once. What
+// hangs in a directory that is gone goes with the removal above it.
+void Sender::sort_parents_first(std::vector<Candidate>& found) const {
+  std::unordered_map<DirId, size_t> depths{{DirId{}, 0}, {root_dir, 1}};
+  const auto depth_of = [&](DirId dir) -> size_t {
+    std::vector<DirId> unknown;
+    size_t depth = 0;
+    while (!depths.contains(dir)) {
+      const auto place = index_.place_of(dir);
+      if (!place || unknown.size() > limits::directory_depth_max) break;
+      unknown.push_back(dir);
+      dir = place->parent;
+    }
+    const auto at = depths.find(dir);
+    const bool placed = at != depths.end() && (at->second > 0 || !dir.is_set());
+    depth = placed ? at->second : 0;
+    if (!placed) depths[dir] = 0;
+    for (auto it = unknown.rbegin(); it != unknown.rend(); ++it) {
+      depths[*it] = placed ? ++depth : 0;
+    }
+    return placed ? depth : 0;
+  };
+  struct Place {
+    size_t depth;
+    size_t at;
+  };
+  std::vector<Place> order;
+  order.reserve(found.size());
+  for (size_t i = 0; i < found.size(); ++i) {
+    const size_t depth = depth_of(found[i].key.dir);
+    if (depth > 0 || found[i].key.is_root()) order.push_back(Place{.depth = depth, .at = i});
+  }
+  std::sort(order.begin(), order.end(), [&](const Place& a, const Place& b) {
+    if (a.depth != b.depth) return a.depth < b.depth;
+    return found[a.at].key < found[b.at].key;
+  });
+  std::vector<Candidate> sorted;
+  sorted.reserve(order.size());
+  for (const Place& place : order) {
+    Candidate& next = found[place.at];
+    if (sorted.empty() || sorted.back().key != next.key) sorted.push_back(std::move(next));
+  }
+  found = std::move(sorted);
+}
+
+bool Sender::step_asking() {
+  if (to_ask_.empty() && asked_.empty()) {
+    begin_cut(false);
+    return true;
+  }
+  if (to_ask_.empty() || asked_.size() >= limits::asks_in_flight_max) return false;
+  AskKeys message;
+  std::vector<Candidate> batch;
+  while (!to_ask_.empty() && batch.size() < limits::keys_per_ask_max) {
+    message.keys.push_back(to_ask_.front().key);
+    batch.push_back(std::move(to_ask_.front()));
+    to_ask_.pop_front();
+  }
+  asked_.push_back(std::move(batch));
+  ask(std::move(message));
+  return true;
+}
+
+Status Sender::on_answer(const KeysAnswer& answer) {
+  if (phase_ == SendPhase::comparing && comparer_) return comparer_->on_answer(answer);
+  const bool expected = phase_ == SendPhase::asking && !asked_.empty() &&
+                        answer.infos.size() == asked_.front().size();
+  if (!expected) {
+    return fail(ErrorCode::protocol, "the peer answered what was not asked", Remedy::reconnect);
+  }
+  const std::vector<Candidate> batch = std::move(asked_.front());
+  asked_.pop_front();
+  for (size_t i = 0; i < batch.size(); ++i) judge(answer.infos[i], batch[i]);
+  return {};
+}
+
+void Sender::judge(const KeyInfo& theirs, const Candidate& asked) {
+  const std::optional<Entry> ours = index_.get(asked.key);
+  const bool nothing_there = theirs.type == FileType::none;
+  if (!ours) {
+    // A directory that lives elsewhere with us is moved there by its own record.
+    const bool moved = theirs.dir.is_set() && index_.place_of(theirs.dir).has_value();
+    if (nothing_there || moved) return;
+    candidates_.push_back(Candidate{.key = asked.key, .removed = true});
+    return;
+  }
+  const bool equal = !nothing_there && index_.content_hash(asked.key) == theirs.hash &&
+                     index_.identity_hash(asked.key) == theirs.identity;
+  if (equal) return;
+  candidates_.push_back(Candidate{.key = asked.key,
+                                  .peer_type = theirs.type,
+                                  .peer_content = theirs.content,
+                                  .peer_size = theirs.size});
+}
+
+// --- compare ---
+
+void Sender::begin_compare() {
+  compare_wanted_ = false;
+  diverted_ = false;
+  queue_.clear();  // the comparison reads the index, which has them all
+  queue_bytes_ = 0;
+  resend_.clear();
+  asked_.clear();
+  to_ask_.clear();
+  comparer_ = std::make_unique<Comparer>(
+      index_, seed_, [this](Message m) { ask(std::move(m)); },
+      [this](Candidate c) { candidates_.push_back(std::move(c)); });
+  comparer_->start();
+  phase_ = SendPhase::comparing;
+}
+
+bool Sender::step_comparing() {
+  // More than may be remembered: the cut begins now, and the descent goes on while it is open.
+  if (candidates_.size() > limits::dirty_keys_max || writer_.open()) {
+    if (!writer_.open()) {
+      begin_cut(false);
+      phase_ = SendPhase::comparing;
+    }
+    if (feed_writer()) return true;
+  }
+  if (comparer_->step()) return true;
+  if (!comparer_->done()) return false;
+  comparer_.reset();
+  status_.files_total = status_.files_done + candidates_.size();
+  if (writer_.open()) {
+    phase_ = SendPhase::cutting;
+  } else {
+    begin_cut(false);
+  }
+  return true;
+}
+
+}  // namespace repl::send
