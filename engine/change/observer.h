@@ -87,6 +87,8 @@ class Observer {
   // index had nothing there.
   [[nodiscard]] std::vector<CutItem> record_removal(const Key& key, CutNumber cut);
   [[nodiscard]] Membership membership(const Key& key, bool is_directory) const;
+  // With ids = "name": fills owner and group from uid and gid.
+  void describe_owner(Attributes& attr);
 
  private:
   struct Pass;  // one look at one key
@@ -97,7 +99,7 @@ class Observer {
   Outcome settle_unchanged(Pass& pass);
   void record_change(Pass& pass);
   bool read_small(Pass& pass);
-  void describe_owner(Attributes& attr);
+
   ObserverParts parts_;
   OwnerNames names_;
 };

@@ -28,6 +28,7 @@ struct CutItem {
 struct CutBatch {
   CutNumber cut;
   bool ordered = true;
+  bool by_log = false;            // after a scan: no items, the index's log of changes names the keys
   std::vector<CutItem> items;
   Fingerprint content;            // of the root, after this cut
   bool content_known = false;

@@ -1,0 +1,68 @@
+#include "engine/run/committer.h"
+
+#include <utility>
+
+#include "engine/base/limits.h"
+
+namespace repl::run {
+
+namespace {
+
+constexpr Duration commit_delay = std::chrono::milliseconds(20);
+constexpr Duration retry_delay = std::chrono::seconds(2);
+
+}  // namespace
+
+Committer::Committer(TreeParts& parts, SyncThread& sync, std::function<void()> before_freeze)
+    : parts_(parts), sync_(sync), before_freeze_(std::move(before_freeze)) {}
+
+void Committer::take_result() {
+  if (!batch_) return;
+  const std::optional<Status> result = sync_.take_result();
+  if (!result) return;
+  if (*result) {
+    parts_.index->committed(std::exchange(batch_, nullptr));
+    error_.clear();
+    return;
+  }
+  if (error_.empty()) parts_.log.error("{}: {}", parts_.options.name, result->error().message);
+  error_ = "the index cannot be written: " + result->error().message;
+  due_ = parts_.clock.now() + retry_delay;
+}
+
+void Committer::step(MonotonicTime now) {
+  take_result();
+  const size_t pending = parts_.index->pending();
+  if (pending == 0) {
+    due_.reset();
+    return;
+  }
+  if (!due_) due_ = now + commit_delay;
+  // Bounded memory: an overlay that is full waits for the disk.
+  if (pending > limits::index_overlay_keys_max && batch_) {
+    sync_.wait();
+    take_result();
+  }
+  if (now < *due_ && pending <= limits::index_overlay_keys_max) return;
+  if (sync_.busy()) return;
+  if (!batch_) {
+    before_freeze_();
+    batch_ = parts_.index->freeze();
+    if (!batch_) return;
+  }
+  due_.reset();
+  sync_.post([index = parts_.index.get(), batch = batch_] { return index->commit(batch); });
+}
+
+std::optional<MonotonicTime> Committer::deadline() const {
+  return sync_.busy() ? std::nullopt : due_;
+}
+
+void Committer::stop() {
+  sync_.wait();
+  take_result();
+  before_freeze_();
+  if (Status s = parts_.index->flush(); !s) parts_.log.error("{}: {}", parts_.options.name, s.error().message);
+}
+
+}  // namespace repl::run

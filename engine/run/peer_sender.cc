@@ -1,0 +1,78 @@
+#include "engine/run/peer_sender.h"
+
+#include <utility>
+
+#include "engine/model/hash.h"
+
+namespace repl::run {
+
+namespace {
+
+std::string_view phase_name(send::SendPhase phase, bool in_sync) {
+  switch (phase) {
+    case send::SendPhase::idle:
+      return "waiting";
+    case send::SendPhase::asking:
+    case send::SendPhase::comparing:
+      return "comparing";
+    case send::SendPhase::cutting:
+      return "catching up";
+    case send::SendPhase::live:
+      return in_sync ? "in sync" : "live";
+  }
+  return "waiting";
+}
+
+}  // namespace
+
+bool PeerSender::LinkOutbox::send(Message& message, bool bulk) {
+  if (!link_->open() || (bulk && link_->writable() == 0)) return false;
+  return link_->send(std::move(message), bulk);
+}
+
+PeerSender::PeerSender(TreeParts& parts, const Session& session, send::SenderCallbacks callbacks,
+                       std::function<void(Attributes&)> name_owners)
+    : node_(session.peer),
+      outbox_(session.link),
+      source_(*parts.dirs, *parts.backend, std::move(name_owners)),
+      sender_(*parts.index, fingerprint_seed(parts.options.name), source_, outbox_, std::move(callbacks),
+              parts.log) {}
+
+void PeerSender::say(Message message) { static_cast<void>(outbox_.send(message, false)); }
+
+void PeerSender::describe(PeerFacts& facts) const {
+  const send::SenderStatus status = sender_.status();
+  facts.phase = phase_name(status.phase, status.in_sync);
+  facts.applied = status.acked[static_cast<size_t>(AckLevel::applied)];
+  facts.durable = status.acked[static_cast<size_t>(AckLevel::durable)];
+  facts.transferring = status.phase != send::SendPhase::live && status.phase != send::SendPhase::idle;
+  facts.files_done = status.files_done;
+  facts.files_total = status.files_total;
+  facts.bytes_done = status.bytes_done;
+  facts.bytes_total = status.bytes_total;
+  facts.held_keys = status.held_keys;
+  if (!notice_.error.empty()) facts.last_error = notice_.error;
+  if (!notice_.hold.empty()) {
+    facts.held = true;
+    facts.reason = notice_.hold;
+  }
+}
+
+PeerStanding PeerSender::standing() const {
+  const send::SenderStatus status = sender_.status();
+  PeerStanding standing;
+  standing.node = node_;
+  standing.connected = true;
+  standing.received = status.acked[static_cast<size_t>(AckLevel::received)];
+  standing.applied = status.acked[static_cast<size_t>(AckLevel::applied)];
+  standing.durable = status.acked[static_cast<size_t>(AckLevel::durable)];
+  standing.held_keys = status.held_keys;
+  standing.owes = status.owes;
+  if (!notice_.hold.empty()) {
+    standing.held = true;
+    standing.reason = notice_.hold;
+  }
+  return standing;
+}
+
+}  // namespace repl::run

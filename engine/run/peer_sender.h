@@ -1,0 +1,52 @@
+// peer_sender.h: one peer that the primary sends to: the Sender, and the link behind it.
+//
+// Thread: the engine's.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/run/facts.h"
+#include "engine/run/session.h"
+#include "engine/run/tree_parts.h"
+#include "engine/run/waiters.h"
+#include "engine/send/content_source.h"
+#include "engine/send/sender.h"
+
+namespace repl::run {
+
+class PeerSender {
+ public:
+  PeerSender(TreeParts& parts, const Session& session, send::SenderCallbacks callbacks,
+             std::function<void(Attributes&)> name_owners);
+
+  void start(const send::Plan& plan) { sender_.start(plan); }
+  void on_cut(std::shared_ptr<const CutBatch> batch) { sender_.on_cut(std::move(batch)); }
+  [[nodiscard]] Status on_message(const Message& message) { return sender_.on_message(message); }
+  [[nodiscard]] bool pump() { return sender_.pump(); }
+  void say(Message message);
+
+  void on_notice(const PeerNotice& notice) { notice_ = notice; }
+  void describe(PeerFacts& facts) const;
+  [[nodiscard]] PeerStanding standing() const;
+  [[nodiscard]] send::SenderStatus status() const { return sender_.status(); }
+  [[nodiscard]] const std::string& node() const { return node_; }
+
+ private:
+  class LinkOutbox final : public send::Outbox {
+   public:
+    explicit LinkOutbox(std::shared_ptr<Link> link) : link_(std::move(link)) {}
+    bool send(Message& message, bool bulk) override;
+    [[nodiscard]] size_t writable() const override { return link_->writable(); }
+
+   private:
+    std::shared_ptr<Link> link_;
+  };
+  std::string node_;
+  LinkOutbox outbox_;
+  send::FsContentSource source_;
+  send::Sender sender_;
+  PeerNotice notice_;
+};
+
+}  // namespace repl::run

@@ -1,0 +1,429 @@
+#include "engine/run/primary.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/base/bytes.h"
+#include "engine/base/limits.h"
+#include "engine/model/hash.h"
+#include "engine/role/contact.h"
+
+namespace repl::run {
+
+namespace {
+
+constexpr Duration retry_delay = std::chrono::seconds(5);
+constexpr uint64_t digest_step_bytes = 64 << 20;
+constexpr size_t cut_times_max = 4096;
+constexpr std::string_view peer_meta = "peer/";
+
+change::ObserverParts observer_parts(TreeParts& parts) {
+  return change::ObserverParts{.index = *parts.index,
+                               .dirs = *parts.dirs,
+                               .policy = parts.options.policy,
+                               .ids = *parts.ids,
+                               .root_mount = parts.root_mount,
+                               .reserved_name = parts.reserved_name};
+}
+
+send::Plan plan_of(const TreeParts& parts, const role::SendDecision& decision, const Hello& peer) {
+  send::Plan plan;
+  plan.epoch = parts.state.position.epoch;
+  plan.reign = parts.state.position.reign;
+  plan.cut = parts.state.position.cut;
+  plan.since = decision.since;
+  plan.disown_extra = parts.options.keep_extra;
+  plan.stages = peer.stages;
+  switch (decision.send) {
+    case role::Send::first_sync:
+      plan.mode = send::PlanMode::first_sync;
+      break;
+    case role::Send::changes:
+      plan.mode = send::PlanMode::changes;
+      break;
+    case role::Send::in_sync:
+      plan.mode = send::PlanMode::in_sync;
+      break;
+    case role::Send::compare:
+    case role::Send::nothing:
+      plan.mode = send::PlanMode::compare;
+      break;
+  }
+  return plan;
+}
+
+}  // namespace
+
+Primary::Primary(TreeParts& parts, SyncThread& sync, std::function<void()> wake, Start start)
+    : parts_(parts),
+      wake_(std::move(wake)),
+      drain_([] {}),
+      observer_(observer_parts(parts)),
+      builder_(observer_, *parts.index, *parts.dirs, parts.changes,
+               change::CutHooks{
+                   .drain = [this] { drain_(); },
+                   .watch =
+                       [this](DirId dir, int fd, std::string_view handle) {
+                         if (!parts_.watcher) return;
+                         if (Status s = parts_.watcher->add(dir, fd, handle); !s) {
+                           scan_errors_.push_back(s.error().message);
+                         }
+                       },
+                   .unwatch =
+                       [this](DirId dir) {
+                         if (parts_.watcher) parts_.watcher->remove(dir);
+                       }},
+               parts.clock),
+      committer_(parts, sync, [this] { before_commit(); }),
+      verifier_(parts) {
+  parts_.index->for_meta(peer_meta, [this](std::string_view name, std::string_view value) {
+    ByteReader in(value);
+    durable_[std::string(name.substr(peer_meta.size()))] = CutNumber{in.u64()};
+  });
+  if (start == Start::scan) start_scan({});
+}
+
+Primary::~Primary() { waiters_.fail_all("the tree is closed here"); }
+
+void Primary::on_hint(const Key& key, uint32_t bits) { parts_.changes.mark(key, bits, parts_.clock.now()); }
+
+void Primary::on_lost(std::optional<DirId> below, const std::string& reason) {
+  parts_.changes.mark_rescan(below, reason);
+}
+
+// --- scans ---------------------------------------------------------------------------------------------------
+
+void Primary::start_scan(std::vector<DirId> below) {
+  scan_cut_ = CutNumber{parts_.state.position.cut.value + 1};
+  parts_.dirs->next_generation();
+  scan_errors_.clear();
+  scan_ = std::make_unique<RecordScan>(parts_, observer_, scan_cut_, wake_);
+  if (below.empty()) below.push_back(root_dir);
+  for (const DirId dir : below) scan_->begin(dir);
+}
+
+void Primary::step_scan() {
+  if (!scan_->step()) return;
+  for (const RecordScan::Trouble& trouble : scan_->troubles()) unreadable_[trouble.key] = trouble.reason;
+  for (const Error& error : scan_->watch_errors()) scan_errors_.push_back(error.message);
+  if (!unreadable_.empty()) retry_at_ = parts_.clock.now() + retry_delay;
+  if (scan_->root_emptied()) {
+    if (!emptied_) {
+      parts_.log.error("{}: the root is empty, but {} entries were in it: nothing is removed on any peer until "
+                       "`repl approve {}` says that this was meant",
+                       parts_.options.name, parts_.index->counts().entries - 1, parts_.options.name);
+    }
+    emptied_ = true;
+    return;
+  }
+  end_scan();
+}
+
+void Primary::end_scan() {
+  const bool changed = scan_->changed();
+  parts_.log.info("{}: scanned {} entries{}", parts_.options.name, scan_->seen(),
+                  changed ? ", something had changed" : "");
+  scan_.reset();
+  emptied_ = false;
+  if (!changed) return;
+  auto batch = std::make_shared<CutBatch>();
+  batch->cut = scan_cut_;
+  batch->by_log = true;
+  advance_to(scan_cut_, parts_.clock.now());
+  for (auto& [session, sender] : senders_) sender->on_cut(batch);
+}
+
+Result<uint64_t> Primary::approve() {
+  if (!emptied_ || !scan_) return uint64_t{0};
+  scan_->accept_emptied_root();
+  step_scan();
+  return uint64_t{1};
+}
+
+// --- cuts ----------------------------------------------------------------------------------------------------
+
+bool Primary::cut_is_due(MonotonicTime now) const {
+  if (!synced() || parts_.changes.empty() || parts_.changes.rescan_needed()) return false;
+  if (!parts_.changes.all_open()) return true;
+  const std::optional<MonotonicTime> oldest = parts_.changes.oldest();
+  return oldest && now >= *oldest + std::chrono::microseconds(limits::cut_close_wait_us);
+}
+
+void Primary::make_cut(MonotonicTime now) {
+  const CutNumber next{parts_.state.position.cut.value + 1};
+  const std::shared_ptr<CutBatch> batch = builder_.build(next);
+  ++builds_;
+  report_unreadable(now);
+  if (!batch) return;
+  if (!batch->ordered) ++unordered_cuts_;
+  advance_to(next, now);
+  for (auto& [session, sender] : senders_) sender->on_cut(batch);
+}
+
+void Primary::advance_to(CutNumber cut, MonotonicTime now) {
+  parts_.state.position.cut = cut;
+  parts_.store_state();
+  if (cut_times_.size() < cut_times_max) cut_times_.emplace_back(cut, now);
+}
+
+// What cannot be read stays dirty: it is tried again, and named in the status.
+void Primary::report_unreadable(MonotonicTime now) {
+  for (const change::Unreadable& item : builder_.unreadable()) {
+    const auto [at, fresh] = unreadable_.try_emplace(item.key, item.error.message);
+    if (fresh) parts_.log.warn("{}: {}: {}; tried again", parts_.options.name, parts_.describe(item.key),
+                               item.error.message);
+    if (!retry_at_) retry_at_ = now + retry_delay;
+  }
+}
+
+bool Primary::step(MonotonicTime now) {
+  if (!scan_ && parts_.changes.rescan_needed()) {
+    start_scan(parts_.changes.take_rescan().below);
+  }
+  if (scan_ && !emptied_) step_scan();
+  if (retry_at_ && now >= *retry_at_) {
+    retry_at_.reset();
+    for (const auto& [key, reason] : std::exchange(unreadable_, {})) {
+      parts_.changes.mark(key, hint_modified, now);
+    }
+  }
+  bool more = false;
+  if (cut_is_due(now)) {
+    make_cut(now);
+    more = cut_is_due(now);
+  }
+  for (auto& [session, sender] : senders_) more = sender->pump() || more;
+  if (digests_) step_digests();
+  const auto ask = [this](const std::string& node, const VerifyRequest& request) {
+    for (auto& [session, sender] : senders_) {
+      if (sender->node() != node) continue;
+      sender->say(request);
+      return true;
+    }
+    return false;
+  };
+  more = verifier_.step(now, ask) || more;
+  if (!waiters_.empty()) {
+    std::vector<PeerStanding> peers;
+    for (const std::string& node : parts_.options.nodes) {
+      if (node != parts_.options.node) peers.push_back(standing_of(node));
+    }
+    waiters_.step(now, parts_.state.position.cut, parts_.changes.empty(), builds_, !synced(), peers);
+  }
+  while (!cut_times_.empty() && std::ranges::all_of(durable_, [&](const auto& peer) {
+    return peer.second >= cut_times_.front().first;
+  }) && !durable_.empty()) {
+    cut_times_.pop_front();
+  }
+  committer_.step(now);
+  return more || digests_;
+}
+
+std::optional<MonotonicTime> Primary::deadline() const {
+  std::optional<MonotonicTime> first;
+  const auto consider = [&](std::optional<MonotonicTime> at) {
+    if (at && (!first || *at < *first)) first = at;
+  };
+  if (synced() && !parts_.changes.empty()) {
+    consider(*parts_.changes.oldest() + std::chrono::microseconds(limits::cut_close_wait_us));
+  }
+  consider(retry_at_);
+  consider(waiters_.deadline());
+  consider(verifier_.deadline());
+  consider(committer_.deadline());
+  return first;
+}
+
+// --- contents that are not known yet -------------------------------------------------------------------------
+
+void Primary::step_digests() {
+  if (!digests_->step(digest_step_bytes)) return;
+  digests_.reset();
+  parts_.log.info("{}: every content is known", parts_.options.name);
+}
+
+void Primary::content_known(const Key& key, const Attributes& attr, const Digest& digest,
+                            const std::vector<Digest>& blocks) {
+  const std::optional<Entry> entry = parts_.index->get(key);
+  if (!entry || entry->attr.type != FileType::regular || entry->attr.size != attr.size ||
+      entry->attr.mtime != attr.mtime) {
+    return;
+  }
+  parts_.index->set_content(key, digest, attr.size);
+  if (blocks.size() > 1) parts_.index->put_block_table(digest, blocks);
+}
+
+// --- peers ---------------------------------------------------------------------------------------------------
+
+void Primary::describe(Hello& hello) const { hello.synced = synced(); }
+
+void Primary::on_hello(Session& session) {
+  Hello self;
+  self.node = parts_.options.node;
+  self.tree = parts_.options.name;
+  self.role = Role::primary;
+  self.position = parts_.state.position;
+  self.epoch_seen = parts_.state.epoch_seen;
+  self.lineage = parts_.state.lineage;
+  self.policy = policy_hash(parts_.options.policy);
+  self.synced = synced();
+  self.content = parts_.index->root_content();
+  self.identity = parts_.index->root_identity();
+  const std::optional<DirSummary> root = parts_.index->summary(root_dir);
+  self.content_known = root && root->unknown == 0;
+  const bool join_any = parts_.options.standing != Standing::configured;
+  const role::SendDecision decision = role::decide_send(self, *session.hello, join_any);
+  session.held = decision.send == role::Send::nothing && !decision.wait;
+  session.reason = decision.reason;
+  if (decision.digests_needed && !digests_) {
+    digests_ = std::make_unique<ContentWalk>(
+        *parts_.index, *parts_.dirs, WalkKind::unknown_only, [this](const ContentWalk::Found& found) {
+          if (found.digest) {
+            content_known(found.key, found.entry.attr, *found.digest, found.blocks);
+          } else {
+            on_hint(found.key, hint_modified);
+          }
+        });
+  }
+  if (decision.send == role::Send::nothing) {
+    if (session.held) {
+      parts_.log.warn("{}: {}", parts_.options.name, decision.reason);
+    }
+    return;
+  }
+  session.decided = true;
+  parts_.log.info("{}: {} is connected: {}", parts_.options.name, session.peer,
+                  decision.send == role::Send::in_sync      ? "in sync"
+                  : decision.send == role::Send::changes    ? "sending what changed"
+                  : decision.send == role::Send::first_sync ? "first sync"
+                                                            : "comparing");
+  send::SenderCallbacks callbacks{
+      .mark_dirty = [this](const Key& key) { on_hint(key, hint_modified); },
+      .content_known = [this](const Key& key, const Attributes& attr, const Digest& digest,
+                              const std::vector<Digest>& blocks) { content_known(key, attr, digest, blocks); }};
+  auto sender = std::make_unique<PeerSender>(parts_, session, std::move(callbacks),
+                                             parts_.options.policy.ids_by_name
+                                                 ? [this](Attributes& attr) { observer_.describe_owner(attr); }
+                                                 : std::function<void(Attributes&)>{});
+  sender->start(plan_of(parts_, decision, *session.hello));
+  senders_[&session] = std::move(sender);
+}
+
+Status Primary::on_message(Session& session, const Message& message) {
+  const auto at = senders_.find(&session);
+  if (at == senders_.end()) {
+    if (std::holds_alternative<Bye>(message) || std::holds_alternative<PeerNotice>(message)) return {};
+    return fail(ErrorCode::protocol, "a message before anything was agreed");
+  }
+  PeerSender& sender = *at->second;
+  if (const auto* reply = std::get_if<VerifyReply>(&message)) {
+    verifier_.on_reply(sender.node(), *reply);
+    return {};
+  }
+  if (const auto* notice = std::get_if<PeerNotice>(&message)) {
+    if (!notice->error.empty()) parts_.log.warn("{}: {}: {}", parts_.options.name, sender.node(), notice->error);
+    sender.on_notice(*notice);
+    return {};
+  }
+  if (Status s = sender.on_message(message); !s) return s;
+  const CutNumber durable = sender.status().acked[static_cast<size_t>(AckLevel::durable)];
+  CutNumber& known = durable_[sender.node()];
+  known = std::max(known, durable);
+  return {};
+}
+
+void Primary::on_closed(Session& session) {
+  const auto at = senders_.find(&session);
+  if (at == senders_.end()) return;
+  verifier_.on_closed(at->second->node());
+  senders_.erase(at);
+}
+
+// What every peer has for good need not be in the log; what each has is known again after a restart.
+void Primary::before_commit() {
+  CutNumber everywhere = parts_.state.position.cut;
+  for (const std::string& node : parts_.options.nodes) {
+    if (node == parts_.options.node) continue;
+    const auto at = durable_.find(node);
+    everywhere = std::min(everywhere, at == durable_.end() ? CutNumber{} : at->second);
+    if (at == durable_.end()) continue;
+    std::string value;
+    ByteWriter(value).u64(at->second.value);
+    const std::string name = std::string(peer_meta) + node;
+    if (parts_.index->meta(name) != value) parts_.index->put_meta(name, value);
+  }
+  if (everywhere.is_set()) parts_.index->trim_log(everywhere);
+  parts_.store_state();
+}
+
+PeerStanding Primary::standing_of(const std::string& node) const {
+  for (const auto& [session, sender] : senders_) {
+    if (sender->node() == node) return sender->standing();
+  }
+  PeerStanding away;
+  away.node = node;
+  return away;
+}
+
+void Primary::wait(const WaitRequest& request, std::function<void(WaitAnswer)> answer) {
+  const uint64_t builds = parts_.changes.size() / limits::cut_keys_max + 1;
+  waiters_.add(request, std::move(answer), builds_ + builds, parts_.clock.now());
+}
+
+void Primary::verify(const VerifyOptions& options, std::function<void(VerifyAnswer)> answer) {
+  std::vector<std::string> peers;
+  for (const std::string& node : parts_.options.nodes) {
+    if (node != parts_.options.node) peers.push_back(node);
+  }
+  WaitRequest first{.level = AckLevel::durable, .timeout_ms = 600'000, .wait_for_peers = false};
+  wait(first, [this, options, peers = std::move(peers), answer = std::move(answer)](const WaitAnswer& waited) mutable {
+    verifier_.begin(options, std::move(peers), waited, std::move(answer));
+    wake_();
+  });
+}
+
+void Primary::describe(TreeFacts& facts) const {
+  facts.state = emptied_ ? "held" : scan_ ? "scanning" : digests_ ? "reading contents" : "synced";
+  facts.unordered_cuts = unordered_cuts_;
+  if (emptied_) {
+    facts.holds.push_back("the root is empty, but entries were in it: nothing is removed on any peer until `repl "
+                          "approve " + parts_.options.name + "`");
+  }
+  for (const auto& [key, reason] : unreadable_) {
+    if (facts.errors.size() >= limits::holds_listed_max) break;
+    facts.errors.push_back(parts_.describe(key) + ": " + reason);
+  }
+  for (const std::string& error : scan_errors_) {
+    if (facts.holds.size() < limits::holds_listed_max) facts.holds.push_back(error);
+  }
+  if (!committer_.error().empty()) facts.errors.push_back(committer_.error());
+  const MonotonicTime now = parts_.clock.now();
+  for (PeerFacts& peer : facts.peers) {
+    for (const auto& [session, sender] : senders_) {
+      if (sender->node() == peer.name) sender->describe(peer);
+    }
+    if (const auto at = durable_.find(peer.name); at != durable_.end()) {
+      peer.durable = std::max(peer.durable, at->second);
+    }
+    if (peer.durable >= facts.position.cut) continue;
+    const auto first = std::ranges::find_if(cut_times_, [&](const auto& c) { return c.first > peer.durable; });
+    if (first != cut_times_.end()) {
+      peer.lag_seconds = std::chrono::duration<double>(now - first->second).count();
+    }
+    static_cast<void>(parts_.index->changes_since(peer.durable, [&](const Change& change) {
+      ++peer.lag_paths;
+      if (const auto entry = change.removed ? std::nullopt : parts_.index->get(change.key)) {
+        peer.lag_bytes += entry->attr.size;
+      }
+      return peer.lag_paths < limits::dirty_keys_max;
+    }));
+  }
+}
+
+void Primary::stop() {
+  waiters_.fail_all("the daemon was stopped");
+  parts_.state.clean_stop = synced() && parts_.changes.empty();
+  committer_.stop();
+}
+
+}  // namespace repl::run

@@ -1,0 +1,96 @@
+// primary.h: a node that sends: scans, watches, makes cuts, and keeps one sender per connected peer.
+//
+// Every start begins in a scan: until it has ended nothing is sent. Lost events are another scan. A cut leaves
+// as soon as there is nothing else to do; under load what came meanwhile is the next one.
+//
+// Thread: the engine's.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/change/cut_builder.h"
+#include "engine/change/observer.h"
+#include "engine/run/committer.h"
+#include "engine/run/content_walk.h"
+#include "engine/run/facts.h"
+#include "engine/run/peer_sender.h"
+#include "engine/run/record_scan.h"
+#include "engine/run/session.h"
+#include "engine/run/sync_thread.h"
+#include "engine/run/tree_parts.h"
+#include "engine/run/verifier.h"
+#include "engine/run/waiters.h"
+
+namespace repl::run {
+
+class Primary final : public Duty {
+ public:
+  enum class Start : uint8_t { scan, scanned };
+  Primary(TreeParts& parts, SyncThread& sync, std::function<void()> wake, Start start);
+  ~Primary() override;
+
+  void on_hint(const Key& key, uint32_t bits) override;
+  void on_lost(std::optional<DirId> below, const std::string& reason) override;
+  [[nodiscard]] bool step(MonotonicTime now) override;
+  [[nodiscard]] std::optional<MonotonicTime> deadline() const override;
+  void describe(Hello& hello) const override;
+  void on_hello(Session& session) override;
+  [[nodiscard]] Status on_message(Session& session, const Message& message) override;
+  void on_closed(Session& session) override;
+  void stop() override;
+
+  // Call with the kernel's events drained.
+  void wait(const WaitRequest& request, std::function<void(WaitAnswer)> answer);
+  void verify(const VerifyOptions& options, std::function<void(VerifyAnswer)> answer);
+  // An emptied root was meant: its removals are recorded and sent.
+  [[nodiscard]] Result<uint64_t> approve();
+  void describe(TreeFacts& facts) const;
+  // Asked by the cut builder between its rounds; set by the engine.
+  void drain_with(std::function<void()> drain) { drain_ = std::move(drain); }
+
+ private:
+  void start_scan(std::vector<DirId> below);
+  void step_scan();
+  void end_scan();
+  [[nodiscard]] bool cut_is_due(MonotonicTime now) const;
+  void make_cut(MonotonicTime now);
+  void report_unreadable(MonotonicTime now);
+  void step_digests();
+  void content_known(const Key& key, const Attributes& attr, const Digest& digest,
+                     const std::vector<Digest>& blocks);
+  void before_commit();
+  void advance_to(CutNumber cut, MonotonicTime now);
+  [[nodiscard]] PeerStanding standing_of(const std::string& node) const;
+  [[nodiscard]] bool synced() const { return !scan_ && !emptied_; }
+
+  TreeParts& parts_;
+  std::function<void()> wake_;
+  std::function<void()> drain_;
+  change::Observer observer_;
+  change::CutBuilder builder_;
+  Committer committer_;
+  std::unique_ptr<RecordScan> scan_;
+  CutNumber scan_cut_;
+  bool emptied_ = false;              // the root lost everything: held until approved
+  std::unique_ptr<ContentWalk> digests_;
+  bool digests_wanted_ = false;
+  std::map<const Session*, std::unique_ptr<PeerSender>> senders_;
+  std::map<std::string, CutNumber> durable_;  // by node, of this lineage; kept while a peer is away
+  std::deque<std::pair<CutNumber, MonotonicTime>> cut_times_;
+  Waiters waiters_;
+  Verifier verifier_;
+  uint64_t unordered_cuts_ = 0;
+  uint64_t builds_ = 0;
+  std::map<Key, std::string> unreadable_;
+  std::vector<std::string> scan_errors_;
+  std::optional<MonotonicTime> retry_at_;
+};
+
+}  // namespace repl::run

@@ -1,0 +1,48 @@
+// session.h: one connection as the engine keeps it: who it is, what it said, what was decided.
+//
+// Thread: the engine's.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "engine/base/clock.h"
+#include "engine/model/message.h"
+#include "engine/run/link.h"
+
+namespace repl::run {
+
+struct Session {
+  std::shared_ptr<Link> link;
+  std::string peer;              // as the link knows it; the hello must say the same
+  std::optional<Hello> hello;    // the peer's last
+  bool decided = false;          // we send to it, or accept from it
+  bool held = false;             // a person must do something
+  std::string reason;            // why it waits or holds
+};
+
+// One of the two things a node does in a tree: a Primary sends, a Secondary receives. The engine hands each
+// what concerns it.
+class Duty {
+ public:
+  virtual ~Duty() = default;
+
+  virtual void on_hint(const Key& key, uint32_t bits) = 0;
+  virtual void on_lost(std::optional<DirId> below, const std::string& reason) = 0;
+  // Does what there is to do, in bounded steps. True: call again at once.
+  [[nodiscard]] virtual bool step(MonotonicTime now) = 0;
+  // When step() should be called although nothing happened.
+  [[nodiscard]] virtual std::optional<MonotonicTime> deadline() const = 0;
+  // Facts of this node for the hello: the engine has filled in what it knows.
+  virtual void describe(Hello& hello) const = 0;
+  // The peer said hello (again) and nothing is decided yet.
+  virtual void on_hello(Session& session) = 0;
+  // Anything else. An error closes the connection.
+  [[nodiscard]] virtual Status on_message(Session& session, const Message& message) = 0;
+  virtual void on_closed(Session& session) = 0;
+  // Everything durable, before the end.
+  virtual void stop() = 0;
+};
+
+}  // namespace repl::run

@@ -1,0 +1,57 @@
+// waiters.h: `repl wait`: who waits for which cut to have reached the peers.
+//
+// Exact: the events that the kernel had when the call came are drained, what they name is in a cut, and that cut
+// (or a later one) is acknowledged by every peer at the asked level, with nothing held back.
+//
+// Thread: the engine's.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/base/clock.h"
+#include "engine/run/facts.h"
+
+namespace repl::run {
+
+// Where one peer stands, for a waiter.
+struct PeerStanding {
+  std::string node;
+  bool connected = false;
+  bool held = false;          // the tree or the peer waits for a person
+  std::string reason;
+  CutNumber received;
+  CutNumber applied;
+  CutNumber durable;
+  uint64_t held_keys = 0;     // keys that differ because a person must decide
+  bool owes = false;          // something of an acknowledged cut must still be sent again
+};
+
+class Waiters {
+ public:
+  // `builds_needed`: how many cuts must have been built before everything dirty now is in one.
+  void add(const WaitRequest& request, std::function<void(WaitAnswer)> answer, uint64_t builds_needed,
+           MonotonicTime now);
+  // `clean`: nothing is dirty and no scan is under way.
+  void step(MonotonicTime now, CutNumber cut, bool clean, uint64_t builds, bool scanning,
+            const std::vector<PeerStanding>& peers);
+  [[nodiscard]] bool empty() const { return waiters_.empty(); }
+  [[nodiscard]] std::optional<MonotonicTime> deadline() const;
+  void fail_all(const std::string& why);
+
+ private:
+  struct Waiter {
+    WaitRequest request;
+    std::function<void(WaitAnswer)> answer;
+    uint64_t builds_needed = 0;
+    std::optional<MonotonicTime> until;
+    std::optional<CutNumber> target;
+  };
+  [[nodiscard]] static std::optional<WaitAnswer> judge(const Waiter& waiter, MonotonicTime now,
+                                                       const std::vector<PeerStanding>& peers);
+  std::vector<Waiter> waiters_;
+};
+
+}  // namespace repl::run
