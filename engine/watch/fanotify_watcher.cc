@@ -77,6 +77,14 @@ Result<Fd> open_group(bool bounded) {
   }
 }
 
+// Some filesystems (overlayfs without nfs_export, Linux 6.6) give handles that only identify: then
+// neither the inode behind a nameless record nor a mark to take away could be found. Without the
+// right to try: true.
+bool handles_open(int root_fd, std::string_view handle) {
+  const Fd fd(open_handle(root_fd, handle));
+  return fd.valid() || errno == EPERM;
+}
+
 uint32_t bits_of(uint64_t mask) {
   uint32_t bits = 0;
   if (mask & FAN_CREATE) bits |= hint_created;
@@ -114,8 +122,8 @@ Result<std::unique_ptr<FanotifyWatcher>> FanotifyWatcher::open(Mode mode, int ro
   Result<RootWatch> root = RootWatch::open(root_fd);
   if (!root) return fail(std::move(root.error()));
   const Result<std::string> handle = io::handle_of(root_fd);
-  if (!handle || handle->empty()) {
-    return fail(ErrorCode::unsupported, "this filesystem has no file handles");
+  if (!handle || handle->empty() || !handles_open(root->root_fd(), *handle)) {
+    return fail(ErrorCode::unsupported, "this filesystem has no file handles that can be opened");
   }
   std::unique_ptr<FanotifyWatcher> watcher(
       new FanotifyWatcher(mode, std::move(*group), std::move(*root), *handle, resolver));
