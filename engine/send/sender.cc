@@ -295,7 +295,8 @@ void Sender::on_ack(const Ack& ack) {
   const bool comparable = expected_.known && ack.content_known && ack.cut == expected_.cut &&
                           ack.held_keys == 0 && phase_ == SendPhase::live && queue_.empty() &&
                           !diverted_ && resend_.empty();
-  if (!comparable || ack.content == expected_.content) return;
+  if (!comparable) return;
+  if (ack.content == expected_.content) return refusals_.clear();
   ++status_.mismatches;
   const bool again = compared_once_ && compared_for_ == ack.cut;
   log_.warn("send: the peer's tree differs after cut {}; {}", ack.cut.value,
