@@ -1,0 +1,75 @@
+// content_builder.h: builds the contents that arrive in pieces, front to back, in staging.
+//
+// Offsets are sequential: a gap, an overlap or a length past limits::content_bytes_max breaks the protocol. What
+// merely does not fit here (the base is not what the sender thinks, the digest differs) is a refusal, kept with
+// the stage and told when a record wants it. A stage outlives the connection; its file names its id.
+//
+// Bounds: limits::stages_open_max contents at a time; a hole costs no memory but its block hashes.
+// Thread: one owner.
+#pragma once
+
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/apply/staging.h"
+#include "engine/base/error.h"
+#include "engine/index/index.h"
+#include "engine/io/dir_cache.h"
+#include "engine/model/hash.h"
+#include "engine/model/message.h"
+
+namespace repl::apply {
+
+enum class StageState : uint8_t { unknown, open, ended, refused, aborted };
+
+struct BuiltContent {
+  StageState state = StageState::unknown;
+  std::string reason;  // refused
+  Digest digest;       // ended
+  uint64_t size = 0;
+  std::vector<Digest> blocks;
+};
+
+class ContentBuilder {
+ public:
+  ContentBuilder(Staging& staging, Index& index, io::DirCache& dirs);
+
+  // Errors are the protocol's (close) or the disk's (concerns_everything: close and retry).
+  [[nodiscard]] Status begin(const StageBegin& begin);
+  [[nodiscard]] Status data(const StageData& data);
+  [[nodiscard]] Status hole(const StageHole& hole);
+  [[nodiscard]] Status copy(const StageCopy& copy);
+  [[nodiscard]] Status end(const StageEnd& end);
+  [[nodiscard]] Status abort(const StageAbort& abort);
+
+  // How far it is; its file is at (staging.stage_dir(id), to_hex(id)) when it ended.
+  [[nodiscard]] const BuiltContent* find(const StageId& id) const;
+  // A record used it, or nobody will: forgets the stage (the file is the caller's).
+  void forget(const StageId& id) { stages_.erase(id); }
+  // The connection ended: what is staged stays on disk and may be resumed; refusals are forgotten.
+  void end_session() { stages_.clear(); }
+
+ private:
+  struct Stage {
+    BuiltContent built;
+    Fd file;
+    Fd base;
+    uint64_t base_size = 0;
+    ContentHasher hasher;
+    bool hashed = true;  // `hasher` saw every byte
+  };
+  // The open stage that goes on at `offset`; null: refused or aborted, swallow.
+  Result<Stage*> next(const StageId& id, uint64_t offset, uint64_t length);
+  Status open_file(const StageBegin& begin, Stage& stage);
+  Status open_base(const StageBegin& begin, Stage& stage);
+  Status refuse(const StageId& id, Stage& stage, std::string reason);
+  Status failed(const StageId& id, Stage& stage, const Error& error);
+  Status discard_file(const StageId& id, Stage& stage);
+  Staging& staging_;
+  Index& index_;
+  io::DirCache& dirs_;
+  std::unordered_map<StageId, Stage> stages_;
+};
+
+}  // namespace repl::apply

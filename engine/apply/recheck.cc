@@ -1,0 +1,40 @@
+// The part of Applier that looks at held keys again.
+#include "engine/apply/applier.h"
+#include "engine/apply/compare.h"
+
+namespace repl::apply {
+
+Result<std::vector<Refused>> Applier::recheck_holds() {
+  std::vector<Refused> ask_again;
+  if (cut_.open) return ask_again;
+  dirs_.next_generation();
+  std::vector<Hold> held;
+  for (const auto& [key, hold] : holds_.all()) held.push_back(hold);
+  for (const Hold& hold : held) {
+    const Result<int> parent = dirs_.open(hold.key.dir);
+    if (!parent || hold.key.is_root()) continue;
+    const std::optional<Entry> entry = index_.get(hold.key);
+    const bool adoptable = !hold.wants_removal && hold.wanted.type != FileType::directory &&
+                           hold.wanted.type != FileType::none;
+    const Result<Look> seen = look(*parent, hold.key.name, entry ? &*entry : nullptr, nullptr,
+                                   adoptable ? &hold.wanted : nullptr);
+    if (!seen) continue;  // asked again at the next recheck
+    const bool absent = seen->present == Present::absent;
+    if (hold.wants_removal && absent) {
+      index_.remove(hold.key, entry ? entry->cut : CutNumber{});
+      holds_.clear(hold.key);
+    } else if (seen->present == Present::incoming) {
+      const CutNumber cut = entry ? entry->cut : CutNumber{};
+      if (!index_.put(hold.key, Entry{.attr = hold.wanted, .local = seen->stat.local, .cut = cut})) continue;
+      holds_.clear(hold.key);
+    } else if (seen->present == Present::expected || (absent && !entry) || holds_.is_approved(hold.key)) {
+      // The way is free, or a person said yes: the record is wanted once more.
+      if (!holds_.is_approved(hold.key)) holds_.clear(hold.key);
+      ask_again.push_back(Refused{.key = hold.key, .hold = false, .reason = "the hold was lifted"});
+    }
+  }
+  work_pending_ = work_pending_ || !held.empty();
+  return ask_again;
+}
+
+}  // namespace repl::apply

@@ -1,0 +1,257 @@
+#include "engine/apply/recovery.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "engine/apply/compare.h"
+#include "engine/base/bytes.h"
+#include "engine/index/entry_codec.h"
+#include "engine/io/dir_cache.h"
+
+namespace repl::apply {
+
+namespace {
+
+// Directories as the plan left them, where it did; the rest as the index has them.
+class PlannedParents final : public DirParents {
+ public:
+  PlannedParents(const Index& index, const std::vector<PlannedKey>& planned) : index_(index) {
+    for (const PlannedKey& plan : planned) {
+      if (!plan.removed && plan.attr.dir.is_set()) places_[plan.attr.dir] = plan.key;
+    }
+  }
+  [[nodiscard]] std::optional<Place> place_of(DirId dir) const override {
+    const auto known = index_.place_of(dir);
+    const auto it = places_.find(dir);
+    if (it == places_.end()) return known;
+    return Place{.parent = it->second.dir, .name = it->second.name, .inode = known ? known->inode : 0};
+  }
+
+ private:
+  const Index& index_;
+  std::unordered_map<DirId, Key> places_;
+};
+
+class Undo {
+ public:
+  Undo(Staging& staging, Index& index, Log& log, std::vector<PlannedKey> planned)
+      : staging_(staging), index_(index), log_(log), planned_(std::move(planned)), parents_(index, planned_) {}
+
+  Result<Recovery> run(int root);
+
+ private:
+  Result<std::unique_ptr<io::DirCache>> dirs(int root, const DirParents& parents);
+  Status fetch_moved(io::DirCache& planned_dirs);
+  Status put_back_all(io::DirCache& dirs);
+  Result<bool> put_back(io::DirCache& dirs, int from, const std::string& name);
+  Status take_away_new(io::DirCache& dirs);
+  Status set_back(io::DirCache& dirs, const Key& key, const Entry& entry);
+  Status free_name(int dir, const std::string& name, const Key& key);
+  bool as_planned(const Key& key, const io::Stat& stat) const;
+
+  Staging& staging_;
+  Index& index_;
+  Log& log_;
+  std::vector<PlannedKey> planned_;
+  PlannedParents parents_;
+  Recovery result_;
+};
+
+Result<std::unique_ptr<io::DirCache>> Undo::dirs(int root, const DirParents& parents) {
+  Fd copy(::fcntl(root, F_DUPFD_CLOEXEC, 0));
+  if (!copy.valid()) return fail_errno("duplicate a descriptor");
+  return std::make_unique<io::DirCache>(std::move(copy), parents);
+}
+
+bool Undo::as_planned(const Key& key, const io::Stat& stat) const {
+  return std::ranges::any_of(planned_, [&](const PlannedKey& plan) {
+    if (plan.removed || plan.key != key || plan.attr.type != stat.attr.type) return false;
+    // A directory's attributes come last, and power loss leaves files empty.
+    if (stat.attr.type == FileType::directory) return true;
+    Attributes lost = plan.attr;
+    lost.size = 0;
+    return stat_difference(plan.attr, stat, DirTimes::compare).empty() ||
+           stat_difference(lost, stat, DirTimes::compare).empty();
+  });
+}
+
+// Moved directories that reached their new place come back to staging, deepest first.
+Status Undo::fetch_moved(io::DirCache& planned_dirs) {
+  for (auto plan = planned_.rbegin(); plan != planned_.rend(); ++plan) {
+    if (plan->removed || !plan->attr.dir.is_set() || plan->key.is_root()) continue;
+    const auto place = index_.place_of(plan->attr.dir);
+    if (!place || Key{.dir = place->parent, .name = place->name} == plan->key) continue;
+    const Result<int> parent = planned_dirs.open(plan->key.dir);
+    if (!parent) continue;
+    const Result<io::Stat> stat = io::stat_at(*parent, plan->key.name);
+    if (!stat || stat->local.inode != place->inode) continue;
+    const Status moved =
+        io::rename_noreplace(*parent, plan->key.name, staging_.old_dir(), staging_.fresh_name());
+    if (!moved) return moved;
+  }
+  return {};
+}
+
+// Something stands where a version of the index belongs: ours as planned goes to new/ (and away), else it is kept.
+Status Undo::free_name(int dir, const std::string& name, const Key& key) {
+  const Result<io::Stat> stat = io::stat_at(dir, name);
+  if (!stat) return stat.error().code == ErrorCode::not_found ? Status() : fail(stat.error());
+  const bool ours = as_planned(key, *stat) && stat->attr.type != FileType::directory;
+  const std::string aside = staging_.fresh_name();
+  if (!ours) {
+    std::string value;
+    ByteWriter out(value);
+    out.string(index_.path_of(key).value_or(key.name));
+    out.string(key_bytes(key));
+    out.u64(0);
+    index_.put_meta("kept/" + aside, value);
+  }
+  return io::rename_noreplace(dir, name, ours ? staging_.new_dir(0) : staging_.kept_dir(), aside);
+}
+
+Result<bool> Undo::put_back(io::DirCache& dirs, int from, const std::string& name) {
+  const Result<io::Stat> stat = io::stat_at(from, name);
+  if (!stat) return fail(stat.error());
+  for (const Key& key : index_.keys_of_inode(stat->local.inode)) {
+    const std::optional<Entry> entry = index_.get(key);
+    if (!entry || entry->attr.type != stat->attr.type) continue;
+    const Result<int> parent = dirs.open(key.dir);
+    if (!parent) continue;
+    const Result<io::Stat> present = io::stat_at(*parent, key.name);
+    if (present && present->local.inode == stat->local.inode) continue;
+    if (present) {
+      if (const Status freed = free_name(*parent, key.name, key); !freed) return fail(freed.error());
+    }
+    const Status moved = io::rename_noreplace(from, name, *parent, key.name);
+    if (!moved) return fail(moved.error());
+    ++result_.put_back;
+    log_.info("put back after a crash: {}", index_.path_of(key).value_or(key.name));
+    return true;
+  }
+  return false;
+}
+
+Status Undo::put_back_all(io::DirCache& dirs) {
+  // Several passes: a directory that is put back makes room for what was in it.
+  for (bool progress = true; progress;) {
+    progress = false;
+    std::vector<int> areas = {staging_.old_dir()};
+    for (size_t n = 0; n < spread_dirs; ++n) areas.push_back(staging_.new_dir(n));
+    for (const int area : areas) {
+      std::vector<std::string> names;
+      const Status listed = io::list_dir(area, [&](std::string_view name, FileType) {
+        names.emplace_back(name);
+        return true;
+      });
+      if (!listed) return listed;
+      for (const std::string& name : names) {
+        const Result<bool> done = put_back(dirs, area, name);
+        if (!done) return fail(done.error());
+        progress = progress || *done;
+      }
+    }
+  }
+  return {};
+}
+
+Status Undo::set_back(io::DirCache& dirs, const Key& key, const Entry& entry) {
+  const bool is_dir = entry.attr.type == FileType::directory;
+  const Result<int> dir = dirs.open(is_dir ? entry.attr.dir : key.dir);
+  if (!dir) return {};
+  Fd held;
+  int fd = *dir;
+  if (!is_dir) {
+    Result<Fd> opened = entry.attr.type == FileType::regular ? io::open_read(*dir, key.name)
+                                                              : io::open_path(*dir, key.name);
+    if (!opened) return {};
+    held = std::move(*opened);
+    fd = held.get();
+  }
+  Result<io::Stat> stat = io::stat_fd(fd);
+  if (!stat) return fail(stat.error());
+  if (stat->local.inode != entry.local.inode || entry.attr.transit) return {};
+  if (stat->local.ctime != entry.local.ctime) {
+    const Result<std::string_view> differs = fd_difference(entry.attr, fd, *stat, DirTimes::compare);
+    if (!differs) return fail(differs.error());
+    if (*differs == "size") return {};
+    if (!differs->empty()) {
+      if (!is_dir && !as_planned(key, *stat)) return {};
+      if (const Status set = io::set_attributes(fd, entry.attr, io::AttributeSet{}, nullptr); !set) return set;
+      ++result_.undone;
+      stat = io::stat_fd(fd);
+      if (!stat) return fail(stat.error());
+    }
+    // What is written with the old times is as the index says; its content is found by the scan otherwise.
+    stat->local.handle = entry.local.handle;
+    index_.put_local(key, stat->local);
+  }
+  return {};
+}
+
+Status Undo::take_away_new(io::DirCache& planned_dirs) {
+  for (auto plan = planned_.rbegin(); plan != planned_.rend(); ++plan) {
+    if (plan->removed || plan->key.is_root() || index_.contains(plan->key)) continue;
+    const Result<int> parent = planned_dirs.open(plan->key.dir);
+    if (!parent) continue;
+    const Result<io::Stat> stat = io::stat_at(*parent, plan->key.name);
+    if (!stat || !as_planned(plan->key, *stat)) continue;
+    if (plan->attr.type == FileType::directory) {
+      if (index_.place_of(plan->attr.dir)) continue;
+      planned_dirs.forget(plan->attr.dir);
+    }
+    // A directory that somebody else uses meanwhile is not empty, and stays.
+    const Status gone = plan->attr.type == FileType::directory ? io::remove_dir(*parent, plan->key.name)
+                                                                : io::unlink_at(*parent, plan->key.name);
+    if (gone) ++result_.undone;
+  }
+  return {};
+}
+
+Result<Recovery> Undo::run(int root) {
+  auto planned_dirs = dirs(root, parents_);
+  if (!planned_dirs) return fail(planned_dirs.error());
+  // New names first, while the plan's directories are where it put them.
+  if (const Status done = take_away_new(**planned_dirs); !done) return fail(done.error());
+  if (const Status done = fetch_moved(**planned_dirs); !done) return fail(done.error());
+  auto index_dirs = dirs(root, index_);
+  if (!index_dirs) return fail(index_dirs.error());
+  if (const Status done = put_back_all(**index_dirs); !done) return fail(done.error());
+  std::vector<Key> touched;
+  for (const PlannedKey& plan : planned_) {
+    result_.planned_keys.push_back(plan.key);
+    touched.push_back(plan.key);
+    for (const DirId dir : {plan.key.dir, plan.attr.dir}) {
+      const auto place = dir == root_dir ? std::nullopt : index_.place_of(dir);
+      if (place) touched.push_back(Key{.dir = place->parent, .name = place->name});
+      if (place && place->parent != root_dir) {
+        const auto above = index_.place_of(place->parent);
+        if (above) touched.push_back(Key{.dir = above->parent, .name = above->name});
+      }
+    }
+  }
+  if (!planned_.empty()) touched.push_back(root_key);
+  std::ranges::sort(touched);
+  const auto rest = std::ranges::unique(touched);
+  touched.erase(rest.begin(), rest.end());
+  (*index_dirs)->next_generation();
+  for (const Key& key : touched) {
+    const std::optional<Entry> entry = index_.get(key);
+    if (!entry) continue;
+    if (const Status done = set_back(**index_dirs, key, *entry); !done) return fail(done.error());
+  }
+  if (const Status done = staging_.purge(); !done) return fail(done.error());
+  if (const Status done = remove_plans(staging_); !done) return fail(done.error());
+  return std::move(result_);
+}
+
+}  // namespace
+
+Result<Recovery> recover(int root, Staging& staging, Index& index, Log& log) {
+  Result<std::vector<PlannedKey>> planned = read_plans(staging);
+  if (!planned) return fail(planned.error());
+  return Undo(staging, index, log, std::move(*planned)).run(root);
+}
+
+}  // namespace repl::apply
