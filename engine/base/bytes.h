@@ -71,6 +71,7 @@ class ByteReader {
     uint64_t v = 0;
     for (int shift = 0; shift < 64; shift += 7) {
       const uint8_t byte = u8();
+      if (!ok_) return 0;
       if (shift == 63 && byte > 1) break;
       v |= static_cast<uint64_t>(byte & 0x7F) << shift;
       if ((byte & 0x80) == 0) return v;
