@@ -19,6 +19,7 @@ PATH_SYSCALL_REASONS = {
     "engine/base/": "descriptor wrappers",
     "engine/index/": "the state directory, which belongs to root",
     "engine/watch/": "marks by directory descriptor; /proc and sysctl limits",
+    "engine/run/tree_parts.cc": "makes the state directory, which belongs to root",
     "transport/identity": "key files in the state directory",
     "transport/tls": "key files in the state directory",
     "transport/ssh": "the ssh child's pipes",
