@@ -1,8 +1,9 @@
-// backend.h: reads, writes and fsyncs in batches. Two implementations behind one interface: io_uring, and plain
-// system calls on the calling thread where io_uring is disabled (kernel.io_uring_disabled, seccomp).
+// backend.h: reads, writes and fsyncs in batches. Two implementations behind one interface:
+// io_uring, and plain system calls on the calling thread where io_uring is disabled
+// (kernel.io_uring_disabled, seccomp).
 //
-// Metadata operations are not here: open, statx, rename and unlink go to kernel worker threads in io_uring
-// anyway, and plain threads measured faster (docs/ARCHITECTURE.md).
+// Metadata operations are not here: open, statx, rename and unlink go to kernel worker threads in
+// io_uring anyway, and plain threads measured faster (docs/ARCHITECTURE.md).
 //
 // Thread: one owner per instance; instances are cheap.
 #pragma once
@@ -23,9 +24,10 @@ struct Op {
   OpKind kind = OpKind::read;
   int fd = -1;
   uint64_t offset = 0;
-  char* buffer = nullptr;   // read: filled; write: const
+  char* buffer = nullptr;  // read: filled; write: const
   size_t size = 0;
-  int64_t result = 0;       // bytes, or -errno; short reads only at the end of the file, writes never short
+  int64_t result =
+      0;  // bytes, or -errno; short reads only at the end of the file, writes never short
 };
 
 class Backend {

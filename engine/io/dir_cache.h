@@ -1,9 +1,9 @@
 // dir_cache.h: directory id → open descriptor.
 //
-// A directory is opened by walking names from the root descriptor, as the index has them, and the inode that is
-// found is compared with what the index says. Cached descriptors (limits::dir_fds_max, least recently used
-// goes) are revalidated once per generation: a directory that somebody moved out of the root is then neither
-// read nor written.
+// A directory is opened by walking names from the root descriptor, as the index has them, and the
+// inode that is found is compared with what the index says. Cached descriptors
+// (limits::dir_fds_max, least recently used goes) are revalidated once per generation: a directory
+// that somebody moved out of the root is then neither read nor written.
 //
 // Thread: one owner.
 #pragma once
@@ -24,10 +24,12 @@ class DirCache {
  public:
   DirCache(Fd root, const DirParents& parents);
 
-  // Valid until the next call. `changed` when the walk finds another inode, `not_found` when a name is gone.
+  // Valid until the next call. `changed` when the walk finds another inode, `not_found` when a name
+  // is gone.
   [[nodiscard]] Result<int> open(DirId dir);
   [[nodiscard]] int root() const { return root_.get(); }
-  // From now on every cached descriptor is checked again (its parent still leads to it) before it is used.
+  // From now on every cached descriptor is checked again (its parent still leads to it) before it
+  // is used.
   void next_generation() { ++generation_; }
   void forget(DirId dir);
 

@@ -1,10 +1,11 @@
 // scanner.h: reads directories in parallel: getdents64 + statx, watches set before each listing.
 //
-// The scanner knows no index and no filter: the owner compares each listing with the index, decides which
-// child directories to go into, and posts those. Contents are not read here.
+// The scanner knows no index and no filter: the owner compares each listing with the index, decides
+// which child directories to go into, and posts those. Contents are not read here.
 //
-// Thread: post() and take() from the owner; workers are the scanner's own. A worker holds at most one
-// directory's listing in memory plus what the owner has not taken; at listings_waiting_max it waits.
+// Thread: post() and take() from the owner; workers are the scanner's own. A worker holds at most
+// one directory's listing in memory plus what the owner has not taken; at listings_waiting_max it
+// waits.
 #pragma once
 
 #include <functional>
@@ -23,31 +24,31 @@ namespace repl::scan {
 struct Child {
   std::string name;
   io::Stat stat;
-  bool details = false; // xattrs and target were read
-  std::string xattrs;   // canonical
-  std::string target;   // symlinks
-  std::string handle;   // directories
+  bool details = false;        // xattrs and target were read
+  std::string xattrs;          // canonical
+  std::string target;          // symlinks
+  std::string handle;          // directories
   std::optional<Error> error;  // could not be looked at (permission, vanished): stat is empty
 };
 
 struct Listing {
   DirId dir;
-  std::shared_ptr<Fd> fd;        // kept open for posting children and for reading
-  io::Stat self;                 // of the directory, before it was listed
+  std::shared_ptr<Fd> fd;  // kept open for posting children and for reading
+  io::Stat self;           // of the directory, before it was listed
   std::string self_xattrs;
   std::string self_handle;
-  std::vector<Child> children;   // unsorted
-  std::optional<Error> error;    // the directory could not be opened or listed
+  std::vector<Child> children;       // unsorted
+  std::optional<Error> error;        // the directory could not be opened or listed
   std::optional<Error> watch_error;  // it was listed, but it is not watched
 };
 
 struct Job {
   DirId dir;
-  std::shared_ptr<Fd> parent;    // null: `name` is ignored and `self` is the directory
+  std::shared_ptr<Fd> parent;  // null: `name` is ignored and `self` is the directory
   std::string name;
   std::shared_ptr<Fd> self;
-  // Whether this child's xattrs and target are worth reading: false when the stat equals the index. Called on a
-  // worker's thread; null: always.
+  // Whether this child's xattrs and target are worth reading: false when the stat equals the index.
+  // Called on a worker's thread; null: always.
   std::function<bool(std::string_view name, const io::Stat& stat)> want_details;
 };
 
