@@ -53,7 +53,8 @@ inline constexpr const char* approve =
 (`repl status` lists them). This lets the primary's versions in; the local ones are kept aside.)";
 
 inline constexpr const char* keygen =
-    R"(Writes an Ed25519 key and its self-signed certificate to STATE-DIR/identity.pem (mode 0600)
-and prints its fingerprint, which goes into every node's repl.toml. An existing key is left alone.)";
+    R"(Writes an Ed25519 key (STATE-DIR/identity.key, mode 0600) and its self-signed certificate
+(STATE-DIR/identity.crt), and prints the key's fingerprint, which goes into every node's
+repl.toml. An existing key is never replaced: move it away first.)";
 
 }  // namespace repl::cli::help

@@ -115,8 +115,11 @@ using Command = std::variant<PrintAndExit, MirrorOptions, RunRequest, ServeOptio
                              ConfigCheckOptions, KeygenOptions, FingerprintOptions>;
 
 // This node's private key and certificate.
-[[nodiscard]] inline std::string identity_file(const GlobalOptions& global) {
-  return global.state_dir + "/identity.pem";
+[[nodiscard]] inline std::string key_file(const GlobalOptions& global) {
+  return global.state_dir + "/identity.key";
+}
+[[nodiscard]] inline std::string certificate_file(const GlobalOptions& global) {
+  return global.state_dir + "/identity.crt";
 }
 
 }  // namespace repl::cli

@@ -1,0 +1,212 @@
+#include "cli/config.h"
+
+#include <gtest/gtest.h>
+
+namespace repl::cli {
+namespace {
+
+const std::string print_a = "sha256:" + std::string(64, 'a');
+const std::string print_b = "sha256:" + std::string(64, 'b');
+
+std::string nodes() {
+  return "[node.mgmt1]\naddress = \"10.0.0.1\"\nfingerprint = \"" + print_a +
+         "\"\n[node.mgmt2]\naddress = \"10.0.0.2\"\nfingerprint = [\"" + print_b + "\", \"" +
+         print_a + "\"]\n";
+}
+std::string tree(const std::string& name, const std::string& root, int port,
+                 const std::string& more = {}) {
+  return "[tree." + name + "]\nroot = \"" + root +
+         "\"\nnodes = [\"mgmt1\", \"mgmt2\"]\nport = " + std::to_string(port) + "\n" + more;
+}
+std::string fault_of(const std::string& text) {
+  const Result<Config> config = parse_config(text, "r.toml");
+  EXPECT_FALSE(config.has_value()) << text;
+  return config ? "" : config.error().message;
+}
+
+TEST(Config, FullExample) {
+  const auto config = parse_config(
+      nodes() +
+          "[node.mgmt2.ssh]\nuser = \"repl\"\nport = 2222\nidentity = \"/root/.ssh/id\"\n"
+          "options = [\"Compression=no\"]\nrepl = \"/usr/local/bin/repl\"\n" +
+          tree("idm", "/etc/idm/", 7421,
+               "exclude = [\"*.swp\"]\nfilter = [\"+ keep.swp\"]\nids = \"name\"\n"
+               "staging = \"/etc/.staging\"\nwatch = \"inotify\"\nbandwidth = \"1.5M\"\n"
+               "[tree.idm.peer.mgmt2]\ntransport = \"ssh\"\nbandwidth = 4096\n"),
+      "r.toml");
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  const TreeConfig& idm = config->trees.at("idm");
+  EXPECT_EQ(idm.root, "/etc/idm");
+  EXPECT_EQ(idm.nodes, (std::vector<std::string>{"mgmt1", "mgmt2"}));
+  EXPECT_EQ(idm.port, 7421);
+  ASSERT_EQ(idm.rules.size(), 2u);
+  EXPECT_TRUE(idm.rules[0].include) << "filter comes before exclude";
+  EXPECT_TRUE(idm.ids_by_name);
+  EXPECT_EQ(idm.staging, "/etc/.staging");
+  EXPECT_EQ(idm.watch, WatchChoice::inotify);
+  EXPECT_EQ(idm.peers.at("mgmt1").bandwidth_bytes_per_second, 1572864u);
+  EXPECT_EQ(idm.peers.at("mgmt1").transport, Transport::tls);
+  EXPECT_EQ(idm.peers.at("mgmt2").transport, Transport::ssh);
+  EXPECT_EQ(idm.peers.at("mgmt2").bandwidth_bytes_per_second, 4096u);
+  EXPECT_EQ(config->nodes.at("mgmt1").fingerprints.size(), 1u);
+  EXPECT_EQ(config->nodes.at("mgmt2").fingerprints.size(), 2u);
+  EXPECT_EQ(config->nodes.at("mgmt2").ssh.port, 2222);
+  EXPECT_EQ(config->nodes.at("mgmt2").ssh.options, std::vector<std::string>{"Compression=no"});
+  const auto policy = policy_of(idm);
+  ASSERT_TRUE(policy.has_value());
+  EXPECT_EQ(policy->filter.membership("a.swp", false), Membership::excluded);
+}
+
+TEST(Config, NodeByHostName) {
+  const auto config = parse_config(nodes(), "r.toml");
+  ASSERT_TRUE(config.has_value());
+  EXPECT_EQ(*find_node(*config, "", "mgmt2"), "mgmt2");
+  EXPECT_EQ(*find_node(*config, "", "mgmt1.example.org"), "mgmt1");
+  EXPECT_EQ(*find_node(*config, "mgmt2", "mgmt1"), "mgmt2");
+  EXPECT_EQ(find_node(*config, "mgmt3", "mgmt1").error().message,
+            "r.toml: there is no [node.mgmt3] (did you mean \"mgmt1\"?); nodes: mgmt1, mgmt2");
+  EXPECT_EQ(find_node(*config, "", "web").error().message,
+            "r.toml: no node is named like this host (\"web\"); say which one it is with --node "
+            "NAME; nodes: mgmt1, mgmt2");
+  EXPECT_EQ(find_tree(*config, "x").error().message, "r.toml: there is no [tree.x]; trees: none");
+}
+
+struct Case {
+  std::string text;
+  std::string message;
+};
+class BadConfig : public testing::TestWithParam<Case> {};
+TEST_P(BadConfig, SaysWhereAndWhatToDo) {
+  EXPECT_EQ(fault_of(GetParam().text), GetParam().message);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, BadConfig,
+    testing::Values(
+        Case{"[tree.a]\nrooot = \"/a\"\nroot = \"/a\"\nnodes = []\n",
+             "r.toml:2: [tree.a] has no key \"rooot\"; did you mean \"root\"?"},
+        Case{"[trees.a]\n", "r.toml:1: the file has no key \"trees\"; did you mean \"tree\"?"},
+        Case{"[node.n]\naddress = \"h\"\nzzzzzzzzz = 1\n",
+             "r.toml:3: [node.n] has no key \"zzzzzzzzz\"; keys: address, fingerprint, ssh"},
+        Case{"[node.n]\n",
+             "r.toml:1: [node.n] needs address = \"HOST\" (a name or an IP address that the other "
+             "nodes can reach)"},
+        Case{"[node.n]\naddress = 7\n", "r.toml:2: [node.n] address must be a text, not a number"},
+        Case{"[node.n]\naddress = \"h\"\nfingerprint = \"sha256:12\"\n",
+             "r.toml:3: [node.n] fingerprint = \"sha256:12\" must be \"sha256:\" and 64 lower-case "
+             "hex digits; `repl fingerprint` on that node prints it"},
+        Case{"[node.\"../x\"]\naddress = \"h\"\n",
+             "r.toml:1: node \"../x\": names are 1 to 64 letters, digits, '-', '_' and '.', "
+             "beginning with none of '-' and '.'"},
+        Case{"[node.n]\naddress = \"h\"\n[node.n.ssh]\nport = 70000\n",
+             "r.toml:4: [node.n.ssh] port = 70000 is outside 1 to 65535"},
+        Case{"[node.n]\naddress = \"h\"\n[node.n.ssh]\nrepl = \"repl; rm -rf /\"\n",
+             "r.toml:4: [node.n.ssh] repl must be a command's name or path without blanks (the "
+             "remote shell reads it)"},
+        Case{nodes() + tree("a", "etc", 1),
+             "r.toml:8: [tree.a] root = \"etc\" must be an absolute path without \"..\""},
+        Case{nodes() + tree("a", "/etc/../b", 1),
+             "r.toml:8: [tree.a] root = \"/etc/../b\" must be an absolute path without \"..\""},
+        Case{nodes() + "[tree.a]\nnodes = [\"mgmt1\", \"mgmt2\"]\nport = 1\n",
+             "r.toml:7: [tree.a] needs root = \"/DIRECTORY\""},
+        Case{nodes() + "[tree.a]\nroot = \"/a\"\nport = 1\n",
+             "r.toml:7: [tree.a] needs nodes = [\"PRIMARY\", \"SECONDARY\"]"},
+        Case{nodes() + "[tree.a]\nroot = \"/a\"\nport = 1\nnodes = [\"mgmt1\"]\n",
+             "r.toml:10: [tree.a] nodes must name at least two nodes"},
+        Case{nodes() + "[tree.a]\nroot = \"/a\"\nport = 1\nnodes = [\"mgmt1\", \"mgmt1\"]\n",
+             "r.toml:10: [tree.a] nodes names \"mgmt1\" twice"},
+        Case{nodes() + "[tree.a]\nroot = \"/a\"\nport = 1\nnodes = [\"mgmt1\", \"mgnt2\"]\n",
+             "r.toml:10: [tree.a] nodes names \"mgnt2\", but there is no [node.mgnt2]; did you "
+             "mean \"mgmt2\"?"},
+        Case{nodes() + "[tree.a]\nroot = \"/a\"\nnodes = [\"mgmt1\", \"mgmt2\"]\n",
+             "r.toml:9: [tree.a] needs port = NUMBER (each tree of a node its own)"},
+        Case{"[node.a]\naddress = \"h\"\n[node.b]\naddress = \"i\"\nfingerprint = \"" + print_a +
+                 "\"\n[tree.t]\nroot = \"/t\"\nport = 1\nnodes = [\"a\", \"b\"]\n",
+             "r.toml:9: [tree.t] reaches \"a\" by TLS, but [node.a] has no fingerprint; `repl "
+             "keygen` and `repl fingerprint` on that node make and print it, or set transport = "
+             "\"ssh\""},
+        Case{nodes() + tree("a", "/a", 5) + tree("b", "/b", 5),
+             "r.toml:14: [tree.b] port = 5 is also the port of [tree.a], and \"mgmt1\" carries "
+             "both; choose another"},
+        Case{nodes() + tree("a", "/a", 5, "ids = \"names\"\n"),
+             "r.toml:11: [tree.a] ids = \"names\" must be \"numeric\" or \"name\""},
+        Case{nodes() + tree("a", "/a", 5, "exclude = [\"[a\"]\n"),
+             "r.toml:11: [tree.a]: filter pattern \"[a\": has a '[' without its ']' (a literal '[' "
+             "is \"\\[\")"},
+        Case{nodes() + tree("a", "/a", 5, "include = [\"\"]\n"),
+             "r.toml:11: [tree.a] include: filter pattern \"\": is empty"},
+        Case{nodes() + tree("a", "/a", 5, "filter = [\"merge x\"]\n"),
+             "r.toml:11: [tree.a] filter rule 1: \"merge x\" is not a rule; write \"- PATTERN\" or "
+             "\"+ PATTERN\" (other rule types of rsync have no meaning here)"},
+        Case{nodes() + tree("a", "/a", 5, "exclude = [1]\n"),
+             "r.toml:11: [tree.a] exclude must be a list of texts, but holds a number"},
+        Case{nodes() + tree("a", "/a", 5, "bandwidth = \"fast\"\n"),
+             "r.toml:11: [tree.a] bandwidth: \"fast\" is not a bandwidth; write bytes per second "
+             "such as \"512K\", \"10M\" or \"1.5G\""},
+        Case{nodes() + tree("a", "/a", 5, "[tree.a.peer.mgmt9]\ntransport = \"ssh\"\n"),
+             "r.toml:11: [tree.a.peer.mgmt9]: \"mgmt9\" is not in nodes of this tree"},
+        Case{nodes() + tree("a", "/srv", 5) + tree("b", "/srv/b", 6),
+             "r.toml:12: [tree.b] and [tree.a] can both hold /srv/b; a path may be in one tree "
+             "only: exclude it from one of them"}));
+
+TEST(Config, NotToml) {
+  EXPECT_EQ(fault_of("[tree\n").find("r.toml:1:"), 0u);
+  EXPECT_NE(fault_of("a = \n").find("not TOML"), std::string::npos);
+}
+
+TEST(Config, AllFaultsInTheOrderOfTheFile) {
+  EXPECT_EQ(fault_of("[node.n]\nadress = \"h\"\n[node.m]\naddress = 1\n"),
+            "r.toml:1: [node.n] needs address = \"HOST\" (a name or an IP address that the other "
+            "nodes can reach)\n"
+            "r.toml:2: [node.n] has no key \"adress\"; did you mean \"address\"?\n"
+            "r.toml:4: [node.m] address must be a text, not a number");
+}
+
+TEST(Config, MissingFile) {
+  const auto config = load_config("/nonexistent/repl.toml");
+  ASSERT_FALSE(config.has_value());
+  EXPECT_NE(config.error().message.find("/nonexistent/repl.toml"), std::string::npos);
+  EXPECT_NE(config.error().message.find("--config"), std::string::npos);
+}
+
+std::string overlap_of(const std::string& a, const std::string& b) {
+  const auto config = parse_config(nodes() + a + b, "r.toml");
+  return config ? "" : config.error().message;
+}
+
+TEST(ConfigOverlap, WhatTreesMayShare) {
+  const auto only = [](const std::string& pattern) { return "include = [\"" + pattern + "\"]\n"; };
+  // One file in a directory that is otherwise another tree's business, and a glob beside it.
+  EXPECT_EQ(overlap_of(tree("a", "/etc", 1, only("/hosts--warewulf")), tree("b", "/etc/idm", 2)),
+            "");
+  EXPECT_EQ(overlap_of(tree("a", "/etc", 1, only("/libvirt/qemu/shared-*")),
+                       tree("b", "/etc", 2, only("/hosts"))),
+            "");
+  EXPECT_EQ(overlap_of(tree("a", "/srv", 1, "exclude = [\"/b/\"]\n"), tree("b", "/srv/b", 2)), "");
+  EXPECT_EQ(overlap_of(tree("a", "/srv/a", 1), tree("b", "/srv/ab", 2)), "");
+  EXPECT_NE(
+      overlap_of(tree("a", "/etc", 1, only("/shared-*")), tree("b", "/etc", 2, only("/shared-a"))),
+      "");
+  EXPECT_NE(overlap_of(tree("a", "/etc", 1, only("/idm")), tree("b", "/etc/idm", 2)), "");
+  EXPECT_NE(overlap_of(tree("a", "/", 1), tree("b", "/etc", 2)), "");
+  EXPECT_NE(
+      overlap_of(tree("a", "/etc", 1, only("*.conf")), tree("b", "/etc/idm", 2, only("/x.conf"))),
+      "");
+}
+
+TEST(Bandwidth, Parse) {
+  EXPECT_EQ(*parse_bandwidth("0"), 0u);
+  EXPECT_EQ(*parse_bandwidth("512K"), 524288u);
+  EXPECT_EQ(*parse_bandwidth("10m"), 10u << 20);
+  for (const char* bad : {"", "K", "-1", "1T", "10 M", "nan", "inf", "1e300", "10", "1x"}) {
+    EXPECT_FALSE(parse_bandwidth(bad).has_value()) << bad;
+  }
+}
+
+TEST(Nearest, TypingErrorsOnly) {
+  EXPECT_EQ(nearest("exlude", {"include", "exclude"}), "exclude");
+  EXPECT_EQ(nearest("completely-else", {"include", "exclude"}), std::nullopt);
+}
+
+}  // namespace
+}  // namespace repl::cli
