@@ -1,0 +1,142 @@
+#include "engine/apply/receiver.h"
+
+#include <fmt/core.h>
+
+#include <type_traits>
+
+#include "engine/base/limits.h"
+
+namespace repl::apply {
+
+namespace {
+
+std::unexpected<Error> broken(std::string what) {
+  return fail(ErrorCode::protocol, "the peer broke the protocol: " + std::move(what), Remedy::reconnect);
+}
+
+template <typename M>
+constexpr bool is_from_primary =
+    std::is_same_v<M, ListDirectories> || std::is_same_v<M, AskKeys> || std::is_same_v<M, AdoptIds> ||
+    std::is_same_v<M, CutBegin> || std::is_same_v<M, Records> || std::is_same_v<M, CutEnd> ||
+    std::is_same_v<M, SignatureRequest> || std::is_same_v<M, StageBegin> || std::is_same_v<M, StageData> ||
+    std::is_same_v<M, StageHole> || std::is_same_v<M, StageCopy> || std::is_same_v<M, StageEnd> ||
+    std::is_same_v<M, StageAbort>;
+
+}  // namespace
+
+Receiver::Receiver(Applier& applier, Index& index, Log& log, ReceiverActions actions)
+    : applier_(applier), index_(index), log_(log), actions_(std::move(actions)) {}
+
+void Receiver::start(Epoch epoch, Reign reign, const Position& durable) {
+  started_ = true;
+  epoch_ = epoch;
+  reign_ = reign;
+  durable_ = durable;
+  applied_ = durable;
+}
+
+void Receiver::stop() {
+  if (applier_.in_cut()) applier_.abandon();
+  applier_.contents().end_session();
+  started_ = false;
+}
+
+Status Receiver::on_message(const Message& message) {
+  if (!started_) return broken("a message before the handshake ended");
+  const Status done = dispatch(message);
+  if (done) return done;
+  if (done.error().remedy == Remedy::retry) {
+    log_.error("apply: {}", done.error().message);
+    actions_.send(PeerNotice{.held_keys = applier_.holds().size(), .error = done.error().message}, false);
+  }
+  stop();
+  return done;
+}
+
+Status Receiver::dispatch(const Message& message) {
+  return std::visit(
+      [this]<typename M>(const M& known) -> Status {
+        if constexpr (is_from_primary<M>) {
+          return on(known);
+        } else {
+          return broken("a message that a primary does not send here");
+        }
+      },
+      message);
+}
+
+Status Receiver::on(const CutBegin& begin) {
+  if (begin.epoch < epoch_) return broken("a cut of an epoch that is over");
+  if (begin.epoch != epoch_ || begin.reign != reign_) return broken("a cut of another reign");
+  if (!begin.cut.is_set()) return broken("a cut without a number");
+  if (begin.reign == durable_.reign && begin.cut <= durable_.cut) return broken("a cut that is durable already");
+  return applier_.begin(begin);
+}
+
+Status Receiver::on(const Records& records) {
+  if (!applier_.in_cut()) return broken("records outside a cut");
+  if (records.records.size() > limits::records_per_message_max) return broken("too many records at once");
+  for (const Record& record : records.records) {
+    const auto* put = std::get_if<Put>(&record);
+    const Status done = put != nullptr ? applier_.put(*put) : applier_.remove(std::get<Remove>(record));
+    if (!done) return done;
+  }
+  return {};
+}
+
+Status Receiver::on(const CutEnd& end) {
+  if (!applier_.in_cut()) return broken("the end of a cut that did not begin");
+  send_ack(reign_, end.cut, AckLevel::received);
+  Result<PublishResult> result = applier_.publish(end, [this](const Position& position) {
+    applied_ = position;
+    actions_.store_position(position);
+  });
+  if (!result) return fail(result.error());
+  for (Refused& refused : result->refused) actions_.send(std::move(refused), false);
+  for (const std::string& notice : result->notices) log_.warn("apply: {}", notice);
+  if (end.last) send_ack(reign_, end.cut, AckLevel::applied);
+  return {};
+}
+
+void Receiver::send_ack(const Reign& reign, CutNumber cut, AckLevel level) {
+  Ack ack{.reign = reign, .cut = cut, .level = level, .held_keys = applier_.holds().size()};
+  if (level != AckLevel::received) {
+    const std::optional<DirSummary> root = index_.summary(root_dir);
+    ack.content = index_.root_content();
+    ack.content_known = root && root->unknown == 0;
+  }
+  actions_.send(std::move(ack), false);
+}
+
+void Receiver::on_synced(SyncWork work, const Status& status) {
+  const Position position = work.position;
+  applier_.on_synced(std::move(work), status);
+  if (!status) {
+    log_.error("apply: not durable: {}", status.error().message);
+    if (started_) actions_.send(PeerNotice{.held_keys = applier_.holds().size(), .error = status.error().message}, false);
+    return;
+  }
+  if (!position.cut.is_set()) return;
+  durable_ = position;
+  if (started_ && position.reign == reign_) send_ack(position.reign, position.cut, AckLevel::durable);
+}
+
+bool Receiver::approve(const Key& key) {
+  if (!applier_.holds().approve(key)) return false;
+  if (started_) {
+    actions_.send(Refused{.cut = applied_.cut, .key = key, .hold = false, .reason = "approved"}, false);
+  }
+  return true;
+}
+
+Status Receiver::recheck_holds() {
+  Result<std::vector<Refused>> again = applier_.recheck_holds();
+  if (!again) return fail(again.error());
+  for (Refused& refused : *again) {
+    refused.cut = applied_.cut;
+    if (started_) actions_.send(std::move(refused), false);
+  }
+  return {};
+}
+
+}  // namespace repl::apply
