@@ -1,6 +1,6 @@
 // backoff.h: how long to wait before the next attempt to reach a peer. Exponential between
-// limits::backoff_ms_min and backoff_ms_max, with jitter, so that two nodes that lost each other do not meet in
-// step.
+// limits::backoff_ms_min and backoff_ms_max, with jitter, so that two nodes that lost each other do
+// not meet in step.
 //
 // Thread: one. Deterministic for a seed.
 #pragma once

@@ -14,14 +14,16 @@ std::string make_banner() { return "repl/" + std::to_string(wire_version) + " fi
 
 Result<bool> BannerReader::feed(std::string_view& bytes) {
   const size_t end = bytes.find('\n');
-  const size_t more = std::min(end == bytes.npos ? bytes.size() : end, banner_bytes_max - line_.size());
+  const size_t more =
+      std::min(end == bytes.npos ? bytes.size() : end, banner_bytes_max - line_.size());
   line_.append(bytes.substr(0, more));
   bytes.remove_prefix(more);
   // Wrong from the first byte on: what is not repl need not send a whole line to be recognised.
   const size_t comparable = std::min(line_.size(), prefix.size());
   const bool ours = std::string_view(line_).substr(0, comparable) == prefix.substr(0, comparable);
   const bool whole = !bytes.empty() && bytes.front() == '\n';
-  if (!ours || (!whole && line_.size() == banner_bytes_max) || (whole && line_.size() < prefix.size())) {
+  if (!ours || (!whole && line_.size() == banner_bytes_max) ||
+      (whole && line_.size() < prefix.size())) {
     return fail(ErrorCode::protocol,
                 "does not speak repl: it began with \"" + escape(line_.substr(0, 80)) +
                     "\"; over ssh, check that the login shell prints nothing",
@@ -33,8 +35,9 @@ Result<bool> BannerReader::feed(std::string_view& bytes) {
   const std::string version = line_.substr(prefix.size(), space - prefix.size());
   if (version != std::to_string(wire_version)) {
     return fail(ErrorCode::unsupported,
-                "speaks protocol version \"" + escape(version.substr(0, 20)) + "\", this node speaks " +
-                    std::to_string(wire_version) + ": upgrade the older of the two",
+                "speaks protocol version \"" + escape(version.substr(0, 20)) +
+                    "\", this node speaks " + std::to_string(wire_version) +
+                    ": upgrade the older of the two",
                 Remedy::reconnect);
   }
   return true;

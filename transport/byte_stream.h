@@ -1,7 +1,8 @@
 // byte_stream.h: what a session speaks through: TLS over TCP, a pair of descriptors, an ssh child.
 //
-// Thread: the I/O thread. At most one read and one write at a time. After close() the handlers of what was under
-// way are still called, with an error. A handler is never called from within the function that took it.
+// Thread: the I/O thread. At most one read and one write at a time. After close() the handlers of
+// what was under way are still called, with an error. A handler is never called from within the
+// function that took it.
 #pragma once
 
 #include <cstddef>

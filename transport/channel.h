@@ -1,11 +1,12 @@
-// channel.h: a connection to one peer for one tree. TLS over TCP, ssh stdio and an in-memory pair implement it.
+// channel.h: a connection to one peer for one tree. TLS over TCP, ssh stdio and an in-memory pair
+// implement it.
 //
-// Messages are delivered in order per lane, whole and validated in shape. Flow control is by credit: what the
-// receiver's owner has taken with `receive` and released. Heartbeats, compression and framing are the
-// channel's business and never seen here.
+// Messages are delivered in order per lane, whole and validated in shape. Flow control is by
+// credit: what the receiver's owner has taken with `receive` and released. Heartbeats, compression
+// and framing are the channel's business and never seen here.
 //
-// Thread: every function from any thread. `on_ready` is called on the channel's I/O thread and must only wake
-// the owner.
+// Thread: every function from any thread. `on_ready` is called on the channel's I/O thread and must
+// only wake the owner.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,7 @@ namespace repl::transport {
 enum class Lane : uint8_t { prompt = 0, bulk = 1 };
 
 struct ChannelCounters {
-  uint64_t wire_bytes_out = 0;   // after compression, before TLS
+  uint64_t wire_bytes_out = 0;  // after compression, before TLS
   uint64_t wire_bytes_in = 0;
   uint64_t plain_bytes_out = 0;  // before compression
   uint64_t plain_bytes_in = 0;
@@ -35,8 +36,8 @@ class Channel {
  public:
   virtual ~Channel() = default;
 
-  // Queues. False when the queue is full (writable() says so beforehand) or the channel is closed: the message
-  // was not taken. A prompt message is always taken while the channel is open.
+  // Queues. False when the queue is full (writable() says so beforehand) or the channel is closed:
+  // the message was not taken. A prompt message is always taken while the channel is open.
   virtual bool send(Message message, Lane lane) = 0;
   // Bytes that may be queued now on the bulk lane without waiting (credit and queue bound).
   [[nodiscard]] virtual size_t writable() const = 0;

@@ -12,8 +12,9 @@ namespace {
 
 constexpr uint64_t file_bytes_max = INT64_MAX;  // off_t
 
-// How many fields stand at the top level of a protobuf part. Each costs protobuf an object of its own while it
-// is two bytes on the wire, so they are counted before it parses. False if it is not a sequence of fields.
+// How many fields stand at the top level of a protobuf part. Each costs protobuf an object of its
+// own while it is two bytes on the wire, so they are counted before it parses. False if it is not a
+// sequence of fields.
 bool few_fields(std::string_view part) {
   constexpr size_t fields_max = 2 * records_max + 64;
   ByteReader reader(part);
@@ -50,7 +51,8 @@ bool is_canonical_xattrs(std::string_view blob) {
     const std::string_view name = reader.string();
     const std::string_view value = reader.string();
     if (!reader.ok() || name.empty() || name.size() > limits::name_bytes_max) return false;
-    if (name.find('\0') != std::string_view::npos || value.size() > xattr_value_bytes_max) return false;
+    if (name.find('\0') != std::string_view::npos || value.size() > xattr_value_bytes_max)
+      return false;
     if (!previous.empty() && name <= previous) return false;
     writer.string(name);
     writer.string(value);
@@ -59,7 +61,8 @@ bool is_canonical_xattrs(std::string_view blob) {
   return again == blob;
 }
 
-// Converts and validates. The first violation is kept; what follows it is converted to harmless values.
+// Converts and validates. The first violation is kept; what follows it is converted to harmless
+// values.
 class Decoder {
  public:
   explicit Decoder(std::string_view raw) : raw_(raw) {}
@@ -173,7 +176,8 @@ Attributes Decoder::attributes(wire::Attributes* in) {
   } else {
     require(out.target.empty(), "a target without a symlink");
   }
-  if (!out.xattrs.empty()) require(is_canonical_xattrs(out.xattrs), "malformed extended attributes");
+  if (!out.xattrs.empty())
+    require(is_canonical_xattrs(out.xattrs), "malformed extended attributes");
   return out;
 }
 
@@ -189,7 +193,8 @@ KeyInfo Decoder::info(wire::KeyInfo* in, bool named) {
   require(out.size <= file_bytes_max, "an impossible size");
   out.dir = DirId{in->dir()};
   out.link = LinkId{in->link()};
-  require(out.type == FileType::directory || !out.dir.is_set(), "a directory id without a directory");
+  require(out.type == FileType::directory || !out.dir.is_set(),
+          "a directory id without a directory");
   return out;
 }
 
@@ -236,7 +241,8 @@ Record Decoder::record(wire::Record* in) {
   return out;
 }
 
-// --- one function per message --------------------------------------------------------------------------------
+// --- one function per message
+// --------------------------------------------------------------------------------
 
 Message convert(Decoder& d, wire::Hello& in) {
   Hello out;
@@ -424,11 +430,13 @@ Message convert(Decoder& d, wire::VerifyReply& in) {
   out.entries = in.entries();
   out.bytes_read = in.bytes_read();
   const int mismatches = d.count(in.mismatches());
-  for (int i = 0; i < mismatches; ++i) out.mismatches.push_back(std::move(*in.mutable_mismatches(i)));
+  for (int i = 0; i < mismatches; ++i)
+    out.mismatches.push_back(std::move(*in.mutable_mismatches(i)));
   out.sha256 = d.text(in.mutable_sha256(), 64);
-  d.require(out.sha256.empty() || (out.sha256.size() == 64 &&
-                                   out.sha256.find_first_not_of("0123456789abcdef") == out.sha256.npos),
-            "a malformed sha256");
+  d.require(
+      out.sha256.empty() || (out.sha256.size() == 64 &&
+                             out.sha256.find_first_not_of("0123456789abcdef") == out.sha256.npos),
+      "a malformed sha256");
   const int held = d.count(in.held());
   for (int i = 0; i < held; ++i) out.held.push_back(std::move(*in.mutable_held(i)));
   return out;
@@ -444,9 +452,10 @@ Message convert(Decoder& d, wire::Bye& in) {
 }
 
 std::unexpected<Error> broken(std::string_view what, uint8_t kind) {
-  return fail(ErrorCode::protocol,
-              "broke the protocol: " + std::string(what) + " (message kind " + std::to_string(kind) + ")",
-              Remedy::reconnect);
+  return fail(
+      ErrorCode::protocol,
+      "broke the protocol: " + std::string(what) + " (message kind " + std::to_string(kind) + ")",
+      Remedy::reconnect);
 }
 
 template <typename Part>

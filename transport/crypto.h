@@ -1,6 +1,7 @@
 // crypto.h: OpenSSL's objects with owners, and what identity and TLS share. Internal to transport.
 //
-// Thread: pure functions; OpenSSL's error queue is the calling thread's and is emptied by crypto_error.
+// Thread: pure functions; OpenSSL's error queue is the calling thread's and is emptied by
+// crypto_error.
 #pragma once
 
 #include <openssl/bio.h>

@@ -66,18 +66,19 @@ class Dial::Impl final : public Abortable, public std::enable_shared_from_this<I
       connect({tcp::endpoint(address, target_.port)});
       return;
     }
-    resolver_.async_resolve(
-        target_.host, std::to_string(target_.port),
-        [self = shared_from_this()](std::error_code failed, const tcp::resolver::results_type& found) {
-          if (self->over_) return;
-          if (failed) {
-            self->give_up(ErrorCode::not_found, "its address was not found: " + failed.message());
-            return;
-          }
-          std::vector<tcp::endpoint> endpoints;
-          for (const auto& entry : found) endpoints.push_back(entry.endpoint());
-          self->connect(std::move(endpoints));
-        });
+    resolver_.async_resolve(target_.host, std::to_string(target_.port),
+                            [self = shared_from_this()](std::error_code failed,
+                                                        const tcp::resolver::results_type& found) {
+                              if (self->over_) return;
+                              if (failed) {
+                                self->give_up(ErrorCode::not_found,
+                                              "its address was not found: " + failed.message());
+                                return;
+                              }
+                              std::vector<tcp::endpoint> endpoints;
+                              for (const auto& entry : found) endpoints.push_back(entry.endpoint());
+                              self->connect(std::move(endpoints));
+                            });
   }
 
   void connect(std::vector<tcp::endpoint> endpoints) {
@@ -97,8 +98,8 @@ class Dial::Impl final : public Abortable, public std::enable_shared_from_this<I
     tune(socket_);
     handshake_ = start_handshake(
         io_, tls_, std::move(socket_), name(),
-        [wanted = target_.fingerprint, node = options_.peer_name](
-            const std::string& fingerprint) -> std::optional<std::string> {
+        [wanted = target_.fingerprint,
+         node = options_.peer_name](const std::string& fingerprint) -> std::optional<std::string> {
           if (fingerprint != wanted) return std::nullopt;
           return node;
         },

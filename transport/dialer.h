@@ -1,10 +1,10 @@
 // dialer.h: connects to one peer over TLS.
 //
-// Success means that the peer proved to be the pinned node. That it accepted *us* shows only when it speaks (TLS
-// 1.3 finishes on our side first): back off until its Hello, not until `done`.
+// Success means that the peer proved to be the pinned node. That it accepted *us* shows only when
+// it speaks (TLS 1.3 finishes on our side first): back off until its Hello, not until `done`.
 //
-// Thread: `done` is called once, on the I/O thread, and must only hand the result over; never again once the
-// dial's destructor has returned, which cancels it.
+// Thread: `done` is called once, on the I/O thread, and must only hand the result over; never again
+// once the dial's destructor has returned, which cancels it.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +34,8 @@ class Dial {
   // All of it (lookup, connect, handshake) within options.times.handshake_max.
   [[nodiscard]] static Result<std::unique_ptr<Dial>> start(IoThread& io, const Identity& identity,
                                                            DialTarget target,
-                                                           const SessionOptions& options, Done done);
+                                                           const SessionOptions& options,
+                                                           Done done);
   ~Dial();
   Dial(const Dial&) = delete;
   Dial& operator=(const Dial&) = delete;

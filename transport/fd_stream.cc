@@ -41,7 +41,8 @@ class FdStream final : public ByteStream {
   void end_writing() override {
     if (!out_.is_open()) return;
     std::error_code ignored;
-    ::shutdown(out_.native_handle(), SHUT_WR);  // a socket that has a duplicate; ENOTSOCK for a pipe
+    ::shutdown(out_.native_handle(),
+               SHUT_WR);  // a socket that has a duplicate; ENOTSOCK for a pipe
     out_.close(ignored);
   }
   void close() override {
@@ -61,7 +62,8 @@ class FdStream final : public ByteStream {
 
 }  // namespace
 
-Result<std::unique_ptr<ByteStream>> make_fd_stream(const std::shared_ptr<IoCore>& core, Fd in, Fd out) {
+Result<std::unique_ptr<ByteStream>> make_fd_stream(const std::shared_ptr<IoCore>& core, Fd in,
+                                                   Fd out) {
   auto stream = std::make_unique<FdStream>(core);
   if (auto status = stream->assign(std::move(in), std::move(out)); !status) {
     return fail(std::move(status.error()));

@@ -14,7 +14,7 @@ namespace repl::transport {
 class IoCore;
 
 // `in` and `out` may be one socket, given twice as duplicates.
-[[nodiscard]] Result<std::unique_ptr<ByteStream>> make_fd_stream(const std::shared_ptr<IoCore>& core,
-                                                                 Fd in, Fd out);
+[[nodiscard]] Result<std::unique_ptr<ByteStream>> make_fd_stream(
+    const std::shared_ptr<IoCore>& core, Fd in, Fd out);
 
 }  // namespace repl::transport

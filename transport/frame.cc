@@ -14,7 +14,8 @@ namespace repl::transport {
 
 namespace {
 
-// Contents below this are always compressed: history makes them small, and a segment of their own costs.
+// Contents below this are always compressed: history makes them small, and a segment of their own
+// costs.
 constexpr size_t incompressible_bytes_min = 4096;
 
 std::unexpected<Error> broken(std::string_view what) {
@@ -39,12 +40,14 @@ bool pass_through(const Payload& payload) {
 bool looks_incompressible(std::string_view bytes) {
   constexpr size_t slices = 16;
   constexpr size_t slice_bytes = 256;
-  constexpr double bits_per_byte_min = 7.7;  // random bytes measure 7.95 with so small a sample; jpeg 7.85
+  constexpr double bits_per_byte_min =
+      7.7;  // random bytes measure 7.95 with so small a sample; jpeg 7.85
   if (bytes.size() < slices * slice_bytes) return false;
   std::array<uint32_t, 256> counts{};
   const size_t stride = (bytes.size() - slice_bytes) / (slices - 1);
   for (size_t slice = 0; slice < slices; ++slice) {
-    for (const char c : bytes.substr(slice * stride, slice_bytes)) ++counts[static_cast<uint8_t>(c)];
+    for (const char c : bytes.substr(slice * stride, slice_bytes))
+      ++counts[static_cast<uint8_t>(c)];
   }
   double bits = 0;
   constexpr double total = slices * slice_bytes;
@@ -96,7 +99,8 @@ void FrameWriter::compress(std::string_view bytes, bool flush) {
   for (;;) {
     reserve(ZSTD_CStreamOutSize());
     ZSTD_outBuffer out{out_.data(), out_.size(), used_};
-    const size_t left = ZSTD_compressStream2(zstd_, &out, &in, flush ? ZSTD_e_flush : ZSTD_e_continue);
+    const size_t left =
+        ZSTD_compressStream2(zstd_, &out, &in, flush ? ZSTD_e_flush : ZSTD_e_continue);
     REPL_CHECK(ZSTD_isError(left) == 0);
     used_ = out.pos;
     if (flush ? left == 0 : in.pos == in.size) return;
@@ -125,9 +129,9 @@ void FrameWriter::add(const Payload& payload, uint8_t lane) {
     // One large frame must not pin memory for the life of an idle connection.
     if (out_.size() > 2 * segment_bytes_target) std::vector<char>().swap(out_);
   }
-  const Coding coding =
-      zstd_ == nullptr || pass_through(payload) ? Coding::plain : Coding::zstd;
-  if (segment_open_ && (coding != coding_ || segment_plain_ >= segment_bytes_target)) close_segment();
+  const Coding coding = zstd_ == nullptr || pass_through(payload) ? Coding::plain : Coding::zstd;
+  if (segment_open_ && (coding != coding_ || segment_plain_ >= segment_bytes_target))
+    close_segment();
   if (!segment_open_) open_segment(coding);
   std::array<char, frame_header_bytes> header{};
   put_u32(header.data(), static_cast<uint32_t>(payload.size()));
@@ -168,7 +172,8 @@ Status FrameReader::feed(std::string_view bytes) {
       if (!taken) return fail(std::move(taken.error()));
       if (*taken != 0) pending_.clear();
     }
-    if (pending_.empty() && pending_.capacity() > 2 * segment_bytes_target) pending_.shrink_to_fit();
+    if (pending_.empty() && pending_.capacity() > 2 * segment_bytes_target)
+      pending_.shrink_to_fit();
   }
   while (!bytes.empty()) {
     auto taken = take_segment(bytes);
@@ -182,7 +187,8 @@ Status FrameReader::feed(std::string_view bytes) {
   return {};
 }
 
-// The bytes of the segment at the start of `bytes`, once it has been taken apart; 0 if it is not whole yet.
+// The bytes of the segment at the start of `bytes`, once it has been taken apart; 0 if it is not
+// whole yet.
 Result<size_t> FrameReader::take_segment(std::string_view bytes) {
   if (bytes.size() < segment_header_bytes) return size_t{0};
   ByteReader header(bytes.substr(0, segment_header_bytes));
@@ -220,7 +226,8 @@ Result<std::string_view> FrameReader::decompress(std::string_view packed, size_t
     if (ZSTD_isError(ZSTD_decompressStream(zstd_, &out, &in)) != 0) {
       return broken("compressed data that cannot be read");
     }
-    if (in.pos == in_before && out.pos == out_before) return broken("compressed data of another size");
+    if (in.pos == in_before && out.pos == out_before)
+      return broken("compressed data of another size");
   }
   return std::string_view(plain_.data(), plain_bytes);
 }
@@ -243,8 +250,8 @@ Status FrameReader::frames(std::string_view plain) {
     }
     const std::string_view payload = plain.substr(0, header.payload_bytes);
     plain.remove_prefix(header.payload_bytes);
-    auto status = on_frame_(header, payload.substr(0, header.body_bytes),
-                            payload.substr(header.body_bytes));
+    auto status =
+        on_frame_(header, payload.substr(0, header.body_bytes), payload.substr(header.body_bytes));
     if (!status) return status;
   }
   return {};

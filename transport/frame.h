@@ -3,12 +3,13 @@
 //   segment: u32 wire_bytes | u32 plain_bytes | u8 coding | u8[3] zero | wire_bytes bytes
 //   frame:   u32 payload_bytes | u32 body_bytes | u8 kind | u8 lane | u16 zero | body | raw
 //
-// All numbers little-endian. A segment holds whole frames, either as they are (coding 0) or as the next flushed
-// piece of the one zstd stream of this direction (coding 1). Incompressible contents go in segments of their own,
-// so that they cost the compressor nothing.
+// All numbers little-endian. A segment holds whole frames, either as they are (coding 0) or as the
+// next flushed piece of the one zstd stream of this direction (coding 1). Incompressible contents
+// go in segments of their own, so that they cost the compressor nothing.
 //
-// Hostile input: lengths are checked before anything is buffered, a segment may not unfold to more than it
-// declares, the declared size is bounded, and the window is bounded by limits::zstd_window_log_max.
+// Hostile input: lengths are checked before anything is buffered, a segment may not unfold to more
+// than it declares, the declared size is bounded, and the window is bounded by
+// limits::zstd_window_log_max.
 //
 // Thread: one.
 #pragma once
@@ -52,8 +53,8 @@ class FrameWriter {
   FrameWriter& operator=(const FrameWriter&) = delete;
 
   void add(const Payload& payload, uint8_t lane);
-  // Ends the burst: everything added is in the result, and the reader can take it apart. The buffer is the
-  // writer's, valid until the next add().
+  // Ends the burst: everything added is in the result, and the reader can take it apart. The buffer
+  // is the writer's, valid until the next add().
   [[nodiscard]] std::string_view finish();
   [[nodiscard]] size_t plain_bytes() const { return plain_bytes_; }  // of this burst
   [[nodiscard]] size_t wire_bytes() const { return used_; }          // of this burst, so far
@@ -80,7 +81,8 @@ class FrameWriter {
 class FrameReader {
  public:
   // The views are valid during the call. An error ends the stream.
-  using OnFrame = std::function<Status(const FrameHeader&, std::string_view body, std::string_view raw)>;
+  using OnFrame =
+      std::function<Status(const FrameHeader&, std::string_view body, std::string_view raw)>;
 
   explicit FrameReader(OnFrame on_frame);
   ~FrameReader();

@@ -29,7 +29,8 @@ std::string to_pem(Write write) {
   return {data, static_cast<size_t>(size)};
 }
 
-// Valid always: nodes trust a pin, not a date, and a node whose clock is not set yet must be able to connect.
+// Valid always: nodes trust a pin, not a date, and a node whose clock is not set yet must be able
+// to connect.
 X509Ptr self_sign(EVP_PKEY* key, std::string_view node) {
   X509Ptr certificate(X509_new());
   if (certificate == nullptr) return nullptr;
@@ -37,16 +38,15 @@ X509Ptr self_sign(EVP_PKEY* key, std::string_view node) {
   uint64_t serial = 0;
   if (RAND_bytes(reinterpret_cast<unsigned char*>(&serial), sizeof serial) != 1) return nullptr;
   X509_NAME* name = X509_get_subject_name(x);
-  const bool ok =
-      X509_set_version(x, X509_VERSION_3) == 1 &&
-      ASN1_INTEGER_set_uint64(X509_get_serialNumber(x), serial >> 1) == 1 &&
-      ASN1_TIME_set_string_X509(X509_getm_notBefore(x), "20000101000000Z") == 1 &&
-      ASN1_TIME_set_string_X509(X509_getm_notAfter(x), "99991231235959Z") == 1 &&
-      X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
-                                 reinterpret_cast<const unsigned char*>(node.data()),
-                                 static_cast<int>(node.size()), -1, 0) == 1 &&
-      X509_set_issuer_name(x, name) == 1 && X509_set_pubkey(x, key) == 1 &&
-      X509_sign(x, key, nullptr) != 0;
+  const bool ok = X509_set_version(x, X509_VERSION_3) == 1 &&
+                  ASN1_INTEGER_set_uint64(X509_get_serialNumber(x), serial >> 1) == 1 &&
+                  ASN1_TIME_set_string_X509(X509_getm_notBefore(x), "20000101000000Z") == 1 &&
+                  ASN1_TIME_set_string_X509(X509_getm_notAfter(x), "99991231235959Z") == 1 &&
+                  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
+                                             reinterpret_cast<const unsigned char*>(node.data()),
+                                             static_cast<int>(node.size()), -1, 0) == 1 &&
+                  X509_set_issuer_name(x, name) == 1 && X509_set_pubkey(x, key) == 1 &&
+                  X509_sign(x, key, nullptr) != 0;
   return ok ? std::move(certificate) : nullptr;
 }
 
@@ -87,7 +87,7 @@ Result<std::string> read_pem(const std::string& path, bool secret) {
     }
     return fail_errno("open " + path);
   }
-  struct stat st {};
+  struct stat st{};
   if (::fstat(fd.get(), &st) != 0) return fail_errno("stat " + path);
   if (secret) {
     if (auto status = check_secret(path, st); !status) return fail(std::move(status.error()));
@@ -113,7 +113,8 @@ Result<Identity> generate_identity(std::string_view node) {
   identity.key_pem = to_pem([&](BIO* bio) {
     return PEM_write_bio_PrivateKey(bio, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
   });
-  identity.certificate_pem = to_pem([&](BIO* bio) { return PEM_write_bio_X509(bio, certificate.get()); });
+  identity.certificate_pem =
+      to_pem([&](BIO* bio) { return PEM_write_bio_X509(bio, certificate.get()); });
   identity.fingerprint = fingerprint_of(certificate.get());
   if (identity.key_pem.empty() || identity.certificate_pem.empty()) {
     return fail(crypto_error("write a key"));
@@ -144,7 +145,8 @@ Result<Identity> load_identity(const std::string& key_path, const std::string& c
     return fail(crypto_error("the key " + key_path + " and the certificate " + certificate_path +
                              " do not belong together"));
   }
-  return Identity{std::move(*key_pem), std::move(*certificate_pem), fingerprint_of(certificate.get())};
+  return Identity{std::move(*key_pem), std::move(*certificate_pem),
+                  fingerprint_of(certificate.get())};
 }
 
 bool is_fingerprint(std::string_view text) {

@@ -1,8 +1,8 @@
-// identity.h: who a node is: an Ed25519 key with a self-signed certificate, known to its peers by the
-// fingerprint of its public key.
+// identity.h: who a node is: an Ed25519 key with a self-signed certificate, known to its peers by
+// the fingerprint of its public key.
 //
-// A fingerprint is "sha256:" and 64 lower-case hex digits over the DER SubjectPublicKeyInfo (RFC 7469's pin, in
-// hex), so that a certificate may be renewed without telling the peers.
+// A fingerprint is "sha256:" and 64 lower-case hex digits over the DER SubjectPublicKeyInfo (RFC
+// 7469's pin, in hex), so that a certificate may be renewed without telling the peers.
 //
 // Thread: values.
 #pragma once

@@ -1,4 +1,5 @@
-// inbox.h: what has arrived and was not taken yet, in two lanes, and the credit that taking it returns.
+// inbox.h: what has arrived and was not taken yet, in two lanes, and the credit that taking it
+// returns.
 //
 // Thread: the caller's lock.
 #pragma once
@@ -55,7 +56,8 @@ class Inbox {
   size_t bulk_bytes_ = 0;
   size_t owed_ = 0;
 };
-static_assert(limits::frame_bytes_max + limits::credit_bytes_initial / 4 <= limits::credit_bytes_initial,
+static_assert(limits::frame_bytes_max + limits::credit_bytes_initial / 4 <=
+                  limits::credit_bytes_initial,
               "credit that is withheld must not keep a frame from leaving");
 
 }  // namespace repl::transport

@@ -1,5 +1,5 @@
-// io_core.h: the event loop behind an IoThread, shared with what lives on it. Internal to transport: only .cc
-// files include it (Asio is heavy).
+// io_core.h: the event loop behind an IoThread, shared with what lives on it. Internal to
+// transport: only .cc files include it (Asio is heavy).
 //
 // Thread: post() and adopt() from any thread.
 #pragma once
@@ -30,7 +30,8 @@ class IoCore {
     const std::lock_guard lock(mutex_);
     if (!ended_) asio::post(context_, std::forward<Work>(work));
   }
-  // `what` is aborted when the thread ends. Construct on any thread, then adopt before the first operation.
+  // `what` is aborted when the thread ends. Construct on any thread, then adopt before the first
+  // operation.
   void adopt(const std::shared_ptr<Abortable>& what) {
     {
       const std::lock_guard lock(mutex_);
@@ -45,7 +46,8 @@ class IoCore {
     what->abort();  // the thread is gone, so this one is the only one
   }
 
-  // From the owner of the thread: abort_all() makes run() come to its end; end() drops what is left.
+  // From the owner of the thread: abort_all() makes run() come to its end; end() drops what is
+  // left.
   void abort_all() {
     const std::lock_guard lock(mutex_);
     ending_ = true;

@@ -1,6 +1,7 @@
 #include "transport/listener.h"
 
 #include <asio/ip/tcp.hpp>
+#include <asio/ip/v6_only.hpp>
 #include <asio/steady_timer.hpp>
 #include <mutex>
 #include <utility>
@@ -117,9 +118,13 @@ class Listener::Impl final : public Abortable, public std::enable_shared_from_th
     tune(socket);
     handshakes_.push_back(start_handshake(
         io_, tls_, std::move(socket), name_of(remote),
-        [self = shared_from_this()](const std::string& fingerprint) { return self->node_of(fingerprint); },
+        [self = shared_from_this()](const std::string& fingerprint) {
+          return self->node_of(fingerprint);
+        },
         options_.times.handshake_max,
-        [self = shared_from_this()](Result<TlsPeer> peer) { self->on_handshake(std::move(peer)); }));
+        [self = shared_from_this()](Result<TlsPeer> peer) {
+          self->on_handshake(std::move(peer));
+        }));
   }
 
   std::optional<std::string> node_of(const std::string& fingerprint) {
@@ -159,7 +164,8 @@ class Listener::Impl final : public Abortable, public std::enable_shared_from_th
 
 Result<std::unique_ptr<Listener>> Listener::open(IoThread& io, const Identity& identity,
                                                  const std::string& address, uint16_t port,
-                                                 std::vector<Pin> pins, const SessionOptions& options,
+                                                 std::vector<Pin> pins,
+                                                 const SessionOptions& options,
                                                  OnAccept on_accept) {
   auto tls = TlsContext::make(identity, TlsSide::server);
   if (!tls) return fail(std::move(tls.error()));

@@ -1,10 +1,10 @@
 // listener.h: accepts peers over TLS. Who is not pinned never gets a channel.
 //
-// Bounds: limits::connections_unauthenticated_max handshakes at a time, each within the handshake time-out;
-// beyond it connections are closed at once.
+// Bounds: limits::connections_unauthenticated_max handshakes at a time, each within the handshake
+// time-out; beyond it connections are closed at once.
 //
-// Thread: `on_accept` is called on the I/O thread and must only hand the channel over; never again once the
-// listener's destructor has returned. Everything else from any thread.
+// Thread: `on_accept` is called on the I/O thread and must only hand the channel over; never again
+// once the listener's destructor has returned. Everything else from any thread.
 #pragma once
 
 #include <cstdint>
@@ -32,13 +32,11 @@ class Listener {
   // `channel->peer()` is the pinned node's name.
   using OnAccept = std::function<void(std::shared_ptr<Channel> channel)>;
 
-  // `address`: an IP address, or empty for all. `port` 0: any (port() says which). `options.peer_name` is not
-  // used. Error names address and port.
-  [[nodiscard]] static Result<std::unique_ptr<Listener>> open(IoThread& io, const Identity& identity,
-                                                              const std::string& address, uint16_t port,
-                                                              std::vector<Pin> pins,
-                                                              const SessionOptions& options,
-                                                              OnAccept on_accept);
+  // `address`: an IP address, or empty for all. `port` 0: any (port() says which).
+  // `options.peer_name` is not used. Error names address and port.
+  [[nodiscard]] static Result<std::unique_ptr<Listener>> open(
+      IoThread& io, const Identity& identity, const std::string& address, uint16_t port,
+      std::vector<Pin> pins, const SessionOptions& options, OnAccept on_accept);
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;

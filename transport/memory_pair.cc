@@ -11,7 +11,8 @@ namespace repl::transport {
 
 namespace {
 
-// What both ends share. Each direction: what is on its way to `side`. One lock: simplicity before speed here.
+// What both ends share. Each direction: what is on its way to `side`. One lock: simplicity before
+// speed here.
 struct Shared {
   std::mutex mutex;
   bool open = true;
@@ -155,9 +156,9 @@ void MemoryChannel::close(const std::string& reason) {
     if (!std::exchange(shared_->open, false)) return;
     shared_->reason[side_] = make_error(
         ErrorCode::closed, "connection to " + side_name(other()) + " closed here: " + reason);
-    shared_->reason[other()] =
-        make_error(ErrorCode::closed, "peer " + side_name(side_) + ": closed the connection: " + reason,
-                   Remedy::reconnect);
+    shared_->reason[other()] = make_error(
+        ErrorCode::closed, "peer " + side_name(side_) + ": closed the connection: " + reason,
+        Remedy::reconnect);
   }
   shared_->wake(0);
   shared_->wake(1);

@@ -42,7 +42,8 @@ class Outbox {
     return true;
   }
 
-  // Appends up to about `bytes` of frames to `out`: prompt ones first, always; bulk ones while credit lasts.
+  // Appends up to about `bytes` of frames to `out`: prompt ones first, always; bulk ones while
+  // credit lasts.
   void take(size_t bytes, bool with_bulk, std::vector<Item>& out) {
     size_t taken = 0;
     while (!prompt_.empty() && taken < bytes) {
@@ -70,7 +71,9 @@ class Outbox {
   }
 
   // Bulk bytes that credit covers and that are not spoken for yet.
-  [[nodiscard]] size_t writable() const { return credit_ > bulk_bytes_ ? credit_ - bulk_bytes_ : 0; }
+  [[nodiscard]] size_t writable() const {
+    return credit_ > bulk_bytes_ ? credit_ - bulk_bytes_ : 0;
+  }
   // A bulk frame waits and may leave.
   [[nodiscard]] bool bulk_ready() const {
     return !bulk_.empty() && frame_cost(bulk_.front().size()) <= credit_;

@@ -1,10 +1,10 @@
-// session.h: the protocol over a byte stream (docs/PROTOCOL.md): banner, frames, lanes, credit, heartbeats,
-// bandwidth limit. What TLS, stdio and ssh channels are.
+// session.h: the protocol over a byte stream (docs/PROTOCOL.md): banner, frames, lanes, credit,
+// heartbeats, bandwidth limit. What TLS, stdio and ssh channels are.
 //
-// Bounds: what is queued on the bulk lane never exceeds the peer's credit by more than one frame; the prompt lane
-// is taken without asking up to limits::outbox_bytes_max, then the connection is given up. Of what has arrived
-// and was not taken, bulk is bounded by the credit we gave; beyond prompt_inbox_bytes_max of prompt messages we
-// stop reading until the owner takes them.
+// Bounds: what is queued on the bulk lane never exceeds the peer's credit by more than one frame;
+// the prompt lane is taken without asking up to limits::outbox_bytes_max, then the connection is
+// given up. Of what has arrived and was not taken, bulk is bounded by the credit we gave; beyond
+// prompt_inbox_bytes_max of prompt messages we stop reading until the owner takes them.
 //
 // Thread: the Channel contract. Clock and Log must outlive the IoThread.
 #pragma once
@@ -36,16 +36,17 @@ struct SessionTimes {
 };
 
 struct SessionOptions {
-  std::string peer_name;                // for messages and peer(); a listener fills in the pinned name
-  uint64_t bandwidth_bytes_per_s = 0;   // of what leaves, compressed; 0: unlimited
-  int zstd_level = 1;                   // 0: no compression
+  std::string peer_name;  // for messages and peer(); a listener fills in the pinned name
+  uint64_t bandwidth_bytes_per_s = 0;  // of what leaves, compressed; 0: unlimited
+  int zstd_level = 1;                  // 0: no compression
   const Clock& clock;
   Log& log;
   SessionTimes times{};
 };
 
 // Starts at once. `on_ready` is called right away if something arrived before it was set.
-[[nodiscard]] std::shared_ptr<Channel> make_session(IoThread& io, std::unique_ptr<ByteStream> stream,
+[[nodiscard]] std::shared_ptr<Channel> make_session(IoThread& io,
+                                                    std::unique_ptr<ByteStream> stream,
                                                     const SessionOptions& options);
 
 // A session over two descriptors (`repl serve --stdio`, a socket pair). Both become non-blocking.

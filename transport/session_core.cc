@@ -55,7 +55,8 @@ void SessionCore::start() {
   });
 }
 
-// --- the owner's side, any thread ----------------------------------------------------------------------------
+// --- the owner's side, any thread
+// ----------------------------------------------------------------------------
 
 bool SessionCore::send(Message message, Lane lane) {
   {
@@ -66,7 +67,8 @@ bool SessionCore::send(Message message, Lane lane) {
       return false;
     }
   }
-  auto payload = encode_message(std::move(message));  // not under the lock: it is the expensive part
+  auto payload =
+      encode_message(std::move(message));  // not under the lock: it is the expensive part
   Error problem;
   {
     const std::lock_guard lock(mutex_);
@@ -92,7 +94,8 @@ size_t SessionCore::writable() const {
   const std::lock_guard lock(mutex_);
   if (phase_ != Phase::open) return 0;
   const size_t bytes = outbox_.writable();
-  // The owner goes to sleep on a small answer, so it is woken when there is room for a packed message again.
+  // The owner goes to sleep on a small answer, so it is woken when there is room for a packed
+  // message again.
   if (bytes < limits::message_bytes_target) starved_ = true;
   return bytes;
 }
@@ -155,7 +158,8 @@ void SessionCore::close(const std::string& reason) {
   });
 }
 
-// --- reading -------------------------------------------------------------------------------------------------
+// --- reading
+// -------------------------------------------------------------------------------------------------
 
 void SessionCore::read_more() {
   {
@@ -211,7 +215,8 @@ Status SessionCore::take_bytes(std::string_view bytes) {
   return status;
 }
 
-Status SessionCore::on_frame(const FrameHeader& header, std::string_view body, std::string_view raw) {
+Status SessionCore::on_frame(const FrameHeader& header, std::string_view body,
+                             std::string_view raw) {
   if (header.kind < first_message_kind) return on_control(header, body);
   auto message = decode_message(header.kind, body, raw);
   if (!message) return fail(std::move(message.error()));
@@ -237,7 +242,8 @@ Status SessionCore::on_control(const FrameHeader& header, std::string_view body)
       ByteReader reader(body);
       const uint64_t bytes = reader.u64();
       const std::lock_guard lock(mutex_);
-      if (!reader.done() || !outbox_.add_credit(bytes)) return broken("credit for what was never sent");
+      if (!reader.done() || !outbox_.add_credit(bytes))
+        return broken("credit for what was never sent");
       if (starved_ && outbox_.writable() >= limits::message_bytes_target) {
         starved_ = false;
         arrived_ = true;
@@ -250,7 +256,8 @@ Status SessionCore::on_control(const FrameHeader& header, std::string_view body)
   }
 }
 
-// --- writing -------------------------------------------------------------------------------------------------
+// --- writing
+// -------------------------------------------------------------------------------------------------
 
 void SessionCore::request_pump() {
   if (std::exchange(pump_due_, true)) return;
@@ -317,7 +324,8 @@ void SessionCore::write_burst(std::vector<Outbox::Item>& burst, std::vector<Payl
     counters_.wire_bytes_out += bytes.size();
   }
   writing_ = true;
-  stream_->write(bytes, [self = shared_from_this()](std::error_code error) { self->on_written(error); });
+  stream_->write(bytes,
+                 [self = shared_from_this()](std::error_code error) { self->on_written(error); });
 }
 
 void SessionCore::on_written(std::error_code error) {
@@ -329,7 +337,8 @@ void SessionCore::on_written(std::error_code error) {
     left = phase_ == Phase::leaving;
   }
   if (error) {
-    // The reading side knows more (the peer's Goodbye, why the ssh child ended), so it gets a moment to say it.
+    // The reading side knows more (the peer's Goodbye, why the ssh child ended), so it gets a
+    // moment to say it.
     tick_.expires_after(options_.times.close_flush_max);
     tick_.async_wait([self = shared_from_this(), error](std::error_code cancelled) {
       if (cancelled) return;
@@ -345,7 +354,8 @@ void SessionCore::on_written(std::error_code error) {
   pump();
 }
 
-// --- the peer's life, and the end ----------------------------------------------------------------------------
+// --- the peer's life, and the end
+// ----------------------------------------------------------------------------
 
 void SessionCore::watch_peer() {
   tick_.expires_after(greeted_ ? options_.times.heartbeat : options_.times.handshake_max);

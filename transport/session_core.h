@@ -1,11 +1,12 @@
-// session_core.h: the working half of a session; SessionChannel in session.cc is the owner's half, so that a
-// session ends when its owner lets go of the channel while the I/O thread still works on it. Internal.
+// session_core.h: the working half of a session; SessionChannel in session.cc is the owner's half,
+// so that a session ends when its owner lets go of the channel while the I/O thread still works on
+// it. Internal.
 //
 // Thread: functions under "any thread" lock; the rest belongs to the I/O thread.
 #pragma once
 
-#include <asio/steady_timer.hpp>
 #include <array>
+#include <asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -58,7 +59,8 @@ class SessionCore final : public Abortable, public std::enable_shared_from_this<
   void read_more();
   void on_read(std::error_code error, size_t bytes);
   [[nodiscard]] Status take_bytes(std::string_view bytes);
-  [[nodiscard]] Status on_frame(const FrameHeader& header, std::string_view body, std::string_view raw);
+  [[nodiscard]] Status on_frame(const FrameHeader& header, std::string_view body,
+                                std::string_view raw);
   [[nodiscard]] Status on_control(const FrameHeader& header, std::string_view body);
 
   void request_pump();  // with mutex_ held
@@ -86,12 +88,13 @@ class SessionCore final : public Abortable, public std::enable_shared_from_this<
   Outbox outbox_;
   Inbox inbox_;
   ChannelCounters counters_;
-  bool pump_due_ = false;      // posted, or a write is under way whose end will pump
+  bool pump_due_ = false;         // posted, or a write is under way whose end will pump
   mutable bool starved_ = false;  // the owner was told there is no room: tell it when there is
   bool read_paused_ = false;
 
-  // RACE: the owner may go away while the I/O thread is about to wake it. ready_ is called with this mutex
-  // held, and the owner's half clears it with this mutex held before it is gone. Never taken inside mutex_.
+  // RACE: the owner may go away while the I/O thread is about to wake it. ready_ is called with
+  // this mutex held, and the owner's half clears it with this mutex held before it is gone. Never
+  // taken inside mutex_.
   std::mutex ready_mutex_;
   std::function<void()> ready_;
 

@@ -29,8 +29,8 @@ int verification_index() {
 
 // Replaces OpenSSL's chain building: the pin is the trust.
 int verify_pin(X509_STORE_CTX* store, void*) {
-  auto* ssl = static_cast<SSL*>(
-      X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
+  auto* ssl =
+      static_cast<SSL*>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
   auto* verification = static_cast<Verification*>(SSL_get_ex_data(ssl, verification_index()));
   const X509* certificate = X509_STORE_CTX_get0_cert(store);
   if (verification == nullptr || certificate == nullptr) return 0;
@@ -46,7 +46,8 @@ int verify_pin(X509_STORE_CTX* store, void*) {
                   "its fingerprint " + fingerprint + " is not the one in the config");
   }
   if (X509_cmp_current_time(X509_get0_notBefore(certificate)) >= 0) {
-    return refuse(X509_V_ERR_CERT_NOT_YET_VALID, "the certificate of " + *node + " is not valid yet");
+    return refuse(X509_V_ERR_CERT_NOT_YET_VALID,
+                  "the certificate of " + *node + " is not valid yet");
   }
   if (X509_cmp_current_time(X509_get0_notAfter(certificate)) <= 0) {
     return refuse(X509_V_ERR_CERT_HAS_EXPIRED, "the certificate of " + *node + " has expired");
@@ -130,9 +131,8 @@ class Handshake final : public Abortable, public std::enable_shared_from_this<Ha
     });
     const auto role = context_->side == TlsSide::client ? asio::ssl::stream_base::client
                                                         : asio::ssl::stream_base::server;
-    socket_->async_handshake(role, [self = shared_from_this()](std::error_code error) {
-      self->finish(error);
-    });
+    socket_->async_handshake(
+        role, [self = shared_from_this()](std::error_code error) { self->finish(error); });
   }
 
   void abort() override {
@@ -145,17 +145,19 @@ class Handshake final : public Abortable, public std::enable_shared_from_this<Ha
     timer_.cancel();
     OnTls done = std::exchange(done_, nullptr);
     if (error) {
-      std::string why = timed_out_ ? "no TLS handshake in time"
+      std::string why = timed_out_                      ? "no TLS handshake in time"
                         : verification_.problem.empty() ? explain_tls(error)
                                                         : verification_.problem;
-      const ErrorCode code = timed_out_                        ? ErrorCode::timeout
-                             : verification_.problem.empty() && !is_alert(error) ? ErrorCode::closed
-                                                                 : ErrorCode::untrusted;
+      const ErrorCode code = timed_out_ ? ErrorCode::timeout
+                             : verification_.problem.empty() && !is_alert(error)
+                                 ? ErrorCode::closed
+                                 : ErrorCode::untrusted;
       done(fail(code, "peer " + remote_ + ": " + why, Remedy::reconnect));
       return;
     }
     SSL_set_ex_data(socket_->native_handle(), verification_index(), nullptr);
-    done(TlsPeer{std::make_unique<TlsStream>(io_, context_, std::move(socket_)), verification_.node});
+    done(TlsPeer{std::make_unique<TlsStream>(io_, context_, std::move(socket_)),
+                 verification_.node});
   }
 
   std::shared_ptr<IoCore> io_;
@@ -197,8 +199,9 @@ std::shared_ptr<Abortable> start_handshake(const std::shared_ptr<IoCore>& io,
                                            asio::ip::tcp::socket socket, std::string remote,
                                            WhoIs who_is, std::chrono::milliseconds time_max,
                                            OnTls done) {
-  auto handshake = std::make_shared<Handshake>(io, std::move(context), std::move(socket),
-                                               std::move(remote), std::move(who_is), std::move(done));
+  auto handshake =
+      std::make_shared<Handshake>(io, std::move(context), std::move(socket), std::move(remote),
+                                  std::move(who_is), std::move(done));
   io->adopt(handshake);
   handshake->start(time_max);
   return handshake;
@@ -208,7 +211,8 @@ void tune(asio::ip::tcp::socket& socket) {
   std::error_code ignored;
   socket.set_option(asio::ip::tcp::no_delay(true), ignored);
   socket.set_option(asio::socket_base::keep_alive(true), ignored);
-  // What waits in the kernel cannot be overtaken any more. What is in flight is not limited by this.
+  // What waits in the kernel cannot be overtaken any more. What is in flight is not limited by
+  // this.
   const int unsent_bytes_max = 256 * 1024;
   ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes_max,
                sizeof unsent_bytes_max);

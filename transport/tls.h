@@ -1,7 +1,9 @@
-// tls.h: TLS 1.3 over a connected TCP socket, mutual, trust by pinned fingerprint only. Internal to transport.
+// tls.h: TLS 1.3 over a connected TCP socket, mutual, trust by pinned fingerprint only. Internal to
+// transport.
 //
-// No session resumption, no tickets, no names and no authorities: the peer's certificate is the pinned one or
-// the handshake fails. A certificate outside its dates is refused too, though repl's own are always valid.
+// No session resumption, no tickets, no names and no authorities: the peer's certificate is the
+// pinned one or the handshake fails. A certificate outside its dates is refused too, though repl's
+// own are always valid.
 //
 // Thread: the I/O thread, but for TlsContext::make.
 #pragma once
@@ -29,7 +31,8 @@ struct TlsContext {
   asio::ssl::context context;
   TlsSide side;
 
-  [[nodiscard]] static Result<std::shared_ptr<TlsContext>> make(const Identity& identity, TlsSide side);
+  [[nodiscard]] static Result<std::shared_ptr<TlsContext>> make(const Identity& identity,
+                                                                TlsSide side);
 };
 
 struct TlsPeer {
@@ -38,12 +41,13 @@ struct TlsPeer {
 };
 using OnTls = std::function<void(Result<TlsPeer>)>;
 
-// Ends within `time_max`. `done` is called exactly once, on the I/O thread; the handshake lives in `io` meanwhile.
-// `remote` names the other end in errors.
+// Ends within `time_max`. `done` is called exactly once, on the I/O thread; the handshake lives in
+// `io` meanwhile. `remote` names the other end in errors.
 std::shared_ptr<Abortable> start_handshake(const std::shared_ptr<IoCore>& io,
                                            std::shared_ptr<TlsContext> context,
                                            asio::ip::tcp::socket socket, std::string remote,
-                                           WhoIs who_is, std::chrono::milliseconds time_max, OnTls done);
+                                           WhoIs who_is, std::chrono::milliseconds time_max,
+                                           OnTls done);
 
 // TCP_NODELAY, a short kernel queue (so that the prompt lane overtakes), keep-alive.
 void tune(asio::ip::tcp::socket& socket);

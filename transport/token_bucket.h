@@ -1,5 +1,5 @@
-// token_bucket.h: how many bytes may leave now under a rate. May go into debt by one burst: what was sent is
-// charged afterwards, when its compressed size is known.
+// token_bucket.h: how many bytes may leave now under a rate. May go into debt by one burst: what
+// was sent is charged afterwards, when its compressed size is known.
 //
 // Thread: one. Rate 0: unlimited.
 #pragma once

@@ -1,0 +1,240 @@
+#include "transport/frame.h"
+
+#include <gtest/gtest.h>
+#include <zstd.h>
+
+#include <cstring>
+#include <random>
+
+#include "transport/backoff.h"
+#include "transport/banner.h"
+#include "transport/outbox.h"
+#include "transport/token_bucket.h"
+
+namespace repl::transport {
+namespace {
+
+struct Got {
+  uint8_t kind;
+  std::string body;
+  std::string raw;
+};
+
+struct Sink {
+  std::vector<Got> frames;
+  FrameReader reader{
+      [this](const FrameHeader& header, std::string_view body, std::string_view raw) {
+        frames.push_back({header.kind, std::string(body), std::string(raw)});
+        return Status{};
+      }};
+};
+
+std::string noise(std::mt19937_64& rng, size_t size) {
+  std::string out(size, '\0');
+  for (char& c : out) c = static_cast<char>(rng());
+  return out;
+}
+
+Payload make_payload(uint8_t kind, std::string body, std::string raw) {
+  Payload payload{kind, std::move(body), {}, raw.size()};
+  if (!raw.empty()) payload.raw.push_back(std::move(raw));
+  return payload;
+}
+
+TEST(Frame, SurvivesAnyMixtureOfSizesAndPieces) {
+  std::mt19937_64 rng(3);
+  for (const int level : {0, 1, 3}) {
+    FrameWriter writer(level);
+    Sink sink;
+    std::vector<Got> sent;
+    std::string wire;
+    for (int burst = 0; burst < 60; ++burst) {
+      for (uint64_t n = 1 + rng() % 12; n != 0; --n) {
+        const size_t size = rng() % (burst % 10 == 0 ? 700'000 : 9000);
+        std::string raw = rng() % 2 == 0 ? noise(rng, size) : std::string(size, 'r');
+        Payload payload =
+            make_payload(16 + rng() % 20, std::string(rng() % 50, 'b'), std::move(raw));
+        sent.push_back({payload.kind, payload.body, payload.raw.empty() ? "" : payload.raw[0]});
+        writer.add(payload, rng() % 2);
+      }
+      wire += writer.finish();
+      // Everything of a flushed burst is there at once.
+      while (!wire.empty()) {
+        const size_t piece = std::min<size_t>(wire.size(), 1 + rng() % 100'000);
+        ASSERT_TRUE(sink.reader.feed(std::string_view(wire).substr(0, piece)));
+        wire.erase(0, piece);
+      }
+      ASSERT_EQ(sink.frames.size(), sent.size());
+    }
+    for (size_t i = 0; i < sent.size(); ++i) {
+      ASSERT_EQ(sink.frames[i].kind, sent[i].kind);
+      ASSERT_EQ(sink.frames[i].body, sent[i].body);
+      ASSERT_EQ(sink.frames[i].raw, sent[i].raw);
+    }
+  }
+}
+
+TEST(Frame, SharesHistoryAndPassesNoiseThrough) {
+  std::mt19937_64 rng(4);
+  FrameWriter writer(1);
+  const std::string text = [&] {
+    std::string words;
+    while (words.size() < 20'000) words += std::to_string(rng() % 100'000) + " ";
+    return words;
+  }();
+  writer.add(make_payload(25, "b", text), 1);
+  const size_t first = writer.finish().size();
+  writer.add(make_payload(25, "b", text), 1);
+  EXPECT_LT(writer.finish().size(), first / 20) << "the second copy is a reference to the first";
+  EXPECT_TRUE(looks_incompressible(noise(rng, 65536)));
+  EXPECT_FALSE(looks_incompressible(text));
+  EXPECT_FALSE(looks_incompressible(std::string(65536, '\0')));
+  writer.add(make_payload(25, "b", noise(rng, 65536)), 1);
+  const std::string_view wire = writer.finish();
+  EXPECT_EQ(wire[8], static_cast<char>(Coding::plain));
+  EXPECT_LT(wire.size(), 65536u + 64);
+}
+
+std::string segment(uint32_t wire, uint32_t plain, uint32_t coding, std::string_view content) {
+  std::string out(12, '\0');
+  std::memcpy(out.data(), &wire, 4);
+  std::memcpy(out.data() + 4, &plain, 4);
+  std::memcpy(out.data() + 8, &coding, 4);
+  return out.append(content);
+}
+
+TEST(Frame, RefusesHostileSegments) {
+  const auto refused = [](const std::string& bytes) {
+    Sink sink;
+    auto status = sink.reader.feed(bytes);
+    return !status && status.error().code == ErrorCode::protocol;
+  };
+  EXPECT_TRUE(refused(segment(UINT32_MAX, UINT32_MAX, 0, {})));
+  EXPECT_TRUE(refused(segment(10, UINT32_MAX, 1, {})));
+  EXPECT_TRUE(refused(segment(4, 5, 0, "xxxx")));
+  EXPECT_TRUE(refused(segment(4, 4, 2, "xxxx")));
+  EXPECT_TRUE(refused(segment(4, 4, 0x101, "xxxx")));
+  EXPECT_TRUE(refused(segment(4, 4, 0, "xxxx"))) << "shorter than a frame header";
+  EXPECT_TRUE(refused(segment(4, 4, 1, "xxxx"))) << "not zstd";
+  const auto frame = [](uint32_t payload, uint32_t body, uint32_t rest, size_t have) {
+    std::string out(12 + have, '\0');
+    std::memcpy(out.data(), &payload, 4);
+    std::memcpy(out.data() + 4, &body, 4);
+    std::memcpy(out.data() + 8, &rest, 4);
+    return segment(static_cast<uint32_t>(out.size()), static_cast<uint32_t>(out.size()), 0, out);
+  };
+  EXPECT_FALSE(refused(frame(3, 2, 20, 3)));
+  EXPECT_TRUE(refused(frame(4, 2, 20, 3)));
+  EXPECT_TRUE(refused(frame(3, 4, 20, 3)));
+  EXPECT_TRUE(refused(frame(3, 2, 0x0200 | 20, 3))) << "lane 2";
+  EXPECT_TRUE(refused(frame(3, 2, 0x10000 | 20, 3))) << "reserved bits";
+  EXPECT_TRUE(refused(frame(UINT32_MAX, 2, 20, 3)));
+}
+
+TEST(Frame, RefusesBombsAndHugeWindows) {
+  const std::string zeros(64 << 20, '\0');
+  std::string packed(ZSTD_compressBound(zeros.size()), '\0');
+  packed.resize(ZSTD_compress(packed.data(), packed.size(), zeros.data(), zeros.size(), 1));
+  Sink bomb;
+  EXPECT_FALSE(bomb.reader.feed(segment(static_cast<uint32_t>(packed.size()), 1000, 1, packed)));
+  ZSTD_CCtx* context = ZSTD_createCCtx();
+  ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, limits::zstd_window_log_max + 1);
+  std::string wide(ZSTD_compressBound(zeros.size()), '\0');
+  ZSTD_inBuffer in{zeros.data(), zeros.size(), 0};
+  ZSTD_outBuffer out{wide.data(), wide.size(), 0};
+  ZSTD_compressStream2(context, &out, &in, ZSTD_e_flush);
+  ZSTD_freeCCtx(context);
+  wide.resize(out.pos);
+  Sink window;
+  EXPECT_FALSE(window.reader.feed(segment(static_cast<uint32_t>(wide.size()), 4096, 1, wide)));
+}
+
+TEST(Banner, IsReadInPiecesAndNamesWhatIsWrong) {
+  for (size_t cut = 0; cut <= make_banner().size(); ++cut) {
+    BannerReader reader;
+    const std::string whole = make_banner() + "rest";
+    std::string_view first = std::string_view(whole).substr(0, cut);
+    std::string_view second = std::string_view(whole).substr(cut);
+    auto done = reader.feed(first);
+    ASSERT_TRUE(done);
+    if (!*done) {
+      done = reader.feed(second);
+      ASSERT_TRUE(done && *done);
+      EXPECT_EQ(second, "rest");
+    }
+  }
+  const auto problem = [](std::string_view text) {
+    BannerReader reader;
+    auto done = reader.feed(text);
+    return done ? Error{} : done.error();
+  };
+  EXPECT_EQ(problem("repl/2 x\n").code, ErrorCode::unsupported);
+  EXPECT_EQ(problem("Welcome").code, ErrorCode::protocol);
+  EXPECT_NE(problem("\x1b[1mWelcome").message.find("\\x1b"), std::string::npos);
+  EXPECT_EQ(problem("rep\n").code, ErrorCode::protocol);
+  EXPECT_EQ(problem("repl/1" + std::string(300, ' ')).code, ErrorCode::protocol);
+}
+
+TEST(Outbox, CreditBlocksBulkButNotPrompt) {
+  Outbox outbox;
+  std::vector<Outbox::Item> out;
+  const auto chunk = [] {
+    return make_payload(25, "b", std::string(limits::data_chunk_bytes_max, 'x'));
+  };
+  size_t sent = 0;
+  for (;;) {
+    if (!outbox.push(chunk(), Lane::bulk)) break;
+    out.clear();
+    outbox.take(1 << 30, true, out);
+    for (const auto& item : out) sent += frame_cost(item.payload.size());
+  }
+  EXPECT_LE(sent, limits::credit_bytes_initial);
+  EXPECT_FALSE(outbox.bulk_ready());
+  EXPECT_TRUE(outbox.push(make_payload(31, "ack", ""), Lane::prompt));
+  out.clear();
+  outbox.take(1 << 30, true, out);
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].lane, Lane::prompt);
+  EXPECT_FALSE(outbox.add_credit(sent + 1)) << "more than was taken";
+  EXPECT_TRUE(outbox.add_credit(sent));
+  EXPECT_TRUE(outbox.bulk_ready());
+}
+
+TEST(TokenBucket, KeepsTheRate) {
+  MonotonicTime now{};
+  TokenBucket bucket(1'000'000, now);
+  uint64_t sent = 0;
+  while (now < MonotonicTime{} + std::chrono::seconds(10)) {
+    const Duration wait = bucket.wait(now);
+    if (wait > Duration::zero()) {
+      now += wait;
+      continue;
+    }
+    bucket.charge(40'000, now);
+    sent += 40'000;
+  }
+  EXPECT_NEAR(static_cast<double>(sent), 10e6, 0.2e6);
+  TokenBucket open(0, now);
+  open.charge(1ull << 40, now);
+  EXPECT_EQ(open.wait(now), Duration::zero());
+}
+
+TEST(Backoff, GrowsToItsBoundAndSpreads) {
+  Backoff backoff(1);
+  Backoff other(2);
+  bool differs = false;
+  for (int i = 0; i < 20; ++i) {
+    const int64_t step =
+        std::min<int64_t>(int64_t{limits::backoff_ms_min} << i, limits::backoff_ms_max);
+    const Duration wait = backoff.next();
+    EXPECT_GE(wait, std::chrono::milliseconds(step / 2));
+    EXPECT_LE(wait, std::chrono::milliseconds(step));
+    differs |= wait != other.next();
+  }
+  EXPECT_TRUE(differs);
+  backoff.reset();
+  EXPECT_LE(backoff.next(), std::chrono::milliseconds(limits::backoff_ms_min));
+}
+
+}  // namespace
+}  // namespace repl::transport

@@ -1,0 +1,278 @@
+#include "transport/session.h"
+
+#include <gtest/gtest.h>
+#include <sys/time.h>
+
+#include <algorithm>
+
+#include "tests/unit/transport/peer.h"
+#include "tests/unit/transport/random_message.h"
+#include "transport/frame.h"
+
+namespace repl::transport {
+namespace {
+
+using namespace std::chrono_literals;
+
+class Session : public ::testing::Test {
+ protected:
+  SessionOptions options(const std::string& name) {
+    return {.peer_name = name, .clock = clock, .log = log};
+  }
+  SessionOptions hasty(const std::string& name) {
+    return {.peer_name = name,
+            .clock = clock,
+            .log = log,
+            .times = {.heartbeat = 40ms,
+                      .silent_max = 200ms,
+                      .handshake_max = 200ms,
+                      .close_flush_max = 300ms}};
+  }
+  StageData chunk(uint64_t offset, char fill) {
+    return {StageId{{1, 1}}, offset, std::string(limits::data_chunk_bytes_max, fill)};
+  }
+  void expect_reason(Channel& channel, const std::string& text) {
+    EXPECT_NE(channel.close_reason().message.find(text), std::string::npos)
+        << channel.close_reason().message;
+  }
+  SystemClock clock;
+  NullLog log;
+  IoThread io;
+};
+
+TEST_F(Session, CarriesEveryMessageBothWays) {
+  auto sockets = make_socket_pair();
+  Peer left(channel_over(io, std::move(sockets.left), options("right")));
+  Peer right(channel_over(io, std::move(sockets.right), options("left")));
+  std::mt19937_64 rng(5);
+  for (size_t kind = 0; kind < std::variant_size_v<Message>; ++kind) {
+    ASSERT_TRUE(left->send(random_message(kind, rng), Lane::prompt));
+    ASSERT_TRUE(right->send(random_message(kind, rng), Lane::bulk));
+  }
+  ASSERT_TRUE(left.take(std::variant_size_v<Message>));
+  ASSERT_TRUE(right.take(std::variant_size_v<Message>));
+  for (size_t kind = 0; kind < std::variant_size_v<Message>; ++kind) {
+    EXPECT_EQ(left.got[kind].index(), kind);
+    EXPECT_EQ(right.got[kind].index(), kind);
+  }
+  EXPECT_EQ(left->counters().messages_out, std::variant_size_v<Message>);
+  EXPECT_EQ(right->counters().messages_in, std::variant_size_v<Message>);
+}
+
+TEST_F(Session, LargeDataInBothDirectionsAtOnce) {
+  auto sockets = make_socket_pair();
+  Peer left(channel_over(io, std::move(sockets.left), options("right")));
+  Peer right(channel_over(io, std::move(sockets.right), options("left")));
+  constexpr size_t chunks = 400;  // 100 MB each way: many times the credit
+  const auto work = [&](Peer& peer) {
+    size_t sent = 0;
+    return peer.wait([&] {
+      while (sent < chunks && peer->send(chunk(sent, static_cast<char>(sent)), Lane::bulk)) ++sent;
+      for (Message& message : peer->receive()) {
+        const auto& data = std::get<StageData>(message);
+        if (data.offset != peer.got.size()) return true;
+        peer.got.emplace_back(StageAbort{data.stage});
+      }
+      return !peer->open() || (sent == chunks && peer.got.size() == chunks);
+    });
+  };
+  bool left_done = false;
+  std::thread other([&] { left_done = work(left); });
+  EXPECT_TRUE(work(right));
+  other.join();
+  EXPECT_TRUE(left_done);
+  EXPECT_EQ(left.got.size(), chunks);
+  EXPECT_EQ(right.got.size(), chunks);
+}
+
+TEST_F(Session, CreditStopsBulkWhilePromptFlows) {
+  auto sockets = make_socket_pair();
+  Peer left(channel_over(io, std::move(sockets.left), options("right")));
+  Peer right(channel_over(io, std::move(sockets.right), options("left")));
+  size_t taken = 0;
+  while (left->send(chunk(taken, 'x'), Lane::bulk)) ++taken;
+  EXPECT_LE(taken * limits::data_chunk_bytes_max, limits::credit_bytes_initial);
+  EXPECT_EQ(left->writable(), 0u);
+  ASSERT_TRUE(left->send(VerifyRequest{.id = 42}, Lane::prompt));
+  // The owner of the right side takes nothing of the bulk until it has seen the prompt message
+  // arrive.
+  ASSERT_TRUE(right.wait([&] { return right->counters().messages_in >= 2; }));
+  ASSERT_TRUE(right.take_until([&] { return right.got.size() == taken + 1; }));
+  EXPECT_TRUE(left.wait([&] { return left->writable() >= limits::message_bytes_target; }));
+  EXPECT_TRUE(left->send(chunk(taken, 'y'), Lane::bulk));
+}
+
+TEST_F(Session, PromptOvertakesBulk) {
+  auto sockets = make_socket_pair();
+  SessionOptions slow = options("right");
+  slow.bandwidth_bytes_per_s = 2'000'000;
+  slow.zstd_level = 0;
+  Peer left(channel_over(io, std::move(sockets.left), slow));
+  Peer right(channel_over(io, std::move(sockets.right), options("left")));
+  for (int i = 0; i < 40; ++i)
+    ASSERT_TRUE(left->send(chunk(static_cast<uint64_t>(i), 'x'), Lane::bulk));
+  ASSERT_TRUE(left->send(VerifyRequest{.id = 42}, Lane::prompt));
+  ASSERT_TRUE(right.take_until([&] {
+    return std::ranges::any_of(
+        right.got, [](const Message& m) { return std::holds_alternative<VerifyRequest>(m); });
+  }));
+  EXPECT_LT(right.got.size(), 20u);
+}
+
+TEST_F(Session, BandwidthIsLimited) {
+  auto sockets = make_socket_pair();
+  SessionOptions slow = options("right");
+  slow.bandwidth_bytes_per_s = 4'000'000;
+  slow.zstd_level = 0;
+  Peer left(channel_over(io, std::move(sockets.left), slow));
+  Peer right(channel_over(io, std::move(sockets.right), options("left")));
+  const auto start = std::chrono::steady_clock::now();
+  for (uint64_t i = 0; i < 12; ++i) ASSERT_TRUE(left->send(chunk(i, 'x'), Lane::bulk));
+  ASSERT_TRUE(right.take(12));  // 3 MiB; the last frame leaves when all before it are paid for
+  EXPECT_GE(std::chrono::steady_clock::now() - start, 500ms);
+}
+
+TEST_F(Session, CloseSendsWhatIsQueuedAndSaysWhy) {
+  auto sockets = make_socket_pair();
+  Peer left(channel_over(io, std::move(sockets.left), options("mgmt2")));
+  Peer right(channel_over(io, std::move(sockets.right), options("mgmt1")));
+  for (uint64_t i = 0; i < 30; ++i) ASSERT_TRUE(left->send(chunk(i, 'x'), Lane::bulk));
+  left->close("config\nreloaded");
+  EXPECT_FALSE(left->open());
+  EXPECT_FALSE(left->send(Bye{}, Lane::prompt));
+  ASSERT_TRUE(right.take(30));
+  ASSERT_TRUE(right.wait_closed());
+  expect_reason(*right, "peer mgmt1: closed the connection: config\\x0areloaded");
+  expect_reason(*left, "mgmt2");
+}
+
+TEST_F(Session, LosingThePeerMidTransferNamesIt) {
+  auto sockets = make_socket_pair();
+  Peer left(channel_over(io, std::move(sockets.left), options("mgmt2")));
+  {
+    IoThread doomed;
+    Peer right(channel_over(doomed, std::move(sockets.right), options("mgmt1")));
+    for (uint64_t i = 0; i < 10; ++i) ASSERT_TRUE(left->send(chunk(i, 'x'), Lane::bulk));
+    ASSERT_TRUE(right.take(1));
+  }
+  ASSERT_TRUE(left.wait_closed());
+  expect_reason(*left, "peer mgmt2");
+}
+
+TEST_F(Session, DroppingTheChannelClosesIt) {
+  auto sockets = make_socket_pair();
+  Peer left(channel_over(io, std::move(sockets.left), options("mgmt2")));
+  auto right = channel_over(io, std::move(sockets.right), options("mgmt1"));
+  right.reset();
+  ASSERT_TRUE(left.wait_closed());
+  expect_reason(*left, "let go");
+}
+
+TEST_F(Session, AChannelMayOutliveItsThread) {
+  auto sockets = make_socket_pair();
+  std::shared_ptr<Channel> channel;
+  {
+    IoThread brief;
+    channel = channel_over(brief, std::move(sockets.left), options("mgmt2"));
+  }
+  EXPECT_FALSE(channel->open());
+  EXPECT_FALSE(channel->send(Bye{}, Lane::prompt));
+  channel->close("again");
+  expect_reason(*channel, "shutting down");
+}
+
+TEST_F(Session, ASilentPeerIsTakenForDead) {
+  auto sockets = make_socket_pair();
+  Peer left(channel_over(io, std::move(sockets.left), hasty("mgmt2")));
+  const std::string banner = "repl/1 test\n";
+  ASSERT_EQ(::write(sockets.right.get(), banner.data(), banner.size()),
+            static_cast<ssize_t>(banner.size()));
+  ASSERT_TRUE(left.wait_closed());
+  EXPECT_EQ(left->close_reason().code, ErrorCode::timeout);
+  expect_reason(*left, "peer mgmt2: was silent");
+}
+
+TEST_F(Session, HeartbeatsKeepAnIdlePairAlive) {
+  auto sockets = make_socket_pair();
+  Peer left(channel_over(io, std::move(sockets.left), hasty("mgmt2")));
+  Peer right(channel_over(io, std::move(sockets.right), hasty("mgmt1")));
+  std::this_thread::sleep_for(700ms);
+  EXPECT_TRUE(left->open()) << left->close_reason().message;
+  EXPECT_TRUE(right->open()) << right->close_reason().message;
+}
+
+TEST_F(Session, RefusesOtherVersionsNoiseAndSilence) {
+  const auto reason_after = [&](const std::string& text) {
+    auto sockets = make_socket_pair();
+    Peer left(channel_over(io, std::move(sockets.left), hasty("mgmt2")));
+    EXPECT_EQ(::write(sockets.right.get(), text.data(), text.size()),
+              static_cast<ssize_t>(text.size()));
+    EXPECT_TRUE(left.wait_closed());
+    return left->close_reason();
+  };
+  EXPECT_EQ(reason_after("repl/2 future\n").code, ErrorCode::unsupported);
+  EXPECT_EQ(reason_after("SSH-2.0-OpenSSH\r\n").code, ErrorCode::protocol);
+  EXPECT_EQ(reason_after("").code, ErrorCode::timeout);
+  EXPECT_EQ(reason_after("repl/1 x\n" + std::string(64, '\xff')).code, ErrorCode::protocol);
+}
+
+TEST_F(Session, RefusesMoreBulkThanCreditAndCreditForNothing) {
+  const auto reason_after = [&](const auto& fill) {
+    auto sockets = make_socket_pair();
+    Peer left(channel_over(io, std::move(sockets.left), options("mgmt2")));
+    FrameWriter writer(1);
+    std::string wire = "repl/1 x\n";
+    fill(writer);
+    wire += writer.finish();
+    std::thread feeder([&] {
+      const timeval patience_write{5, 0};
+      ::setsockopt(sockets.right.get(), SOL_SOCKET, SO_SNDTIMEO, &patience_write,
+                   sizeof patience_write);
+      for (size_t at = 0; at < wire.size();) {
+        const ssize_t n =
+            ::send(sockets.right.get(), wire.data() + at, wire.size() - at, MSG_NOSIGNAL);
+        if (n <= 0) break;
+        at += static_cast<size_t>(n);
+      }
+    });
+    EXPECT_TRUE(left.wait_closed());
+    feeder.join();
+    return left->close_reason();
+  };
+  EXPECT_EQ(reason_after([&](FrameWriter& writer) {
+              for (uint64_t i = 0; i < 70; ++i) writer.add(*encode_message(chunk(i, 'x')), 1);
+            }).code,
+            ErrorCode::protocol);
+  EXPECT_EQ(reason_after([&](FrameWriter& writer) {
+              writer.add(Payload{1, std::string(8, '\xff'), {}, 0}, 0);
+            }).code,
+            ErrorCode::protocol);
+}
+
+TEST(MemoryPair, SpeaksLikeAWire) {
+  for (const bool through_codec : {false, true}) {
+    auto pair = make_memory_pair(through_codec);
+    Peer left(pair.left);
+    Peer right(pair.right);
+    ASSERT_TRUE(left->send(VerifyRequest{.id = 7}, Lane::prompt));
+    ASSERT_TRUE(right.take(1));
+    EXPECT_EQ(std::get<VerifyRequest>(right.got[0]).id, 7u);
+    size_t sent = 0;
+    while (left->send(StageData{StageId{{1, 1}}, sent, std::string(100'000, 'x')}, Lane::bulk))
+      ++sent;
+    EXPECT_EQ(left->writable(), 0u);
+    EXPECT_TRUE(left->send(Bye{}, Lane::prompt));
+    ASSERT_TRUE(right.take(sent + 2));
+    EXPECT_TRUE(left.wait([&] { return left->writable() > 0; }));
+    right->close("enough");
+    EXPECT_TRUE(left.wait_closed());
+    EXPECT_FALSE(left->send(Bye{}, Lane::prompt));
+    EXPECT_NE(left->close_reason().message.find("enough"), std::string::npos);
+  }
+  auto strict = make_memory_pair(true);
+  EXPECT_FALSE(strict.left->send(AskKeys{{Key{DirId{1}, ".."}}}, Lane::prompt));
+  EXPECT_FALSE(strict.right->open());
+}
+
+}  // namespace
+}  // namespace repl::transport
