@@ -64,7 +64,8 @@ MountLine find_mount(std::string_view mountinfo, uint64_t mount_id) {
     const auto [stop, error] = std::from_chars(id_text.data(), id_text.data() + id_text.size(), id);
     if (error != std::errc{} || stop != id_text.data() + id_text.size() || id != mount_id) continue;
     take_word(line);  // the parent: it changes when the mount is moved, and the tree stays
-    MountLine found{.found = true};
+    MountLine found;
+    found.found = true;
     found.device = take_word(line);
     found.root = take_word(line);
     return found;

@@ -35,6 +35,7 @@ size_t resident_kib() {
 
 // Runs in a child process; its failures are the test's.
 void in_child(const std::function<void()>& body) {
+  fflush(nullptr);  // or the child prints it again
   const pid_t child = fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
