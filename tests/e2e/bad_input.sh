@@ -22,12 +22,11 @@ for broken in 'prot = 7421' 'nodes = ["A", "Z"]' 'root = "relative"' 'include = 
   { sed '/^\[tree/,$d' "$W/repl.toml"
     printf '[tree.x]\nroot = "/mnt/fs/tree"\nnodes = ["A", "B"]\nport = 7421\n' |
       grep -v "^${broken%% *} " ; echo "$broken"; } >"$W/A/etc/broken.toml"
-  if repl A --config /etc/repl/broken.toml run x >"$W/says" 2>&1 </dev/null & then
-    pid=$!
-    wait_for 10 "the refusal of: $broken" bash -c "! kill -0 $pid"
-    wait "$pid" && fail "accepted: $broken"
-    grep -q broken.toml "$W/says" || { cat "$W/says"; fail "the message does not name the file ($broken)"; }
-  fi
+  repl A --config /etc/repl/broken.toml run x >"$W/says" 2>&1 </dev/null &
+  pid=$!
+  wait_for 10 "the refusal of: $broken" bash -c "! kill -0 $pid"
+  wait "$pid" && fail "accepted: $broken"
+  grep -q broken.toml "$W/says" || { cat "$W/says"; fail "the message does not name the file ($broken)"; }
 done
 
 step "a missing root: no crash, nothing deleted on the peers"

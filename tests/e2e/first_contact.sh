@@ -42,8 +42,10 @@ echo later >"$a/later"
 wait_for 30 "C is served meanwhile" test -e "$(tree C)/later"
 never 4 "B was overwritten" test ! -e "$(tree B)/mine"
 [ "$(cat "$(tree B)/file")" = precious ] || fail "other content was overwritten"
-wait_for 20 "the hold is shown" bash -c "$(declare -f repl on status status_is); $(declare -p HOLDER); W='$W' REPL='$REPL'
-  status_is B 's[\"holds\"] or s[\"role\"] != \"secondary\"' || status_is A 'any(p[\"hold\"] for p in s[\"peers\"])'"
+hold_shown() {
+  status_is B 'bool(s["holds"]) or s["state"] == "held"' || status_is A 'any(p["hold"] for p in s["peers"])'
+}
+wait_for 20 "the hold is shown" hold_shown
 stop A
 stop B
 stop C

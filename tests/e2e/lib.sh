@@ -232,7 +232,7 @@ stop() {
   if [ "$signal" = TERM ]; then
     wait_for 20 "end of the daemon of $name" bash -c "! kill -0 $pid"
   fi
-  wait "$pid"
+  { wait "$pid"; } 2>/dev/null # the shell's own word on a killed job
   status=$?
   [ "$signal" != TERM ] || [ "$status" = 0 ] || fail "the daemon of $name ended with status $status after TERM"
 }

@@ -64,7 +64,7 @@ change "a directory moved out" mv "$a/in" "$W/A/fs/out"
 change "mmap" python3 -c "
 import mmap, sys
 with open(sys.argv[1], 'r+b') as f:
-    m = mmap.mmap(f.fileno(), 0); m[77] = 77 if m[77] != 77 else 78; m.flush(); m.close()" "$a/new11"
+    m = mmap.mmap(f.fileno(), 0); m[77] = 77 if m[77] != 77 else 78; m.flush(); m.close()" "$a/new3/large"
 change "5,000 files at once" bash -c "mkdir '$a/many' && cd '$a/many' && seq 5000 | split -l 1 -a 4 -"
 change "and removed" rm -rf "$a/many"
 
