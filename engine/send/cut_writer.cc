@@ -99,7 +99,8 @@ void CutWriter::add(const CutItem& item) {
   const bool equal_digest =
       work.base_on_peer && work.base == item.attr.content && work.base_size == item.attr.size;
   work.content_equal = !item.content_changed || equal_digest;
-  if (work.content_equal && !work.attr.content.is_set()) work.attr.content = item.base_content;
+  const bool keeps = work.content_equal && item.attr.type == FileType::regular;
+  if (keeps && !work.attr.content.is_set()) work.attr.content = item.base_content;
   put(std::move(work));
 }
 
@@ -216,12 +217,12 @@ void CutWriter::learned(const Work& work, const Attributes& attr, const Digest& 
 
 void CutWriter::put_inline(Work work) {
   if (work.bytes && work.bytes->size() == work.attr.size) {
-    if (!work.attr.content.is_set())
-      work.attr.content = [&] {
-        ContentHasher hasher;
-        hasher.update(*work.bytes);
-        return hasher.finish();
-      }();
+    if (!work.attr.content.is_set()) {
+      ContentHasher hasher;
+      hasher.update(*work.bytes);
+      work.attr.content = hasher.finish();
+      parts_.callbacks.content_known(work.key, work.attr, work.attr.content, hasher.blocks());
+    }
     ++counters_.inlined;
     counters_.literal_bytes += work.bytes->size();
     return put_done(work, work.attr, ContentInline{.bytes = *work.bytes});

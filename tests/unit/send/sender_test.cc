@@ -487,6 +487,21 @@ TEST(Sender, LiveCuts) {
   }
 }
 
+// The digest of the file that was there must not travel with the link that took its place.
+TEST(Sender, LiveTypeChangeLeavesNoDigestBehind) {
+  Pair pair;
+  pair.tree.write({root_dir, "n"}, "file");
+  pair.first_sync();
+  pair.tree.touched.clear();
+  ++pair.tree.now.value;
+  pair.tree.put({root_dir, "n"},
+                Attributes{.type = FileType::symlink, .mode = 0777, .target = "t"});
+  pair.sender->on_cut(pair.batch());
+  pair.settle();
+  pair.expect_equal();
+  EXPECT_EQ(pair.sender->status().mismatches, 0u);
+}
+
 TEST(Sender, OverflowingQueueFallsBackToTheLog) {
   std::mt19937_64 rng(3);
   Pair pair;
