@@ -25,16 +25,17 @@ class Repl:
     def start(self):
         self.processes = [hosts.start("B", "repl", hosts.REPL, "run", "t"),
                           hosts.start("A", "repl", hosts.REPL, "run", "t")]
-        if hosts.wait_until(lambda: hosts.run("A", hosts.REPL, "status", "t", "--json", check=False).returncode == 0,
-                            30) is None:
-            raise RuntimeError("repl does not start")
-        hosts.run("A", hosts.REPL, "wait", "t", "--for", "durable", "--timeout", "600")
+        primary = lambda: '"role":"primary"' in hosts.run("A", hosts.REPL, "status", "t", "--json",
+                                                          check=False).stdout.replace(" ", "")
+        if hosts.wait_until(primary, 60) is None:
+            raise RuntimeError("repl does not become primary")
+        self.quiet()
 
     def started(self):
         pass  # start() has waited
 
     def quiet(self):
-        hosts.run("A", hosts.REPL, "wait", "t", "--for", "durable", "--timeout", "600")
+        hosts.run("A", hosts.REPL, "wait", "t", "--for", "durable", "--wait-for-peers", "--timeout", "600")
 
     def stop(self):
         hosts.stop(*self.processes)

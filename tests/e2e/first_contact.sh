@@ -13,7 +13,7 @@ cp -a "$a/." "$(tree C)/"
 
 step "A alone does not make itself primary"
 start A
-wait_for 20 "A answers" repl A status t --json
+wait_for 20 "A answers" answers A t
 never 4 "A is primary without having heard the others" status_is A 's["role"] == "primary"'
 start B
 never 4 "A is primary without having heard C" status_is A 's["role"] == "primary"'

@@ -254,14 +254,18 @@ if isinstance(s, dict) and "trees" in s: s = s["trees"]
 if isinstance(s, list): s = s[0]
 print(eval(sys.argv[1]))' "$1"
 }
-status_is() { # NODE EXPRESSION: true if it evaluates to True
+status_is() { # NODE [TREE] EXPRESSION: true if it evaluates to True
   [ "$(status "$@" 2>/dev/null)" = True ]
 }
 connected() { status_is "$1" 'all(p["connected"] for p in s["peers"]) and len(s["peers"]) > 0'; }
-# settle NODE [TREE [SECONDS]]: everything written before now is durable on all peers.
+answers() { # NODE TREE: its daemon does, held (3) or not
+  repl "$1" status "$2" --json
+  case $? in 0 | 3) return 0 ;; *) return 1 ;; esac
+}
+# settle NODE [TREE [SECONDS]]: everything written before now is durable on all peers, also those that are coming back.
 settle() {
   local tree=${2:-t} seconds=${3:-60}
-  repl "$1" wait "$tree" --for durable --timeout "$seconds" >"$W/wait.out" 2>&1 || {
+  repl "$1" wait "$tree" --for durable --wait-for-peers --timeout "$seconds" >"$W/wait.out" 2>&1 || {
     local code=$?
     cat "$W/wait.out" >&2
     repl "$1" status "$tree" >&2
@@ -270,7 +274,8 @@ settle() {
 }
 ready() { # NODE [TREE]: waits until the primary answers and everything has reached its peers
   local name=$1 tree=${2:-t}
-  wait_for 30 "daemon of $name answers" repl "$name" status "$tree" --json
+  wait_for 30 "daemon of $name answers" answers "$name" "$tree"
+  wait_for 60 "$name is primary of $tree" status_is "$name" "$tree" 's["role"] == "primary"'
   settle "$name" "$tree" "${3:-120}"
 }
 

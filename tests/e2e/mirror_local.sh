@@ -7,7 +7,7 @@ populate "$src"
 mkdir -p "$W/m/log"
 
 mirror() { # ARGUMENT...: in the background, its own state
-  "$REPL" mirror "$@" --state-dir "$W/m/state" >>"$W/m/log/mirror" 2>&1 </dev/null &
+  "$REPL" --state-dir "$W/m/state" mirror "$@" >>"$W/m/log/mirror" 2>&1 </dev/null &
   MIRROR=$!
 }
 end_mirror() { # a clean end on Ctrl-C: status 0, soon
@@ -15,7 +15,7 @@ end_mirror() { # a clean end on Ctrl-C: status 0, soon
   wait_for 10 "end of the mirror on SIGINT" bash -c "! kill -0 $MIRROR"
   wait "$MIRROR" || fail "the mirror ended with status $? on SIGINT"
 }
-once() { "$REPL" mirror "$@" --once --state-dir "$W/m/state-once" >>"$W/m/log/once" 2>&1 </dev/null; }
+once() { "$REPL" --state-dir "$W/m/state-once" mirror "$@" --once >>"$W/m/log/once" 2>&1 </dev/null; }
 settled() { judge "$src" "$dst" "$@"; }
 
 step "first copy with --once, into a directory that does not exist"
