@@ -80,11 +80,11 @@ void members(TreeStatus& s, Visit&& visit) {
 
 namespace {
 
-Json write(const std::string& v) { return v; }
-Json write(bool v) { return v; }
-Json write(double v) { return v; }
-Json write(uint64_t v) { return v; }
-Json write(int64_t v) { return v; }
+Json write(std::string& v) { return v; }
+Json write(bool& v) { return v; }
+Json write(double& v) { return v; }
+Json write(uint64_t& v) { return v; }
+Json write(int64_t& v) { return v; }
 template <typename Record>
 Json write(Record& record);
 template <typename Item>
