@@ -19,7 +19,7 @@ struct Side {
   [[nodiscard]] bool holds(const std::string& path, bool is_directory) const {
     if (!filter) return false;
     const std::string prefix = tree.root == "/" ? "/" : tree.root + "/";
-    if (path == tree.root) return filter->root_is_included();
+    if (path == tree.root) return is_directory && filter->root_is_included();
     if (!path.starts_with(prefix)) return false;
     return filter->membership_of_path(path.substr(prefix.size()), is_directory) ==
            Membership::included;
