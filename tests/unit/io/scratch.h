@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -73,15 +74,26 @@ inline void run_command(const std::string& command) {
   ASSERT_EQ(std::system(command.c_str()), 0) << command;  // NOLINT(concurrency-mt-unsafe)
 }
 
+// Unmounted before their directory goes.
+struct Mounts {
+  ScratchDir images;
+  std::map<std::string, std::string> places;
+  Mounts() = default;
+  Mounts(const Mounts&) = delete;
+  Mounts& operator=(const Mounts&) = delete;
+  ~Mounts() {
+    for (const auto& [type, where] : places) ::umount2(where.c_str(), MNT_DETACH);
+  }
+};
+
 // A freshly made filesystem (ext4, xfs, btrfs, tmpfs), mounted for the life of the process.
 inline const std::string& mounted(const std::string& type) {
-  static ScratchDir images;
-  static std::map<std::string, std::string> mounts;
-  std::string& where = mounts[type];
+  static Mounts mounts;
+  std::string& where = mounts.places[type];
   if (!where.empty()) return where;
   [&] {
     enter_private_mounts();
-    where = images.path(type);
+    where = mounts.images.path(type);
     ASSERT_EQ(::mkdir(where.c_str(), 0755), 0);
     if (type == "tmpfs") {
       ASSERT_EQ(::mount("tmpfs", where.c_str(), "tmpfs", 0, nullptr), 0);
@@ -89,7 +101,7 @@ inline const std::string& mounted(const std::string& type) {
     }
     const std::string image = where + ".img";
     run_command("truncate -s 512M " + image);
-    run_command("mkfs." + type + (type == "btrfs" ? " -q -f " : " -q ") + image);
+    run_command("mkfs." + type + " -q " + image);
     run_command("mount -o loop " + image + " " + where);
     ASSERT_EQ(::unlink(image.c_str()), 0);
   }();
