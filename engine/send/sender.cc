@@ -156,10 +156,17 @@ bool Sender::step_live() {
 
 // Refused keys go whole, under the number of the last cut: later ones are still to come.
 void Sender::begin_resend() {
-  for (Key& key : std::exchange(resend_, {})) {
-    const bool removed = !index_.contains(key);
-    candidates_.push_back(Candidate{.key = std::move(key), .removed = removed, .whole = true});
+  std::vector<Candidate> found;
+  for (const Key& key : std::exchange(resend_, {})) {
+    const std::optional<Entry> entry = index_.get(key);
+    found.push_back(Candidate{.key = key, .removed = !entry, .whole = true});
+    if (!entry || !entry->attr.link.is_set()) continue;
+    for (Key& name : index_.keys_of_link(entry->attr.link)) {  // a group is sent with all its names
+      found.push_back(Candidate{.key = std::move(name), .whole = true});
+    }
   }
+  sort_parents_first(found);
+  candidates_.assign(std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
   merging_ = sent_;
   begin_cut(false);
   if (!queue_.empty()) writer_.not_exact();
@@ -326,9 +333,7 @@ void Sender::on_refused(const Refused& refused) {
               escape(refused.reason));
     return hold();
   }
-  if (std::find(resend_.begin(), resend_.end(), refused.key) == resend_.end()) {
-    resend_.push_back(refused.key);
-  }
+  resend_.insert(refused.key);
 }
 
 SenderStatus Sender::status() const {

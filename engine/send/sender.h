@@ -22,6 +22,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "engine/send/compare.h"
@@ -157,7 +158,7 @@ class Sender {
   bool diverted_ = false;  // the queue was dropped: the log says what is missing
 
   std::unordered_map<Key, int> refusals_;
-  std::vector<Key> resend_;
+  std::unordered_set<Key> resend_;
   std::vector<HeldKey> held_;
 
   struct Expected {
