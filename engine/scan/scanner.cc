@@ -50,7 +50,7 @@ void Scanner::Impl::deliver(Listing listing, std::unique_lock<std::mutex>& lock)
   if (stopping) return;
   const bool owner_sleeps = ready.empty();
   ready.push_back(std::move(listing));
-  --running;  // under the same lock: the owner that takes the last listing must find the scanner idle
+  --running;  // under the same lock: who takes the last listing must find the scanner idle
   if (!owner_sleeps) return;
   lock.unlock();
   wake_owner();
