@@ -4,7 +4,10 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <sstream>
 
@@ -54,13 +57,19 @@ void add_globals(CLI::App& app, GlobalOptions& global) {
   app.add_option("--state-dir", global.state_dir, "Indexes and this node's key")
       ->capture_default_str();
   app.add_option("--runtime-dir", global.runtime_dir, "Control sockets")->capture_default_str();
-  app.add_option("--log-level", global.log_level, "debug, info, warn or error")
-      ->transform(
-          CLI::CheckedTransformer(std::map<std::string, LogLevel>{{"debug", LogLevel::debug},
-                                                                  {"info", LogLevel::info},
-                                                                  {"warn", LogLevel::warn},
-                                                                  {"error", LogLevel::error}}))
-      ->default_str("info");
+  static constexpr std::array<std::string_view, 4> levels = {"debug", "info", "warn", "error"};
+  app.add_option_function<std::string>(
+         "--log-level",
+         [&global](const std::string& text) {
+           const auto found = std::find(levels.begin(), levels.end(), text);
+           global.log_level = static_cast<LogLevel>(found - levels.begin());
+         },
+         "debug, info, warn or error (default: info)")
+      ->check([](const std::string& text) {
+        return std::find(levels.begin(), levels.end(), text) == levels.end()
+                   ? "--log-level must be debug, info, warn or error"
+                   : "";
+      });
 }
 
 // rsync's --exclude and --include take "- p" and "+ p" too.
@@ -281,6 +290,18 @@ Command parse_arguments(const std::vector<std::string>& arguments) {
     std::ostringstream out, err;
     const int code = app.exit(error, out, err);
     if (code == 0) return PrintAndExit{out.str(), exit_ok};
+    // CLI11 says only that a command is missing when it does not know the one that was given.
+    const std::string first = arguments.empty() ? std::string() : arguments.front();
+    std::vector<std::string> names;
+    for (const CLI::App* sub : app.get_subcommands({})) names.push_back(sub->get_name());
+    if (!first.empty() && first[0] != '-' &&
+        std::find(names.begin(), names.end(), first) == names.end()) {
+      const auto near = nearest(first, names);
+      return PrintAndExit{fmt::format("repl: there is no command \"{}\"{}\n", escape(first),
+                                      near ? fmt::format("; did you mean \"{}\"?", *near)
+                                           : "; `repl --help` lists them"),
+                          exit_usage};
+    }
     return PrintAndExit{"repl: " + err.str(), exit_usage};
   }
 }

@@ -104,6 +104,11 @@ TEST(Arguments, UsageErrors) {
   }
 }
 
+TEST(Arguments, UnknownCommandNamesTheNearest) {
+  EXPECT_EQ(printed({"mirro"}).text,
+            "repl: there is no command \"mirro\"; did you mean \"mirror\"?\n");
+}
+
 TEST(Arguments, HelpTeaches) {
   EXPECT_EQ(printed({"--help"}).exit, 0);
   EXPECT_NE(printed({"--help"}).text.find("Exit status"), std::string::npos);
