@@ -11,7 +11,8 @@ namespace repl::apply {
 namespace {
 
 std::unexpected<Error> broken(std::string what) {
-  return fail(ErrorCode::protocol, "the peer broke the protocol: " + std::move(what), Remedy::reconnect);
+  return fail(ErrorCode::protocol, "the peer broke the protocol: " + std::move(what),
+              Remedy::reconnect);
 }
 
 std::string encode_blocks(const std::vector<Digest>& blocks) {
@@ -37,7 +38,8 @@ KeyInfo Receiver::info(const Key& key, const Entry& entry) const {
 }
 
 Status Receiver::on(const ListDirectories& list_request) {
-  if (list_request.dirs.size() > limits::records_per_message_max) return broken("too many directories at once");
+  if (list_request.dirs.size() > limits::records_per_message_max)
+    return broken("too many directories at once");
   for (const DirId dir : list_request.dirs) list(dir);
   return {};
 }
@@ -84,7 +86,8 @@ Status Receiver::on(const AdoptIds& adopt) {
                            !item.key.is_root() && item.dir != entry->attr.dir;
     if (other_dir) {
       if (item.dir.value >= reserved_dir_ids_first) return broken("an illegal directory id");
-      if (!index_.adopt_dir_id(entry->attr.dir, item.dir)) return broken("a directory id that cannot be");
+      if (!index_.adopt_dir_id(entry->attr.dir, item.dir))
+        return broken("a directory id that cannot be");
       applier_.dirs().forget(entry->attr.dir);
       applier_.dirs().forget(item.dir);
     }
@@ -104,7 +107,10 @@ Status Receiver::on(const SignatureRequest& request) {
   do {
     const std::string_view part = all.substr(at, limits::message_bytes_target);
     at += part.size();
-    Signature signature{.key = request.key, .kind = request.kind, .last = at == all.size(), .bytes = std::string(part)};
+    Signature signature{.key = request.key,
+                        .kind = request.kind,
+                        .last = at == all.size(),
+                        .bytes = std::string(part)};
     if (available) signature.content = request.content;
     actions_.send(std::move(signature), true);
   } while (at < all.size());
@@ -130,7 +136,8 @@ Result<std::string> Receiver::signature_bytes(const SignatureRequest& request) {
   }
   const Result<FileDigest> digest = digest_file(file->get());
   if (!digest) return fail(digest.error());
-  if (digest->digest != request.content) return fail(ErrorCode::changed, "the content was changed here");
+  if (digest->digest != request.content)
+    return fail(ErrorCode::changed, "the content was changed here");
   return encode_blocks(digest->blocks);
 }
 

@@ -11,7 +11,8 @@ namespace repl::apply {
 namespace {
 
 std::unexpected<Error> broken(std::string what) {
-  return fail(ErrorCode::protocol, "the peer broke the protocol: " + std::move(what), Remedy::reconnect);
+  return fail(ErrorCode::protocol, "the peer broke the protocol: " + std::move(what),
+              Remedy::reconnect);
 }
 
 Status as_retry(Status status) {
@@ -21,13 +22,14 @@ Status as_retry(Status status) {
 
 }  // namespace
 
-Result<std::unique_ptr<Applier>> Applier::make(Fd root, Staging& staging, Index& index, const Policy& policy,
-                                               OnDrift on_drift, Log& log) {
+Result<std::unique_ptr<Applier>> Applier::make(Fd root, Staging& staging, Index& index,
+                                               const Policy& policy, OnDrift on_drift, Log& log) {
   return std::unique_ptr<Applier>(
       new Applier(std::move(root), staging, index, policy, on_drift, log));
 }
 
-Applier::Applier(Fd root, Staging& staging, Index& index, const Policy& policy, OnDrift on_drift, Log& log)
+Applier::Applier(Fd root, Staging& staging, Index& index, const Policy& policy, OnDrift on_drift,
+                 Log& log)
     : staging_(staging),
       index_(index),
       policy_(policy),
@@ -76,7 +78,8 @@ Status Applier::put(Put put) {
   item.key = std::move(put.key);
   item.attr = std::move(put.attr);
   owners_.map(item.attr);
-  if (const Status known = check_key(item.key, item.attr.type == FileType::directory); !known) return known;
+  if (const Status known = check_key(item.key, item.attr.type == FileType::directory); !known)
+    return known;
   const bool below_held = cut_.held_dirs.contains(item.key.dir) || holds_.holds_dir(item.key.dir);
   if (below_held && !index_.place_of(item.key.dir) && !staged_.contains(item.key.dir)) {
     shop_.hold(item, "its directory is held");
@@ -118,7 +121,8 @@ Status Applier::item_failed(Item& item, const Error& error) {
 Status Applier::check_put(const Put& put) const {
   const Attributes& attr = put.attr;
   const bool is_dir = attr.type == FileType::directory;
-  if (attr.type == FileType::none || attr.type > FileType::block_device) return broken("no such type");
+  if (attr.type == FileType::none || attr.type > FileType::block_device)
+    return broken("no such type");
   if (put.key.is_root()) {
     if (!is_dir || attr.dir != root_dir) return broken("the root was to be something else");
   } else {
@@ -129,7 +133,8 @@ Status Applier::check_put(const Put& put) const {
   }
   if (!is_dir && attr.dir.is_set()) return broken("a directory id on something else");
   if (is_dir && put.key.dir == attr.dir) return broken("a directory within itself");
-  if (attr.mode > 07777 || attr.mtime.nanoseconds > 999'999'999) return broken("an illegal attribute");
+  if (attr.mode > 07777 || attr.mtime.nanoseconds > 999'999'999)
+    return broken("an illegal attribute");
   if (attr.xattrs.size() > limits::xattrs_bytes_max) return broken("too many extended attributes");
   const bool is_link = attr.type == FileType::symlink;
   const bool target_legal = is_link ? !attr.target.empty() &&
@@ -157,8 +162,8 @@ Status Applier::check_put(const Put& put) const {
 
 Status Applier::check_key(const Key& key, bool is_directory) const {
   if (key.is_root()) return {};
-  const bool parent_known = key.dir == root_dir || cut_.dirs.contains(key.dir) || index_.place_of(key.dir) ||
-                            holds_.holds_dir(key.dir);
+  const bool parent_known = key.dir == root_dir || cut_.dirs.contains(key.dir) ||
+                            index_.place_of(key.dir) || holds_.holds_dir(key.dir);
   if (!parent_known) return broken("a record below an unknown directory");
   if (policy_.filter.includes_everything()) return {};
   const std::optional<std::string> path = final_path(key);
@@ -213,7 +218,8 @@ Result<PublishResult> Applier::publish(const CutEnd& end,
   if (end.records != cut_.records) return broken("a cut is not whole");
   if (const Status sound = check_no_cycle(); !sound) return fail(sound.error());
   Publisher publisher(shop_, *contents_);
-  // Not fit to be promoted until all of it is there: cleared below, or by the cut that arrives again.
+  // Not fit to be promoted until all of it is there: cleared below, or by the cut that arrives
+  // again.
   const bool was_incomplete = index_.meta(incomplete_meta).has_value();
   const Status done = publisher.run();
   if (!done) {
@@ -228,7 +234,8 @@ Result<PublishResult> Applier::publish(const CutEnd& end,
     index_.remove_meta(incomplete_meta);
   }
   if (end.last) {
-    work_.position = Position{.epoch = cut_.begin.epoch, .reign = cut_.begin.reign, .cut = cut_.begin.cut};
+    work_.position =
+        Position{.epoch = cut_.begin.epoch, .reign = cut_.begin.reign, .cut = cut_.begin.cut};
     store_position(work_.position);
   }
   work_pending_ = true;

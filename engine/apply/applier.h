@@ -1,11 +1,11 @@
-// applier.h: a cut, from its records to the tree: prepare as records arrive, publish at the end, make durable
-// later.
+// applier.h: a cut, from its records to the tree: prepare as records arrive, publish at the end,
+// make durable later.
 //
-// begin → put / remove (anything wrong with a record is an Error{protocol}: nothing was published, close) →
-// publish → take_sync_work → SyncWork::run on the sync thread → on_synced. Nothing of the tree changes before
-// publish(). An Error of publish() or put() that concerns the disk has Remedy::retry: nothing is acknowledged,
-// the same cut arrives again; what had been published by then is found equal. Until it has arrived, the index
-// holds meta "incomplete".
+// begin → put / remove (anything wrong with a record is an Error{protocol}: nothing was published,
+// close) → publish → take_sync_work → SyncWork::run on the sync thread → on_synced. Nothing of the
+// tree changes before publish(). An Error of publish() or put() that concerns the disk has
+// Remedy::retry: nothing is acknowledged, the same cut arrives again; what had been published by
+// then is found equal. Until it has arrived, the index holds meta "incomplete".
 //
 // A crash in a publish is undone by the constructor's caller through recover() (recovery.h).
 //
@@ -27,8 +27,8 @@ inline constexpr std::string_view incomplete_meta = "incomplete";
 
 struct PublishResult {
   uint64_t published = 0;
-  uint64_t adopted = 0;              // were as the record says already
-  uint64_t kept = 0;                 // drifted versions put aside
+  uint64_t adopted = 0;  // were as the record says already
+  uint64_t kept = 0;     // drifted versions put aside
   std::vector<Refused> refused;
   std::vector<std::string> notices;  // for people
 };
@@ -36,15 +36,16 @@ struct PublishResult {
 class Applier {
  public:
   // All outlive the applier. `root` is the tree's root, on the same mount as the staging area.
-  [[nodiscard]] static Result<std::unique_ptr<Applier>> make(Fd root, Staging& staging, Index& index,
-                                                             const Policy& policy, OnDrift on_drift, Log& log);
+  [[nodiscard]] static Result<std::unique_ptr<Applier>> make(Fd root, Staging& staging,
+                                                             Index& index, const Policy& policy,
+                                                             OnDrift on_drift, Log& log);
 
   [[nodiscard]] Status begin(const CutBegin& begin);
   [[nodiscard]] Status put(Put put);
   [[nodiscard]] Status remove(const Remove& remove);
   // `position` goes into the index with the cut's entries by `store_position`.
-  [[nodiscard]] Result<PublishResult> publish(const CutEnd& end,
-                                              const std::function<void(const Position&)>& store_position);
+  [[nodiscard]] Result<PublishResult> publish(
+      const CutEnd& end, const std::function<void(const Position&)>& store_position);
   // The connection ended in the middle of a cut: what was prepared goes.
   void abandon();
 
@@ -57,12 +58,13 @@ class Applier {
   [[nodiscard]] io::DirCache& dirs() { return dirs_; }
   [[nodiscard]] Holds& holds() { return holds_; }
   [[nodiscard]] bool in_cut() const { return cut_.open; }
-  // Looks at every held key again: those that are as the primary wants them are adopted, those that are as the
-  // index recorded them are asked for again (Refused{hold=false}).
+  // Looks at every held key again: those that are as the primary wants them are adopted, those that
+  // are as the index recorded them are asked for again (Refused{hold=false}).
   [[nodiscard]] Result<std::vector<Refused>> recheck_holds();
 
  private:
-  Applier(Fd root, Staging& staging, Index& index, const Policy& policy, OnDrift on_drift, Log& log);
+  Applier(Fd root, Staging& staging, Index& index, const Policy& policy, OnDrift on_drift,
+          Log& log);
   Status check_key(const Key& key, bool is_directory) const;
   Status check_put(const Put& put) const;
   // Where the key will be after this cut; nothing if its parent is unknown.
@@ -74,7 +76,8 @@ class Applier {
   Status prepare_regular(Item& item, Content& content);
   Status prepare_special(Item& item);
   Status prepare_inline(Item& item, const std::string& bytes);
-  Status make_object(Item& item, const std::function<Result<Fd>(int dir, const std::string& name)>& make);
+  Status make_object(Item& item,
+                     const std::function<Result<Fd>(int dir, const std::string& name)>& make);
   // The staged parent and the final name, or new/ and a fresh one.
   Result<Slot> slot_for(const Item& item, bool& in_place);
   Status item_failed(Item& item, const Error& error);
@@ -96,7 +99,8 @@ class Applier {
   size_t spread_ = 0;
 };
 
-// Sets and reads back the attributes of a prepared object; the error names the attribute that would not hold.
+// Sets and reads back the attributes of a prepared object; the error names the attribute that would
+// not hold.
 [[nodiscard]] Result<io::Stat> dress(int fd, const Attributes& want, bool just_created);
 
 }  // namespace repl::apply

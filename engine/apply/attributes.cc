@@ -1,4 +1,5 @@
-// The part of Publisher that changes attributes of what stays: on held descriptors, directories last.
+// The part of Publisher that changes attributes of what stays: on held descriptors, directories
+// last.
 #include <fcntl.h>
 
 #include "engine/apply/compare.h"
@@ -12,18 +13,19 @@ Result<Fd> open_object(int dir, std::string_view name, FileType type) {
   return type == FileType::regular ? io::open_read(dir, name) : io::open_path(dir, name);
 }
 
-// A visible object changes owner in several steps: between them nobody may do what neither the old nor the new
-// attributes allow.
+// A visible object changes owner in several steps: between them nobody may do what neither the old
+// nor the new attributes allow.
 Status narrow(int fd, const io::Stat& now, const Attributes& want) {
   const bool other_owner = now.attr.uid != want.uid || now.attr.gid != want.gid;
   if (!other_owner || now.attr.type == FileType::symlink) return {};
   Attributes narrowed = now.attr;
   narrowed.mode = now.attr.mode & want.mode & 0700;
-  return io::set_attributes(fd, narrowed, {.owner = false, .mode = true, .xattrs = false, .mtime = false},
-                            nullptr);
+  return io::set_attributes(
+      fd, narrowed, {.owner = false, .mode = true, .xattrs = false, .mtime = false}, nullptr);
 }
 
-Result<io::Stat> change(int fd, const io::Stat& now, const Attributes& want, const std::string* xattrs) {
+Result<io::Stat> change(int fd, const io::Stat& now, const Attributes& want,
+                        const std::string* xattrs) {
   if (const Status narrowed = narrow(fd, now, want); !narrowed) return fail(narrowed.error());
   if (const Status set = io::set_attributes(fd, want, io::AttributeSet{}, xattrs); !set) {
     return fail(set.error());
@@ -54,8 +56,8 @@ Status Publisher::publish_metadata(Item& item) {
   const Result<int> parent = shop_.dirs.open(item.key.dir);
   if (!parent) return fail(parent.error());
   const std::optional<Entry> entry = shop_.index.get(item.key);
-  const Result<Look> seen =
-      look(*parent, item.key.name, entry ? &*entry : nullptr, entry ? shop_.own_ctime_of(*entry) : nullptr, &item.attr);
+  const Result<Look> seen = look(*parent, item.key.name, entry ? &*entry : nullptr,
+                                 entry ? shop_.own_ctime_of(*entry) : nullptr, &item.attr);
   if (!seen) return fail(seen.error());
   if (seen->present == Present::incoming) {
     adopt(item, seen->stat);
@@ -63,8 +65,9 @@ Status Publisher::publish_metadata(Item& item) {
   }
   if (seen->present != Present::expected) {
     if (!shop_.may_replace(item.key)) {
-      shop_.hold(item, seen->present == Present::absent ? "it was removed here since it was replicated"
-                                                        : "it was changed here since it was replicated");
+      shop_.hold(item, seen->present == Present::absent
+                           ? "it was removed here since it was replicated"
+                           : "it was changed here since it was replicated");
       return {};
     }
     // Its content is not here any more: the drifted version goes aside when the whole arrives.
@@ -84,8 +87,10 @@ Status Publisher::publish_metadata(Item& item) {
   const Result<io::Stat> after = change(fd->get(), *held, item.attr, nullptr);
   if (!after) return fail(after.error());
   if (after->nlink > 1) shop_.own_ctime[after->local.inode] = after->local.ctime;
-  if (item.attr.type == FileType::regular) item.fd = std::move(*fd);
-  else shop_.work.whole_filesystem = true;
+  if (item.attr.type == FileType::regular)
+    item.fd = std::move(*fd);
+  else
+    shop_.work.whole_filesystem = true;
   record(item, *after);
   return {};
 }
@@ -111,15 +116,16 @@ Status Publisher::finish_directory(Item& item) {
   Result<io::Stat> now = io::stat_fd(*fd);
   if (!now) return fail(now.error());
   std::optional<Entry> entry = shop_.index.get(item.key);
-  const bool left_alone = item.attr.transit || (item.key.is_root() && !shop_.policy.filter.root_is_included());
+  const bool left_alone =
+      item.attr.transit || (item.key.is_root() && !shop_.policy.filter.root_is_included());
   if (!left_alone) {
     const Result<std::string> xattrs = io::read_xattrs(*fd);
     if (!xattrs) return fail(xattrs.error());
     const auto is = [&](const Attributes& attr) {
       return stat_difference(attr, *now, DirTimes::ignore).empty() && *xattrs == attr.xattrs;
     };
-    const bool known = !entry || entry->attr.transit || merged_.contains(item.attr.dir) || is(entry->attr) ||
-                       is(item.attr);
+    const bool known = !entry || entry->attr.transit || merged_.contains(item.attr.dir) ||
+                       is(entry->attr) || is(item.attr);
     if (!known && !shop_.may_replace(item.key)) {
       shop_.hold(item, "its attributes were changed here since it was replicated");
       return {};
@@ -135,7 +141,8 @@ Status Publisher::finish_directory(Item& item) {
     now->local.handle = std::move(*handle);
   }
   const Entry record{.attr = item.attr, .local = now->local, .cut = shop_.cut.begin.cut};
-  if (!shop_.index.put(item.key, record)) return fail(ErrorCode::limit, "the index refuses this directory");
+  if (!shop_.index.put(item.key, record))
+    return fail(ErrorCode::limit, "the index refuses this directory");
   finished_.insert(item.attr.dir);
   shop_.holds.clear(item.key);
   if (!item.published) ++published_;
@@ -157,17 +164,21 @@ Status Publisher::restore_times() {
     if (!fd && concerns_everything(fd.error())) return fail(fd.error());
     if (!fd) continue;
     const std::optional<Entry> entry = shop_.index.get(key);
-    const bool timed = entry && !entry->attr.transit && !(key.is_root() && !shop_.policy.filter.root_is_included());
+    const bool timed = entry && !entry->attr.transit &&
+                       !(key.is_root() && !shop_.policy.filter.root_is_included());
     if (timed) {
-      const io::AttributeSet time_only{.owner = false, .mode = false, .xattrs = false, .mtime = true};
-      if (const Status set = io::set_attributes(*fd, entry->attr, time_only, nullptr); !set) return set;
+      const io::AttributeSet time_only{
+          .owner = false, .mode = false, .xattrs = false, .mtime = true};
+      if (const Status set = io::set_attributes(*fd, entry->attr, time_only, nullptr); !set)
+        return set;
     }
     Result<io::Stat> now = io::stat_fd(*fd);
     if (!now) return fail(now.error());
     if (entry) {
       now->local.handle = entry->local.handle;
       // A changed mode or owner is drift, not ours to absorb.
-      if (stat_difference(entry->attr, *now, DirTimes::ignore).empty()) shop_.index.put_local(key, now->local);
+      if (stat_difference(entry->attr, *now, DirTimes::ignore).empty())
+        shop_.index.put_local(key, now->local);
     }
     if (const Status held = hold_for_sync(*fd); !held) return held;
   }
@@ -188,7 +199,8 @@ void refresh_inode(Index& index, io::DirCache& dirs, uint64_t inode) {
     const Result<io::Stat> stat = io::stat_at(*dir, key.name);
     // What differs is drift, and stays recorded as it was.
     if (!stat || stat->local.inode != inode) continue;
-    if (stat_difference(entry->attr, *stat, DirTimes::compare).empty()) index.put_local(key, stat->local);
+    if (stat_difference(entry->attr, *stat, DirTimes::compare).empty())
+      index.put_local(key, stat->local);
   }
 }
 

@@ -11,7 +11,9 @@ namespace repl::apply {
 
 namespace {
 
-bool is_device(FileType type) { return type == FileType::char_device || type == FileType::block_device; }
+bool is_device(FileType type) {
+  return type == FileType::char_device || type == FileType::block_device;
+}
 
 Result<Fd> open_to_look(int dir, std::string_view name, FileType type) {
   return type == FileType::regular ? io::open_read(dir, name) : io::open_path(dir, name);
@@ -32,7 +34,8 @@ std::string_view stat_difference(const Attributes& want, const io::Stat& have, D
   return {};
 }
 
-Result<std::string_view> fd_difference(const Attributes& want, int fd, const io::Stat& have, DirTimes times) {
+Result<std::string_view> fd_difference(const Attributes& want, int fd, const io::Stat& have,
+                                       DirTimes times) {
   const std::string_view difference = stat_difference(want, have, times);
   if (!difference.empty() || want.transit) return difference;
   const Result<std::string> xattrs = io::read_xattrs(fd);
@@ -40,16 +43,19 @@ Result<std::string_view> fd_difference(const Attributes& want, int fd, const io:
   return *xattrs == want.xattrs ? std::string_view() : std::string_view("extended attributes");
 }
 
-Result<bool> object_equals(int dir, std::string_view name, const io::Stat& have, const Attributes& want) {
+Result<bool> object_equals(int dir, std::string_view name, const io::Stat& have,
+                           const Attributes& want) {
   if (!stat_difference(want, have, DirTimes::ignore).empty()) return false;
   if (want.type == FileType::regular && !want.content.is_set()) return false;
   const Result<Fd> fd = open_to_look(dir, name, want.type);
   if (!fd) return fail(fd.error());
-  // RACE: the name may have changed hands since `have` was read; the descriptor is what is compared.
+  // RACE: the name may have changed hands since `have` was read; the descriptor is what is
+  // compared.
   const Result<io::Stat> now = io::stat_fd(fd->get());
   if (!now) return fail(now.error());
   if (now->local.inode != have.local.inode) return false;
-  const Result<std::string_view> difference = fd_difference(want, fd->get(), *now, DirTimes::ignore);
+  const Result<std::string_view> difference =
+      fd_difference(want, fd->get(), *now, DirTimes::ignore);
   if (!difference) return fail(difference.error());
   if (!difference->empty()) return false;
   if (want.type == FileType::symlink) {
@@ -79,10 +85,12 @@ Result<FileDigest> digest_file(int fd) {
       at = std::max(at, data.start);
       if (at >= size) break;
     }
-    const uint64_t want = std::min<uint64_t>(std::min(data.end, size) - at, limits::data_chunk_bytes_max);
+    const uint64_t want =
+        std::min<uint64_t>(std::min(data.end, size) - at, limits::data_chunk_bytes_max);
     const Result<size_t> got = io::read_at(fd, at, buffer.get(), want);
     if (!got) return fail(got.error());
-    if (*got == 0) return fail(ErrorCode::changed, "a file shrank while it was read", Remedy::retry);
+    if (*got == 0)
+      return fail(ErrorCode::changed, "a file shrank while it was read", Remedy::retry);
     hasher.update(std::string_view(buffer.get(), *got));
     at += *got;
   }
@@ -102,8 +110,8 @@ Result<Look> look(int dir, std::string_view name, const Entry* expected, const T
   }
   Look found{.present = Present::other, .stat = *stat};
   if (expected != nullptr) {
-    const bool same_inode = stat->local.inode == expected->local.inode &&
-                            stat->attr.type == expected->attr.type;
+    const bool same_inode =
+        stat->local.inode == expected->local.inode && stat->attr.type == expected->attr.type;
     const bool same_ctime = stat->local.ctime == expected->local.ctime ||
                             (own_ctime != nullptr && stat->local.ctime == *own_ctime);
     if (same_inode && same_ctime) {
@@ -130,8 +138,11 @@ Result<Look> look(int dir, std::string_view name, const Entry* expected, const T
 bool same_object(const io::Stat& before, const io::Stat& after) {
   const Attributes& a = before.attr;
   const Attributes& b = after.attr;
-  return before.local.inode == after.local.inode && a.type == b.type && a.mode == b.mode && a.uid == b.uid &&
-         a.gid == b.gid && a.size == b.size && a.rdev == b.rdev && a.mtime == b.mtime;
+  // xfs sets a directory's mtime when it is exchanged between two directories (its ".." is
+  // rewritten).
+  const bool same_time = a.type == FileType::directory || a.mtime == b.mtime;
+  return before.local.inode == after.local.inode && a.type == b.type && a.mode == b.mode &&
+         a.uid == b.uid && a.gid == b.gid && a.size == b.size && a.rdev == b.rdev && same_time;
 }
 
 bool concerns_everything(const Error& error) {

@@ -15,12 +15,15 @@ namespace repl::apply {
 
 enum class DirTimes : uint8_t { compare, ignore };
 
-// The name of the first attribute that statx(2) shows different, or empty. xattrs, target, content: see below.
-[[nodiscard]] std::string_view stat_difference(const Attributes& want, const io::Stat& have, DirTimes times);
+// The name of the first attribute that statx(2) shows different, or empty. xattrs, target, content:
+// see below.
+[[nodiscard]] std::string_view stat_difference(const Attributes& want, const io::Stat& have,
+                                               DirTimes times);
 // The same with xattrs (read from `fd`, which may be O_PATH).
-[[nodiscard]] Result<std::string_view> fd_difference(const Attributes& want, int fd, const io::Stat& have,
-                                                     DirTimes times);
-// Everything, content included (read and hashed). An object whose record has no digest is never equal.
+[[nodiscard]] Result<std::string_view> fd_difference(const Attributes& want, int fd,
+                                                     const io::Stat& have, DirTimes times);
+// Everything, content included (read and hashed). An object whose record has no digest is never
+// equal.
 [[nodiscard]] Result<bool> object_equals(int dir, std::string_view name, const io::Stat& have,
                                          const Attributes& want);
 
@@ -37,16 +40,18 @@ struct Look {
   Present present = Present::absent;
   io::Stat stat;
 };
-// What stands at (dir, name): what the index recorded (`expected`; ctime may also be `own_ctime`, which apply
-// itself caused), what the cut brings (`incoming`), nothing, or something else. Either record may be null.
+// What stands at (dir, name): what the index recorded (`expected`; ctime may also be `own_ctime`,
+// which apply itself caused), what the cut brings (`incoming`), nothing, or something else. Either
+// record may be null.
 [[nodiscard]] Result<Look> look(int dir, std::string_view name, const Entry* expected,
                                 const Timestamp* own_ctime, const Attributes* incoming);
 
-// For use after a rename, which itself changed the ctime: is this the object that was seen as `before`?
+// For use after a rename, which itself changed the ctime: is this the object that was seen as
+// `before`?
 [[nodiscard]] bool same_object(const io::Stat& before, const io::Stat& after);
 
-// Faults of the whole receiver (full disk, bad disk, read-only, out of descriptors or memory), against those of
-// one key.
+// Faults of the whole receiver (full disk, bad disk, read-only, out of descriptors or memory),
+// against those of one key.
 [[nodiscard]] bool concerns_everything(const Error& error);
 
 }  // namespace repl::apply

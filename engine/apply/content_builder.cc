@@ -11,7 +11,8 @@ namespace repl::apply {
 namespace {
 
 std::unexpected<Error> broken(std::string what) {
-  return fail(ErrorCode::protocol, "the peer broke the protocol: " + std::move(what), Remedy::reconnect);
+  return fail(ErrorCode::protocol, "the peer broke the protocol: " + std::move(what),
+              Remedy::reconnect);
 }
 
 }  // namespace
@@ -32,7 +33,8 @@ Status ContentBuilder::begin(const StageBegin& begin) {
   }
   const auto open_count = std::ranges::count_if(
       stages_, [](const auto& stage) { return stage.second.built.state == StageState::open; });
-  if (static_cast<size_t>(open_count) >= limits::stages_open_max) return broken("too many contents at once");
+  if (static_cast<size_t>(open_count) >= limits::stages_open_max)
+    return broken("too many contents at once");
   Stage& stage = stages_[begin.stage] = Stage{};
   stage.built.state = StageState::open;
   if (const Status opened = open_file(begin, stage); !opened) {
@@ -62,7 +64,8 @@ Status ContentBuilder::open_file(const StageBegin& begin, Stage& stage) {
   if (begin.resume_at > 0) {
     const Result<io::Stat> stat = io::stat_fd(file->get());
     if (!stat) return fail(stat.error());
-    if (stat->attr.size != begin.resume_at) return broken("a content goes on where it did not stop");
+    if (stat->attr.size != begin.resume_at)
+      return broken("a content goes on where it did not stop");
     stage.hashed = false;
   }
   stage.built.size = begin.resume_at;
@@ -70,7 +73,8 @@ Status ContentBuilder::open_file(const StageBegin& begin, Stage& stage) {
   return {};
 }
 
-// The base must be what the sender thinks: its digest by the index, and the file as the index recorded it.
+// The base must be what the sender thinks: its digest by the index, and the file as the index
+// recorded it.
 Status ContentBuilder::open_base(const StageBegin& begin, Stage& stage) {
   const std::optional<Entry> entry = index_.get(begin.base);
   if (!entry || entry->attr.type != FileType::regular || !begin.base_digest.is_set() ||
@@ -91,7 +95,8 @@ Status ContentBuilder::open_base(const StageBegin& begin, Stage& stage) {
   return {};
 }
 
-Result<ContentBuilder::Stage*> ContentBuilder::next(const StageId& id, uint64_t offset, uint64_t length) {
+Result<ContentBuilder::Stage*> ContentBuilder::next(const StageId& id, uint64_t offset,
+                                                    uint64_t length) {
   const auto it = stages_.find(id);
   if (it == stages_.end()) return broken("bytes of a content that did not begin");
   Stage& stage = it->second;
@@ -104,7 +109,8 @@ Result<ContentBuilder::Stage*> ContentBuilder::next(const StageId& id, uint64_t 
 }
 
 Status ContentBuilder::data(const StageData& data) {
-  if (data.bytes.size() > limits::data_chunk_bytes_max) return broken("a piece of a content is too long");
+  if (data.bytes.size() > limits::data_chunk_bytes_max)
+    return broken("a piece of a content is too long");
   const Result<Stage*> stage = next(data.stage, data.offset, data.bytes.size());
   if (!stage) return fail(stage.error());
   if (*stage == nullptr) return {};
@@ -137,8 +143,8 @@ Status ContentBuilder::copy(const StageCopy& copy) {
   if (copy.base_offset > stage.base_size || copy.length > stage.base_size - copy.base_offset) {
     return broken("a copy past the end of its base");
   }
-  const Result<io::CopyHow> done =
-      io::copy_range(stage.base.get(), copy.base_offset, stage.file.get(), copy.offset, copy.length);
+  const Result<io::CopyHow> done = io::copy_range(stage.base.get(), copy.base_offset,
+                                                  stage.file.get(), copy.offset, copy.length);
   if (!done) return failed(copy.stage, stage, done.error());
   stage.hashed = false;
   stage.built.size += copy.length;
@@ -184,7 +190,8 @@ Status ContentBuilder::refuse(const StageId& id, Stage& stage, std::string reaso
   return discard_file(id, stage);
 }
 
-// A full or bad disk ends the connection (what is staged is resumed later); the rest concerns this content.
+// A full or bad disk ends the connection (what is staged is resumed later); the rest concerns this
+// content.
 Status ContentBuilder::failed(const StageId& id, Stage& stage, const Error& error) {
   if (!concerns_everything(error)) return refuse(id, stage, error.message);
   Error out = error;

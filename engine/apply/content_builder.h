@@ -1,8 +1,9 @@
 // content_builder.h: builds the contents that arrive in pieces, front to back, in staging.
 //
-// Offsets are sequential: a gap, an overlap or a length past limits::content_bytes_max breaks the protocol. What
-// merely does not fit here (the base is not what the sender thinks, the digest differs) is a refusal, kept with
-// the stage and told when a record wants it. A stage outlives the connection; its file names its id.
+// Offsets are sequential: a gap, an overlap or a length past limits::content_bytes_max breaks the
+// protocol. What merely does not fit here (the base is not what the sender thinks, the digest
+// differs) is a refusal, kept with the stage and told when a record wants it. A stage outlives the
+// connection; its file names its id.
 //
 // Bounds: limits::stages_open_max contents at a time; a hole costs no memory but its block hashes.
 // Thread: one owner.

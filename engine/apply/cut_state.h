@@ -1,4 +1,5 @@
-// cut_state.h: one cut while it is received: its records, and where what was prepared for them lies.
+// cut_state.h: one cut while it is received: its records, and where what was prepared for them
+// lies.
 //
 // Thread: one owner.
 #pragma once
@@ -36,24 +37,24 @@ struct Item {
   Attributes attr;  // owner mapped to this node; content known once prepared
   Source source = Source::metadata;
   Slot slot;
-  Key from;         // copy, link; moved: where it was
+  Key from;  // copy, link; moved: where it was
   StageId stage;
-  Fd fd;            // of a prepared regular file, while few are open
-  io::Stat stat;    // of what was prepared
+  Fd fd;          // of a prepared regular file, while few are open
+  io::Stat stat;  // of what was prepared
   std::vector<Digest> blocks;
-  bool dropped = false;    // refused, held or aborted: the key stays as it is
+  bool dropped = false;  // refused, held or aborted: the key stays as it is
   bool published = false;
 };
 
 struct CutState {
   CutBegin begin;
-  std::vector<Item> items;             // in the order of the records
+  std::vector<Item> items;  // in the order of the records
   std::vector<Remove> removes;
-  std::unordered_map<Key, size_t> puts;         // → items
-  std::unordered_map<DirId, size_t> dirs;       // directories put → items
+  std::unordered_map<Key, size_t> puts;    // → items
+  std::unordered_map<DirId, size_t> dirs;  // directories put → items
   std::unordered_set<Key> removed;
-  std::unordered_set<DirId> held_dirs;          // keys below are held with them
-  std::unordered_set<StageId> stages;           // used
+  std::unordered_set<DirId> held_dirs;  // keys below are held with them
+  std::unordered_set<StageId> stages;   // used
   uint64_t records = 0;
   bool open = false;
 };

@@ -1,5 +1,5 @@
-// The part of Publisher that prepares what could not be prepared when its record came: contents in pieces, copies,
-// links, and the attributes of new directories. All of it is still invisible.
+// The part of Publisher that prepares what could not be prepared when its record came: contents in
+// pieces, copies, links, and the attributes of new directories. All of it is still invisible.
 #include "engine/apply/applier.h"
 #include "engine/apply/compare.h"
 #include "engine/apply/publisher.h"
@@ -9,7 +9,8 @@ namespace repl::apply {
 Status Publisher::finish_items() {
   return each(
       [](const Item& item) {
-        return item.source == Source::stage || item.source == Source::copy || item.source == Source::link;
+        return item.source == Source::stage || item.source == Source::copy ||
+               item.source == Source::link;
       },
       &Publisher::finish_item);
 }
@@ -32,7 +33,8 @@ Status Publisher::settle(Item& item, const Slot& slot) {
   if (!shop_.staged.contains(item.key.dir)) return {};
   const Result<int> dir = shop_.staged.open(item.key.dir);
   if (!dir) return fail(dir.error());
-  if (const Status moved = io::rename_noreplace(slot.dir, slot.name, *dir, item.key.name); !moved) return moved;
+  if (const Status moved = io::rename_noreplace(slot.dir, slot.name, *dir, item.key.name); !moved)
+    return moved;
   item.slot = Slot{};
   item.source = Source::in_place;
   return {};
@@ -103,8 +105,9 @@ bool Publisher::leaves(const Key& key) const {
 Status Publisher::finish_copy(Item& item) {
   const std::optional<Entry> base = shop_.index.get(item.from);
   const Result<int> parent = shop_.dirs.open(item.from.dir);
-  const Result<Look> seen = base && parent ? look(*parent, item.from.name, &*base, shop_.own_ctime_of(*base), nullptr)
-                                           : Result<Look>(Look{});
+  const Result<Look> seen =
+      base && parent ? look(*parent, item.from.name, &*base, shop_.own_ctime_of(*base), nullptr)
+                     : Result<Look>(Look{});
   if (!seen) return fail(seen.error());
   if (seen->present != Present::expected || base->attr.content != item.attr.content) {
     shop_.resend(item, "what it was to be copied from is not here");
@@ -121,7 +124,8 @@ Status Publisher::finish_copy(Item& item) {
   if (!copy) return fail(copy.error());
   item.slot = slot;
   if (item.attr.size > 0) {
-    const Result<io::CopyHow> copied = io::copy_range(source->get(), 0, copy->get(), 0, item.attr.size);
+    const Result<io::CopyHow> copied =
+        io::copy_range(source->get(), 0, copy->get(), 0, item.attr.size);
     if (!copied) return fail(copied.error());
   }
   Result<FileDigest> digest = digest_file(copy->get());
@@ -135,9 +139,10 @@ Status Publisher::finish_copy(Item& item) {
   return dress_item(item, std::move(*copy));
 }
 
-// Its source goes in this cut: it is moved, not copied. Neither name shows it until it is placed; a name that it
-// replaces is never without an object.
-Status Publisher::move_source(Item& item, int parent, const Slot& slot, const io::Stat& before, Fd fd) {
+// Its source goes in this cut: it is moved, not copied. Neither name shows it until it is placed; a
+// name that it replaces is never without an object.
+Status Publisher::move_source(Item& item, int parent, const Slot& slot, const io::Stat& before,
+                              Fd fd) {
   const Status moved = io::rename_noreplace(parent, item.from.name, slot.dir, slot.name);
   if (!moved) return moved;
   changed_tree_ = true;
@@ -147,7 +152,8 @@ Status Publisher::move_source(Item& item, int parent, const Slot& slot, const io
   const Result<io::Stat> held = io::stat_fd(fd.get());
   if (!held) return fail(held.error());
   if (!same_object(before, *after) || held->local.inode != after->local.inode) {
-    // RACE: somebody edited or replaced it between the look and the rename: back, and the primary sends all.
+    // RACE: somebody edited or replaced it between the look and the rename: back, and the primary
+    // sends all.
     const Status back = io::rename_noreplace(slot.dir, slot.name, parent, item.from.name);
     if (!back) {
       if (const Status kept = shop_.keep(slot.dir, slot.name, item.from); !kept) return kept;
@@ -163,8 +169,10 @@ Status Publisher::move_source(Item& item, int parent, const Slot& slot, const io
 Status Publisher::finish_link(Item& item) {
   const Item& first = shop_.cut.items[shop_.cut.puts.at(item.from)];
   if (first.dropped) {
-    if (shop_.holds.all().contains(first.key)) shop_.hold(item, "another name of the file is held");
-    else shop_.resend(item, "another name of the file is sent again");
+    if (shop_.holds.all().contains(first.key))
+      shop_.hold(item, "another name of the file is held");
+    else
+      shop_.resend(item, "another name of the file is sent again");
     return {};
   }
   if (item.attr.type == FileType::regular) {
@@ -192,12 +200,14 @@ Status Publisher::finish_link(Item& item) {
     from_dir = *dir;
     from_name = first.key.name;
   }
-  if (const Status linked = io::link_at(from_dir, from_name, slot.dir, slot.name); !linked) return linked;
+  if (const Status linked = io::link_at(from_dir, from_name, slot.dir, slot.name); !linked)
+    return linked;
   item.slot = slot;
   const Result<io::Stat> stat = io::stat_at(slot.dir, slot.name);
   if (!stat) return fail(stat.error());
   // RACE: the name that is linked from lies in the tree: another object may have taken it.
-  if (stat->local.inode != inode) return fail(ErrorCode::changed, "another name of the file was replaced here");
+  if (stat->local.inode != inode)
+    return fail(ErrorCode::changed, "another name of the file was replaced here");
   shop_.own_ctime[inode] = stat->local.ctime;
   item.stat = *stat;
   return settle(item, slot);

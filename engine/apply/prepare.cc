@@ -13,7 +13,8 @@ constexpr uint16_t transit_mode = 0755;
 constexpr uint16_t building_mode = 0700;
 
 std::unexpected<Error> broken(std::string what) {
-  return fail(ErrorCode::protocol, "the peer broke the protocol: " + std::move(what), Remedy::reconnect);
+  return fail(ErrorCode::protocol, "the peer broke the protocol: " + std::move(what),
+              Remedy::reconnect);
 }
 
 bool same_node(const Attributes& a, const Attributes& b) {
@@ -25,7 +26,8 @@ bool same_node(const Attributes& a, const Attributes& b) {
 Result<io::Stat> dress(int fd, const Attributes& want, bool just_created) {
   if (want.transit) return io::stat_fd(fd);
   static const std::string no_xattrs;
-  const Status set = io::set_attributes(fd, want, io::AttributeSet{}, just_created ? &no_xattrs : nullptr);
+  const Status set =
+      io::set_attributes(fd, want, io::AttributeSet{}, just_created ? &no_xattrs : nullptr);
   if (!set) return fail(set.error());
   Result<io::Stat> stat = io::stat_fd(fd);
   if (!stat) return fail(stat.error());
@@ -37,7 +39,8 @@ Result<io::Stat> dress(int fd, const Attributes& want, bool just_created) {
   if (!difference) return fail(difference.error());
   if (!difference->empty()) {
     return fail(ErrorCode::unsupported,
-                fmt::format("this filesystem does not keep the {} as it was set", *difference), Remedy::hold);
+                fmt::format("this filesystem does not keep the {} as it was set", *difference),
+                Remedy::hold);
   }
   return stat;
 }
@@ -96,7 +99,8 @@ Status Applier::prepare_directory(Item& item) {
 }
 
 Status Applier::prepare_regular(Item& item, Content& content) {
-  if (auto* inlined = std::get_if<ContentInline>(&content)) return prepare_inline(item, inlined->bytes);
+  if (auto* inlined = std::get_if<ContentInline>(&content))
+    return prepare_inline(item, inlined->bytes);
   if (const auto* staged = std::get_if<ContentStaged>(&content)) {
     if (!cut_.stages.insert(staged->stage).second) return broken("one content for two files");
     item.source = Source::stage;
@@ -143,13 +147,14 @@ Status Applier::prepare_inline(Item& item, const std::string& bytes) {
   return make_object(item, [&](int dir, const std::string& name) -> Result<Fd> {
     Result<Fd> file = io::create_file(dir, name);
     if (!file || bytes.empty()) return file;
-    if (const Status written = io::write_at(file->get(), 0, bytes); !written) return fail(written.error());
+    if (const Status written = io::write_at(file->get(), 0, bytes); !written)
+      return fail(written.error());
     return file;
   });
 }
 
-Status Applier::make_object(Item& item,
-                            const std::function<Result<Fd>(int dir, const std::string& name)>& make) {
+Status Applier::make_object(
+    Item& item, const std::function<Result<Fd>(int dir, const std::string& name)>& make) {
   bool in_place = false;
   const Result<Slot> slot = slot_for(item, in_place);
   if (!slot) return fail(slot.error());

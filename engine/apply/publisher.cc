@@ -61,7 +61,8 @@ Status Publisher::run() {
 }
 
 // What the filesystem refuses for one key holds that key.
-Status Publisher::each(const std::function<bool(const Item&)>& wanted, Status (Publisher::*step)(Item&)) {
+Status Publisher::each(const std::function<bool(const Item&)>& wanted,
+                       Status (Publisher::*step)(Item&)) {
   for (Item& item : shop_.cut.items) {
     if (item.dropped || !wanted(item)) continue;
     if (!item.key.is_root() && shop_.cut.held_dirs.contains(item.key.dir)) {
@@ -91,7 +92,8 @@ Status Publisher::detach(Item& item) {
     return {};
   }
   const Slot slot{.dir = shop_.staging.old_dir(), .name = shop_.staging.fresh_name()};
-  if (const Status moved = io::rename_noreplace(*parent, item.from.name, slot.dir, slot.name); !moved) {
+  if (const Status moved = io::rename_noreplace(*parent, item.from.name, slot.dir, slot.name);
+      !moved) {
     if (concerns_everything(moved.error())) return moved;
     shop_.hold(item, moved.error().message);
     return {};
@@ -101,8 +103,8 @@ Status Publisher::detach(Item& item) {
   const Result<io::Stat> after = io::stat_at(slot.dir, slot.name);
   if (!after) return fail(after.error());
   if (after->local.inode != before->local.inode) {
-    // RACE: another directory took the name between the look and the rename. It goes back; if its name is
-    // taken again, it is kept.
+    // RACE: another directory took the name between the look and the rename. It goes back; if its
+    // name is taken again, it is kept.
     const Status back = io::rename_noreplace(slot.dir, slot.name, *parent, item.from.name);
     if (!back) {
       if (const Status kept = shop_.keep(slot.dir, slot.name, item.from); !kept) return kept;
@@ -139,7 +141,8 @@ Status Publisher::undo_detached() {
   }
   for (Item& item : shop_.cut.items) {
     if (item.source != Source::moved || !item.slot.is_set()) continue;
-    if (const Status kept = shop_.keep(item.slot.dir, item.slot.name, item.from); !kept) return kept;
+    if (const Status kept = shop_.keep(item.slot.dir, item.slot.name, item.from); !kept)
+      return kept;
     item.slot = Slot{};
   }
   shop_.index.remove_detached(shop_.cut.begin.cut);
@@ -186,9 +189,9 @@ Status Publisher::place(Item& item) {
     const Result<int> parent = shop_.dirs.open(item.key.dir);
     if (!parent) return fail(parent.error());
     const std::optional<Entry> entry = shop_.index.get(item.key);
-    const Result<Look> seen =
-        look(*parent, item.key.name, entry ? &*entry : nullptr, entry ? shop_.own_ctime_of(*entry) : nullptr,
-             is_directory(item) ? nullptr : &item.attr);
+    const Result<Look> seen = look(*parent, item.key.name, entry ? &*entry : nullptr,
+                                   entry ? shop_.own_ctime_of(*entry) : nullptr,
+                                   is_directory(item) ? nullptr : &item.attr);
     if (!seen) return fail(seen.error());
     Status done;
     switch (seen->present) {
@@ -208,8 +211,10 @@ Status Publisher::place(Item& item) {
         }
         done = io::rename_noreplace(item.slot.dir, item.slot.name, *parent, item.key.name);
         // RACE: somebody made the name since the look: look again.
-        if (!done && done.error().sys_errno == EEXIST) done = Status();
-        else if (done) done = placed(item, *parent);
+        if (!done && done.error().sys_errno == EEXIST)
+          done = Status();
+        else if (done)
+          done = placed(item, *parent);
         break;
     }
     if (!done) return done;
@@ -243,11 +248,14 @@ Status Publisher::replace(Item& item, int parent, const Entry& entry, const io::
     known = *below;
   }
   if (!known) {
-    // RACE: somebody replaced or edited it between the look and the exchange: as if the look had seen it.
+    // RACE: somebody replaced or edited it between the look and the exchange: as if the look had
+    // seen it.
     const Status back = io::rename_exchange(slot.dir, slot.name, parent, item.key.name);
     if (!back) return back;
     return drift(item, parent, *after);
   }
+  if (is_directory(item))
+    shop_.touched.insert(item.attr.dir);  // see same_object(): its time is set again
   if (!was_dir && after->nlink > 1) shop_.own_ctime[after->local.inode] = after->local.ctime;
   if (was_dir) shop_.dirs.forget(entry.attr.dir);
   shop_.work.displaced.push_back(slot);
@@ -305,9 +313,11 @@ Status Publisher::merge(Item& item, int parent, const io::Stat& found) {
   if (!handle) return fail(handle.error());
   io::Stat stat = *now;
   stat.local.handle = std::move(*handle);
-  // The directory that was built keeps its slot: its contents enter one by one, the rest is discarded.
+  // The directory that was built keeps its slot: its contents enter one by one, the rest is
+  // discarded.
   Entry entry{.attr = item.attr, .local = stat.local, .cut = shop_.cut.begin.cut};
-  if (!shop_.index.put(item.key, entry)) return fail(ErrorCode::limit, "the index refuses this directory");
+  if (!shop_.index.put(item.key, entry))
+    return fail(ErrorCode::limit, "the index refuses this directory");
   merged_.insert(item.attr.dir);
   item.published = true;
   ++adopted_;
@@ -332,8 +342,8 @@ Status Publisher::placed(Item& item, int parent) {
   const bool ours = stat && (linked ? stat->local.inode == item.stat.local.inode
                                     : same_object(item.stat, *stat) || is_directory(item));
   io::Stat local = ours ? *stat : item.stat;
-  // RACE: somebody changed it in the microseconds since: recorded as what we placed, with a ctime that never
-  // matches, so that the next look finds the drift.
+  // RACE: somebody changed it in the microseconds since: recorded as what we placed, with a ctime
+  // that never matches, so that the next look finds the drift.
   if (!ours) local.local.ctime = Timestamp{};
   local.local.handle = item.stat.local.handle;
   if (item.source == Source::prepared && is_directory(item)) {

@@ -1,9 +1,9 @@
 // publisher.h: from the old cut to the new one.
 //
-// Order: late preparation (nothing is seen yet) · plan · every moved directory out · directories top-down · files
-// and links · removals · attributes and times of directories · local records of link groups. Each step is
-// compare-and-swap (applier.h, design §9) and tells the index at once, so that the walk to the next directory is
-// always the tree's.
+// Order: late preparation (nothing is seen yet) · plan · every moved directory out · directories
+// top-down · files and links · removals · attributes and times of directories · local records of
+// link groups. Each step is compare-and-swap (applier.h, design §9) and tells the index at once, so
+// that the walk to the next directory is always the tree's.
 //
 // Thread: one owner; lives for one cut.
 #pragma once
@@ -21,7 +21,8 @@ namespace repl::apply {
 
 class Publisher {
  public:
-  Publisher(Workshop& shop, ContentBuilder& contents) : shop_(shop), contents_(contents), remover_(shop) {}
+  Publisher(Workshop& shop, ContentBuilder& contents)
+      : shop_(shop), contents_(contents), remover_(shop) {}
 
   [[nodiscard]] Status run();
   // After an error: was anything of the tree changed?
@@ -70,11 +71,11 @@ class Publisher {
   Workshop& shop_;
   ContentBuilder& contents_;
   Remover remover_;
-  std::unordered_set<DirId> entered_;   // new directories that came in whole
+  std::unordered_set<DirId> entered_;          // new directories that came in whole
   std::unordered_map<DirId, Entry> detached_;  // what the index had
-  std::unordered_set<DirId> merged_;    // new directories whose name was a directory already
+  std::unordered_set<DirId> merged_;           // new directories whose name was a directory already
   std::unordered_set<DirId> finished_;
-  std::unordered_set<Key> taken_;       // sources of copies that were moved out
+  std::unordered_set<Key> taken_;  // sources of copies that were moved out
   bool changed_tree_ = false;
   uint64_t published_ = 0;
   uint64_t adopted_ = 0;

@@ -11,16 +11,17 @@ namespace repl::apply {
 namespace {
 
 std::unexpected<Error> broken(std::string what) {
-  return fail(ErrorCode::protocol, "the peer broke the protocol: " + std::move(what), Remedy::reconnect);
+  return fail(ErrorCode::protocol, "the peer broke the protocol: " + std::move(what),
+              Remedy::reconnect);
 }
 
 template <typename M>
 constexpr bool is_from_primary =
-    std::is_same_v<M, ListDirectories> || std::is_same_v<M, AskKeys> || std::is_same_v<M, AdoptIds> ||
-    std::is_same_v<M, CutBegin> || std::is_same_v<M, Records> || std::is_same_v<M, CutEnd> ||
-    std::is_same_v<M, SignatureRequest> || std::is_same_v<M, StageBegin> || std::is_same_v<M, StageData> ||
-    std::is_same_v<M, StageHole> || std::is_same_v<M, StageCopy> || std::is_same_v<M, StageEnd> ||
-    std::is_same_v<M, StageAbort>;
+    std::is_same_v<M, ListDirectories> || std::is_same_v<M, AskKeys> ||
+    std::is_same_v<M, AdoptIds> || std::is_same_v<M, CutBegin> || std::is_same_v<M, Records> ||
+    std::is_same_v<M, CutEnd> || std::is_same_v<M, SignatureRequest> ||
+    std::is_same_v<M, StageBegin> || std::is_same_v<M, StageData> || std::is_same_v<M, StageHole> ||
+    std::is_same_v<M, StageCopy> || std::is_same_v<M, StageEnd> || std::is_same_v<M, StageAbort>;
 
 }  // namespace
 
@@ -47,7 +48,8 @@ Status Receiver::on_message(const Message& message) {
   if (done) return done;
   if (done.error().remedy == Remedy::retry) {
     log_.error("apply: {}", done.error().message);
-    actions_.send(PeerNotice{.held_keys = applier_.holds().size(), .error = done.error().message}, false);
+    actions_.send(PeerNotice{.held_keys = applier_.holds().size(), .error = done.error().message},
+                  false);
   }
   stop();
   return done;
@@ -69,16 +71,19 @@ Status Receiver::on(const CutBegin& begin) {
   if (begin.epoch < epoch_) return broken("a cut of an epoch that is over");
   if (begin.epoch != epoch_ || begin.reign != reign_) return broken("a cut of another reign");
   if (!begin.cut.is_set()) return broken("a cut without a number");
-  if (begin.reign == durable_.reign && begin.cut <= durable_.cut) return broken("a cut that is durable already");
+  if (begin.reign == durable_.reign && begin.cut <= durable_.cut)
+    return broken("a cut that is durable already");
   return applier_.begin(begin);
 }
 
 Status Receiver::on(const Records& records) {
   if (!applier_.in_cut()) return broken("records outside a cut");
-  if (records.records.size() > limits::records_per_message_max) return broken("too many records at once");
+  if (records.records.size() > limits::records_per_message_max)
+    return broken("too many records at once");
   for (const Record& record : records.records) {
     const auto* put = std::get_if<Put>(&record);
-    const Status done = put != nullptr ? applier_.put(*put) : applier_.remove(std::get<Remove>(record));
+    const Status done =
+        put != nullptr ? applier_.put(*put) : applier_.remove(std::get<Remove>(record));
     if (!done) return done;
   }
   return {};
@@ -113,18 +118,22 @@ void Receiver::on_synced(SyncWork work, const Status& status) {
   applier_.on_synced(std::move(work), status);
   if (!status) {
     log_.error("apply: not durable: {}", status.error().message);
-    if (started_) actions_.send(PeerNotice{.held_keys = applier_.holds().size(), .error = status.error().message}, false);
+    if (started_)
+      actions_.send(
+          PeerNotice{.held_keys = applier_.holds().size(), .error = status.error().message}, false);
     return;
   }
   if (!position.cut.is_set()) return;
   durable_ = position;
-  if (started_ && position.reign == reign_) send_ack(position.reign, position.cut, AckLevel::durable);
+  if (started_ && position.reign == reign_)
+    send_ack(position.reign, position.cut, AckLevel::durable);
 }
 
 bool Receiver::approve(const Key& key) {
   if (!applier_.holds().approve(key)) return false;
   if (started_) {
-    actions_.send(Refused{.cut = applied_.cut, .key = key, .hold = false, .reason = "approved"}, false);
+    actions_.send(Refused{.cut = applied_.cut, .key = key, .hold = false, .reason = "approved"},
+                  false);
   }
   return true;
 }

@@ -1,11 +1,11 @@
 // receiver.h: the receiving half of a connection, as a state machine over messages.
 //
-// Answers comparisons, applies cuts, says how far each is. An Error of on_message() ends the connection: nothing
-// of an unfinished cut was published. Remedy::retry in it is a fault of this node's disk, told to the primary
-// first (PeerNotice), and the same cut is welcome again.
+// Answers comparisons, applies cuts, says how far each is. An Error of on_message() ends the
+// connection: nothing of an unfinished cut was published. Remedy::retry in it is a fault of this
+// node's disk, told to the primary first (PeerNotice), and the same cut is welcome again.
 //
-// Bounds: one cut at a time; answers in messages of limits::records_per_message_max items. Thread: one owner;
-// deterministic, no clock. Source: design §5, §9, attacks.md.
+// Bounds: one cut at a time; answers in messages of limits::records_per_message_max items. Thread:
+// one owner; deterministic, no clock. Source: design §5, §9, attacks.md.
 #pragma once
 
 #include <functional>

@@ -25,9 +25,11 @@ Result<std::vector<Refused>> Applier::recheck_holds() {
       holds_.clear(hold.key);
     } else if (seen->present == Present::incoming) {
       const CutNumber cut = entry ? entry->cut : CutNumber{};
-      if (!index_.put(hold.key, Entry{.attr = hold.wanted, .local = seen->stat.local, .cut = cut})) continue;
+      if (!index_.put(hold.key, Entry{.attr = hold.wanted, .local = seen->stat.local, .cut = cut}))
+        continue;
       holds_.clear(hold.key);
-    } else if (seen->present == Present::expected || (absent && !entry) || holds_.is_approved(hold.key)) {
+    } else if (seen->present == Present::expected || (absent && !entry) ||
+               holds_.is_approved(hold.key)) {
       // The way is free, or a person said yes: the record is wanted once more.
       if (!holds_.is_approved(hold.key)) holds_.clear(hold.key);
       ask_again.push_back(Refused{.key = hold.key, .hold = false, .reason = "the hold was lifted"});

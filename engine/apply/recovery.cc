@@ -26,7 +26,8 @@ class PlannedParents final : public DirParents {
     const auto known = index_.place_of(dir);
     const auto it = places_.find(dir);
     if (it == places_.end()) return known;
-    return Place{.parent = it->second.dir, .name = it->second.name, .inode = known ? known->inode : 0};
+    return Place{
+        .parent = it->second.dir, .name = it->second.name, .inode = known ? known->inode : 0};
   }
 
  private:
@@ -37,7 +38,11 @@ class PlannedParents final : public DirParents {
 class Undo {
  public:
   Undo(Staging& staging, Index& index, Log& log, std::vector<PlannedKey> planned)
-      : staging_(staging), index_(index), log_(log), planned_(std::move(planned)), parents_(index, planned_) {}
+      : staging_(staging),
+        index_(index),
+        log_(log),
+        planned_(std::move(planned)),
+        parents_(index, planned_) {}
 
   Result<Recovery> run(int root);
 
@@ -94,7 +99,8 @@ Status Undo::fetch_moved(io::DirCache& planned_dirs) {
   return {};
 }
 
-// Something stands where a version of the index belongs: ours as planned goes to new/ (and away), else it is kept.
+// Something stands where a version of the index belongs: ours as planned goes to new/ (and away),
+// else it is kept.
 Status Undo::free_name(int dir, const std::string& name, const Key& key) {
   const Result<io::Stat> stat = io::stat_at(dir, name);
   if (!stat) return stat.error().code == ErrorCode::not_found ? Status() : fail(stat.error());
@@ -122,7 +128,8 @@ Result<bool> Undo::put_back(io::DirCache& dirs, int from, const std::string& nam
     const Result<io::Stat> present = io::stat_at(*parent, key.name);
     if (present && present->local.inode == stat->local.inode) continue;
     if (present) {
-      if (const Status freed = free_name(*parent, key.name, key); !freed) return fail(freed.error());
+      if (const Status freed = free_name(*parent, key.name, key); !freed)
+        return fail(freed.error());
     }
     const Status moved = io::rename_noreplace(from, name, *parent, key.name);
     if (!moved) return fail(moved.error());
@@ -164,7 +171,7 @@ Status Undo::set_back(io::DirCache& dirs, const Key& key, const Entry& entry) {
   int fd = *dir;
   if (!is_dir) {
     Result<Fd> opened = entry.attr.type == FileType::regular ? io::open_read(*dir, key.name)
-                                                              : io::open_path(*dir, key.name);
+                                                             : io::open_path(*dir, key.name);
     if (!opened) return {};
     held = std::move(*opened);
     fd = held.get();
@@ -173,17 +180,20 @@ Status Undo::set_back(io::DirCache& dirs, const Key& key, const Entry& entry) {
   if (!stat) return fail(stat.error());
   if (stat->local.inode != entry.local.inode || entry.attr.transit) return {};
   if (stat->local.ctime != entry.local.ctime) {
-    const Result<std::string_view> differs = fd_difference(entry.attr, fd, *stat, DirTimes::compare);
+    const Result<std::string_view> differs =
+        fd_difference(entry.attr, fd, *stat, DirTimes::compare);
     if (!differs) return fail(differs.error());
     if (*differs == "size") return {};
     if (!differs->empty()) {
       if (!is_dir && !as_planned(key, *stat)) return {};
-      if (const Status set = io::set_attributes(fd, entry.attr, io::AttributeSet{}, nullptr); !set) return set;
+      if (const Status set = io::set_attributes(fd, entry.attr, io::AttributeSet{}, nullptr); !set)
+        return set;
       ++result_.undone;
       stat = io::stat_fd(fd);
       if (!stat) return fail(stat.error());
     }
-    // What is written with the old times is as the index says; its content is found by the scan otherwise.
+    // What is written with the old times is as the index says; its content is found by the scan
+    // otherwise.
     stat->local.handle = entry.local.handle;
     index_.put_local(key, stat->local);
   }
@@ -202,8 +212,9 @@ Status Undo::take_away_new(io::DirCache& planned_dirs) {
       planned_dirs.forget(plan->attr.dir);
     }
     // A directory that somebody else uses meanwhile is not empty, and stays.
-    const Status gone = plan->attr.type == FileType::directory ? io::remove_dir(*parent, plan->key.name)
-                                                                : io::unlink_at(*parent, plan->key.name);
+    const Status gone = plan->attr.type == FileType::directory
+                            ? io::remove_dir(*parent, plan->key.name)
+                            : io::unlink_at(*parent, plan->key.name);
     if (gone) ++result_.undone;
   }
   return {};

@@ -1,7 +1,7 @@
 #include "engine/apply/remover.h"
 
-#include <fmt/core.h>
 #include <fcntl.h>
+#include <fmt/core.h>
 
 #include <map>
 
@@ -90,13 +90,15 @@ Result<bool> Remover::is_as_known(int dir, const std::string& name, DirId top) {
     for (const std::string& child : names) {
       const auto it = known.find(child);
       if (it == known.end()) return false;
-      const Result<Look> seen = look(*fd, child, &it->second, shop_.own_ctime_of(it->second), nullptr);
+      const Result<Look> seen =
+          look(*fd, child, &it->second, shop_.own_ctime_of(it->second), nullptr);
       if (!seen) return fail(seen.error());
       if (seen->present == Present::other) {
         // A directory's own ctime changes with its entries, which are looked at one by one.
-        const bool same_dir = seen->stat.attr.type == FileType::directory &&
-                              seen->stat.local.inode == it->second.local.inode &&
-                              stat_difference(it->second.attr, seen->stat, DirTimes::ignore).empty();
+        const bool same_dir =
+            seen->stat.attr.type == FileType::directory &&
+            seen->stat.local.inode == it->second.local.inode &&
+            stat_difference(it->second.attr, seen->stat, DirTimes::ignore).empty();
         if (!same_dir) return false;
       }
       if (it->second.attr.type == FileType::directory && seen->present != Present::absent) {
@@ -172,8 +174,9 @@ Status Remover::take_out(const Key& key, const Entry& entry, const io::Stat& bef
     return {};
   }
   shop_.touched.insert(key.dir);
-  // RACE: between the look and the rename somebody may have put another object there, or written into it. What
-  // came out is compared; the worst case is that it is invisible until it is put back.
+  // RACE: between the look and the rename somebody may have put another object there, or written
+  // into it. What came out is compared; the worst case is that it is invisible until it is put
+  // back.
   const Result<io::Stat> after = io::stat_at(slot.dir, slot.name);
   if (!after) return fail(after.error());
   bool known = same_object(before, *after);
@@ -211,7 +214,8 @@ Status Remover::forget_below(DirId top, const std::unordered_set<DirId>& impure_
     const DirId dir = waiting.back();
     waiting.pop_back();
     for (const auto& [name, entry] : children_of(shop_.index, dir)) {
-      const bool stays = entry.attr.type == FileType::directory && impure_dirs.contains(entry.attr.dir);
+      const bool stays =
+          entry.attr.type == FileType::directory && impure_dirs.contains(entry.attr.dir);
       order.push_back(Key{.dir = dir, .name = name});
       if (stays) waiting.push_back(entry.attr.dir);
     }
@@ -219,7 +223,8 @@ Status Remover::forget_below(DirId top, const std::unordered_set<DirId>& impure_
   for (auto key = order.rbegin(); key != order.rend(); ++key) {
     const std::optional<Entry> entry = shop_.index.get(*key);
     if (!entry) continue;
-    const bool stays = entry->attr.type == FileType::directory && impure_dirs.contains(entry->attr.dir);
+    const bool stays =
+        entry->attr.type == FileType::directory && impure_dirs.contains(entry->attr.dir);
     if (stays) {
       if (shop_.index.summary(entry->attr.dir)->children > 0) continue;
       shop_.dirs.forget(entry->attr.dir);

@@ -25,7 +25,8 @@ Result<int> StagedDirs::open(DirId dir) {
 }
 
 void StagedDirs::add_top(DirId dir, size_t spread, const std::string& name) {
-  places_[dir] = Place{.parent = DirId{reserved_dir_ids_first + spread % spread_dirs}, .name = name};
+  places_[dir] =
+      Place{.parent = DirId{reserved_dir_ids_first + spread % spread_dirs}, .name = name};
 }
 
 void StagedDirs::add_nested(DirId dir, DirId parent, const std::string& name) {

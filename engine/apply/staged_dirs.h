@@ -1,5 +1,5 @@
-// staged_dirs.h: the new directories that a cut builds in staging, by their ids, so that the same walk that opens
-// directories of the tree (dir_cache.h) opens them.
+// staged_dirs.h: the new directories that a cut builds in staging, by their ids, so that the same
+// walk that opens directories of the tree (dir_cache.h) opens them.
 //
 // Thread: one owner.
 #pragma once

@@ -16,7 +16,8 @@ constexpr uint16_t private_mode = 0700;
 Result<Fd> open_or_make(int parent, std::string_view name) {
   Result<Fd> fd = io::open_dir(parent, name);
   if (fd || fd.error().code != ErrorCode::not_found) return fd;
-  if (const Status made = io::make_dir(parent, name, private_mode); !made) return fail(made.error());
+  if (const Status made = io::make_dir(parent, name, private_mode); !made)
+    return fail(made.error());
   return io::open_dir(parent, name);
 }
 
@@ -59,7 +60,8 @@ Result<std::unique_ptr<Staging>> Staging::open(Fd area) {
     if (const Status learnt = staging->learn_names(dir); !learnt) return fail(learnt.error());
   }
   for (size_t n = 0; n < spread_dirs; ++n) {
-    if (const Status learnt = staging->learn_names(staging->new_dir(n)); !learnt) return fail(learnt.error());
+    if (const Status learnt = staging->learn_names(staging->new_dir(n)); !learnt)
+      return fail(learnt.error());
   }
   return staging;
 }
@@ -76,7 +78,8 @@ Status Staging::open_all() {
   return open_spread(new_.get(), new_spread_);
 }
 
-// What is not a resumable content goes: another name, another directory than its id belongs in, no byte yet.
+// What is not a resumable content goes: another name, another directory than its id belongs in, no
+// byte yet.
 Status Staging::purge_stages() {
   for (const Fd& dir : stage_spread_) {
     const Result<std::vector<std::string>> names = names_in(dir.get());

@@ -1,8 +1,10 @@
-// staging.h: the permanent area (mode 0700) where everything is made before it is seen, and where what was
-// displaced stays until its cut is durable. It lies on the tree's filesystem and is invisible to the watch.
+// staging.h: the permanent area (mode 0700) where everything is made before it is seen, and where
+// what was displaced stays until its cut is durable. It lies on the tree's filesystem and is
+// invisible to the watch.
 //
 //   stage/0..3/<StageId>  contents being received; survive a reconnect and a restart
-//   new/0..3/<n>          prepared objects, new directories with their final names inside; after an exchange the
+//   new/0..3/<n>          prepared objects, new directories with their final names inside; after an
+//   exchange the
 //                         displaced version stands under the same name
 //   old/<n>               removed objects, directories on their way to another place
 //   kept/<n>              drifted versions; durable, never deleted from here
@@ -30,13 +32,15 @@ inline constexpr size_t spread_dirs = 4;
 
 class Staging {
  public:
-  // `area` is created (0700) by the caller. Contents that cannot be resumed are purged; new/ and old/ are left
-  // for recover() (recovery.h), which knows the index.
+  // `area` is created (0700) by the caller. Contents that cannot be resumed are purged; new/ and
+  // old/ are left for recover() (recovery.h), which knows the index.
   [[nodiscard]] static Result<std::unique_ptr<Staging>> open(Fd area);
 
   [[nodiscard]] int new_root() const { return new_.get(); }
   [[nodiscard]] int new_dir(size_t n) const { return new_spread_[n % spread_dirs].get(); }
-  [[nodiscard]] int stage_dir(const StageId& id) const { return stage_spread_[id.low % spread_dirs].get(); }
+  [[nodiscard]] int stage_dir(const StageId& id) const {
+    return stage_spread_[id.low % spread_dirs].get();
+  }
   [[nodiscard]] int old_dir() const { return old_.get(); }
   [[nodiscard]] int kept_dir() const { return kept_.get(); }
   [[nodiscard]] int plan_dir() const { return plan_.get(); }

@@ -30,8 +30,9 @@ void let_go(SyncWork& work) {
     const Result<io::Stat> stat = io::stat_at(slot.dir, slot.name);
     if (!stat) continue;
     // Whatever is left is found and removed at the next start.
-    const Status gone = stat->attr.type == FileType::directory ? io::remove_tree(slot.dir, slot.name)
-                                                                : io::unlink_at(slot.dir, slot.name);
+    const Status gone = stat->attr.type == FileType::directory
+                            ? io::remove_tree(slot.dir, slot.name)
+                            : io::unlink_at(slot.dir, slot.name);
     const bool lives_on = stat->attr.type != FileType::directory && stat->nlink > 1;
     if (gone && lives_on) work.relinked.push_back(stat->local.inode);
   }

@@ -1,6 +1,7 @@
 // sync_work.h: what makes published cuts durable, on a thread of its own.
 //
-// Thread: built by the owner, run() by the sync thread, handed back to the owner. Several cuts may be merged.
+// Thread: built by the owner, run() by the sync thread, handed back to the owner. Several cuts may
+// be merged.
 #pragma once
 
 #include <memory>
@@ -16,18 +17,18 @@
 namespace repl::apply {
 
 struct SyncWork {
-  std::vector<Fd> fds;             // to fsync, at most limits::held_fds_max
-  bool whole_filesystem = false;   // more than that, or an object that cannot be opened: syncfs
-  int filesystem = -1;             // the staging area's, opened before the writes
-  std::vector<Slot> displaced;     // goes once the cut is durable
-  std::vector<Slot> plans;         // likewise
+  std::vector<Fd> fds;            // to fsync, at most limits::held_fds_max
+  bool whole_filesystem = false;  // more than that, or an object that cannot be opened: syncfs
+  int filesystem = -1;            // the staging area's, opened before the writes
+  std::vector<Slot> displaced;    // goes once the cut is durable
+  std::vector<Slot> plans;        // likewise
   std::shared_ptr<Index::Batch> batch;
   Position position;               // of the last cut in here
   std::vector<uint64_t> relinked;  // out: inodes that lost a displaced name, other names live on
 
   void add(Fd fd);
-  // Sync the filesystem, commit the index, then let go of the displaced versions. On error the work stays as it
-  // was: run it again. What cannot be removed is left for the next start.
+  // Sync the filesystem, commit the index, then let go of the displaced versions. On error the work
+  // stays as it was: run it again. What cannot be removed is left for the next start.
   [[nodiscard]] static Status run(SyncWork& work, Index& index);
 };
 

@@ -1,4 +1,5 @@
-// apply_tree.h: a tree on a real filesystem with everything the receiving half needs, and a walk to judge it by.
+// apply_tree.h: a tree on a real filesystem with everything the receiving half needs, and a walk to
+// judge it by.
 #pragma once
 
 #include <sys/mount.h>
@@ -24,7 +25,8 @@ namespace repl::apply::testing {
 
 namespace fs = std::filesystem;
 
-// A directory, or a loop-mounted image of a filesystem ("tmpfs", "ext4", "xfs", "btrfs"), gone at the end.
+// A directory, or a loop-mounted image of a filesystem ("tmpfs", "ext4", "xfs", "btrfs"), gone at
+// the end.
 class Volume {
  public:
   explicit Volume(const std::string& kind, int megabytes) {
@@ -33,15 +35,16 @@ class Volume {
     mount_ = path_ + "/mnt";
     fs::create_directory(mount_);
     if (kind == "tmpfs") {
-      mounted_ = ::mount("tmpfs", mount_.c_str(), "tmpfs", 0, fmt::format("size={}m", megabytes).c_str()) == 0;
+      mounted_ = ::mount("tmpfs", mount_.c_str(), "tmpfs", 0,
+                         fmt::format("size={}m", megabytes).c_str()) == 0;
       return;
     }
     const std::string image = path_ + "/image";
     std::ofstream(image).close();
     fs::resize_file(image, static_cast<uintmax_t>(megabytes) << 20);
     const std::string force = kind == "ext4" ? "-F -q" : kind == "xfs" ? "-f -q" : "-f -q";
-    const std::string make = fmt::format("mkfs.{} {} {} >/dev/null 2>&1 && mount -o loop {} {}", kind, force,
-                                         image, image, mount_);
+    const std::string make = fmt::format("mkfs.{} {} {} >/dev/null 2>&1 && mount -o loop {} {}",
+                                         kind, force, image, image, mount_);
     mounted_ = std::system(make.c_str()) == 0;
   }
   ~Volume() {
@@ -67,11 +70,12 @@ inline std::map<std::string, std::string> walk(const std::string& root) {
   const auto describe = [&](const fs::path& path) {
     struct stat st{};
     ::lstat(path.c_str(), &st);
-    std::string line = fmt::format("{:o} {}:{} {}.{:09}", st.st_mode, st.st_uid, st.st_gid, st.st_mtim.tv_sec,
-                                   st.st_mtim.tv_nsec);
+    std::string line = fmt::format("{:o} {}:{} {}.{:09}", st.st_mode, st.st_uid, st.st_gid,
+                                   st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
     if (S_ISREG(st.st_mode)) {
       std::ifstream in(path, std::ios::binary);
-      line += " " + std::string(std::istreambuf_iterator<char>(in), {}) + fmt::format(" n{}", st.st_nlink);
+      line += " " + std::string(std::istreambuf_iterator<char>(in), {}) +
+              fmt::format(" n{}", st.st_nlink);
     }
     if (S_ISLNK(st.st_mode)) line += " -> " + fs::read_symlink(path).string();
     if (S_ISCHR(st.st_mode)) line += fmt::format(" dev {}", st.st_rdev);
@@ -86,8 +90,11 @@ inline std::map<std::string, std::string> walk(const std::string& root) {
 
 class Tree {
  public:
-  explicit Tree(const Volume& volume, OnDrift on_drift = OnDrift::hold, const std::string& state = "")
-      : root_(volume.mount() + "/tree"), area_(volume.mount() + "/staging"), on_drift_(on_drift),
+  explicit Tree(const Volume& volume, OnDrift on_drift = OnDrift::hold,
+                const std::string& state = "")
+      : root_(volume.mount() + "/tree"),
+        area_(volume.mount() + "/staging"),
+        on_drift_(on_drift),
         state_(state.empty() ? volume.path() + "/state" : state) {
     fs::create_directories(root_);
     fs::create_directories(area_);
@@ -103,7 +110,8 @@ class Tree {
     auto done = recover(root.get(), *staging, *index, log_);
     EXPECT_TRUE(done.has_value()) << done.error().message;
     if (done) recovered = *done;
-    applier = std::move(*Applier::make(std::move(*io::open_root(root_)), *staging, *index, policy, on_drift_, log_));
+    applier = std::move(*Applier::make(std::move(*io::open_root(root_)), *staging, *index, policy,
+                                       on_drift_, log_));
   }
   void begin() {
     ++cut;
@@ -128,7 +136,8 @@ class Tree {
     return *result;
   }
   Result<PublishResult> try_end() {
-    return applier->publish(CutEnd{.cut = CutNumber{cut}, .records = records_}, [](const Position&) {});
+    return applier->publish(CutEnd{.cut = CutNumber{cut}, .records = records_},
+                            [](const Position&) {});
   }
   void sync() {
     while (auto work = applier->take_sync_work()) {
@@ -141,7 +150,9 @@ class Tree {
   // After a cut: every entry is what is on disk, by inode and ctime.
   void expect_index_is_disk() const {
     for (const auto& [path, line] : walk(root_)) {
-      const Key key = path == "." ? root_key : index->key_of_path(path).value_or(Key{.dir = DirId{}, .name = "?"});
+      const Key key = path == "."
+                          ? root_key
+                          : index->key_of_path(path).value_or(Key{.dir = DirId{}, .name = "?"});
       if (path == ".") continue;
       const auto entry = index->get(key);
       ASSERT_TRUE(entry) << path;
@@ -151,7 +162,9 @@ class Tree {
       EXPECT_EQ(entry->local.ctime.nanoseconds, st.st_ctim.tv_nsec) << path;
       EXPECT_EQ(entry->attr.mtime.seconds, st.st_mtim.tv_sec) << path;
       EXPECT_EQ(entry->attr.mtime.nanoseconds, st.st_mtim.tv_nsec) << path;
-      if (!S_ISLNK(st.st_mode)) EXPECT_EQ(entry->attr.mode, st.st_mode & 07777) << path;
+      if (!S_ISLNK(st.st_mode)) {
+        EXPECT_EQ(entry->attr.mode, st.st_mode & 07777) << path;
+      }
     }
   }
   [[nodiscard]] const std::string& root() const { return root_; }
@@ -183,20 +196,25 @@ inline Digest digest_of(std::string_view bytes) {
 }
 
 inline Attributes file_attr(uint64_t size, uint16_t mode = 0644) {
-  return Attributes{.type = FileType::regular, .mode = mode, .mtime = {1'000'000, 123'456'789}, .size = size};
+  return Attributes{
+      .type = FileType::regular, .mode = mode, .mtime = {1'000'000, 123'456'789}, .size = size};
 }
-inline Put file(DirId dir, const std::string& name, const std::string& bytes, uint16_t mode = 0644) {
+inline Put file(DirId dir, const std::string& name, const std::string& bytes,
+                uint16_t mode = 0644) {
   Attributes attr = file_attr(bytes.size(), mode);
   attr.content = digest_of(bytes);
   return Put{.key = {dir, name}, .attr = attr, .content = ContentInline{bytes}};
 }
 inline Put dir(DirId parent, const std::string& name, uint64_t id, uint16_t mode = 0755) {
-  return Put{.key = {parent, name},
-             .attr = {.type = FileType::directory, .mode = mode, .mtime = {2'000'000, 1}, .dir = DirId{id}}};
+  return Put{
+      .key = {parent, name},
+      .attr = {
+          .type = FileType::directory, .mode = mode, .mtime = {2'000'000, 1}, .dir = DirId{id}}};
 }
 inline Put symlink(DirId parent, const std::string& name, const std::string& target) {
-  return Put{.key = {parent, name},
-             .attr = {.type = FileType::symlink, .mode = 0777, .mtime = {3'000'000, 7}, .target = target}};
+  return Put{
+      .key = {parent, name},
+      .attr = {.type = FileType::symlink, .mode = 0777, .mtime = {3'000'000, 7}, .target = target}};
 }
 inline Put with(Put put, Content content) {
   put.content = std::move(content);

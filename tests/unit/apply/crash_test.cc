@@ -1,0 +1,105 @@
+// kill -9 at any moment of a publish: the tree goes back to the last durable cut, and the cut can
+// come again.
+#include <chrono>
+#include <csignal>
+
+#include "tests/support/apply_tree.h"
+
+namespace repl::apply::testing {
+namespace {
+
+constexpr DirId a{100}, b{101};
+
+void first_cut(Tree& tree) {
+  tree.begin();
+  tree.put(dir(root_dir, "a", 100));
+  tree.put(dir(a, "b", 101));
+  tree.put(dir(root_dir, "c", 102));
+  for (int n = 0; n < 60; ++n) tree.put(file(a, fmt::format("f{}", n), fmt::format("old {}", n)));
+  for (int n = 0; n < 20; ++n) tree.put(file(b, fmt::format("g{}", n), "g"));
+  tree.end();
+}
+
+void second_cut(Tree& tree) {
+  tree.begin();
+  tree.put(dir(root_dir, "b", 101));
+  tree.put(dir(b, "a", 100));
+  tree.put(dir(b, "new", 103));
+  for (int n = 0; n < 40; ++n) tree.put(file(DirId{103}, fmt::format("n{}", n), "n"));
+  for (int n = 0; n < 30; ++n) tree.put(file(a, fmt::format("f{}", n), fmt::format("new {}", n)));
+  tree.put(file(root_dir, "made", "made"));
+  for (int n = 30; n < 60; ++n) tree.remove(a, fmt::format("f{}", n));
+  tree.remove(root_dir, "c");
+}
+
+TEST(Crash, GoesBackToTheLastDurableCutAndForwardAgain) {
+  for (int round = 0; round < 25; ++round) {
+    const Volume volume("tmpfs", 32);
+    ASSERT_TRUE(volume.ok());
+    std::map<std::string, std::string> before;
+    {
+      Tree tree(volume);
+      first_cut(tree);
+      before = walk(tree.root());
+    }
+    const pid_t child = ::fork();
+    if (child == 0) {
+      Tree tree(volume);
+      tree.cut = 1;
+      second_cut(tree);
+      ::kill(::getpid(), SIGSTOP);
+      if (!tree.try_end()) ::_exit(1);
+      ::kill(::getpid(), SIGKILL);
+    }
+    int status = 0;
+    ::waitpid(child, &status, WUNTRACED);
+    ::kill(child, SIGCONT);
+    ::usleep(static_cast<useconds_t>(round * 250));
+    ::kill(child, SIGKILL);
+    ::waitpid(child, &status, 0);
+    Tree tree(volume);
+    const auto after = walk(tree.root());
+    for (const auto& [path, line] : before) {
+      const auto it = after.find(path);
+      ASSERT_TRUE(it != after.end()) << "round " << round << " lost " << path;
+      if (path == ".") continue;
+      EXPECT_EQ(it->second, line) << "round " << round << " " << path;
+    }
+    for (const auto& [path, line] : after)
+      EXPECT_TRUE(before.contains(path)) << "round " << round << " " << path;
+    tree.cut = 1;
+    second_cut(tree);
+    EXPECT_EQ(tree.end().refused.size(), 0u) << "round " << round;
+    EXPECT_EQ(tree.read("b/a/f3"), "new 3");
+    tree.expect_index_is_disk();
+    if (HasFailure()) return;
+  }
+}
+
+TEST(Crash, AFullDiskIsARetryAndLosesNothing) {
+  const Volume volume("ext4", 16);
+  ASSERT_TRUE(volume.ok());
+  Tree tree(volume, OnDrift::hold, fmt::format("/tmp/repl-apply-state-{}", ::getpid()));
+  first_cut(tree);
+  const auto before = walk(tree.root());
+  tree.begin();
+  Status status;
+  for (int n = 0; status && n < 200; ++n) {
+    status = tree.applier->put(
+        file(a, fmt::format("big{}", n), std::string(limits::inline_bytes_max, 'x')));
+  }
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::no_space);
+  EXPECT_EQ(status.error().remedy, Remedy::retry);
+  tree.applier->abandon();
+  tree.sync();
+  EXPECT_EQ(walk(tree.root()), before);
+  tree.begin();
+  tree.put(file(a, "small", "fits again"));
+  EXPECT_EQ(tree.end().refused.size(), 0u);
+  EXPECT_EQ(tree.read("a/small"), "fits again");
+  fs::remove_all(fmt::format("/tmp/repl-apply-state-{}", ::getpid()));
+}
+
+}  // namespace
+}  // namespace repl::apply::testing

@@ -1,0 +1,112 @@
+// What a hostile or confused primary may say: the connection ends, nothing is published.
+#include "engine/apply/receiver.h"
+#include "tests/support/apply_tree.h"
+
+namespace repl::apply::testing {
+namespace {
+
+class Hostile : public ::testing::Test {
+ protected:
+  Hostile() : volume_("tmpfs", 16), tree_(volume_) {
+    receiver_ = std::make_unique<Receiver>(
+        *tree_.applier, *tree_.index, log_,
+        ReceiverActions{
+            .send = [this](Message message, bool) { sent_.push_back(std::move(message)); },
+            .store_position = [](const Position&) {},
+            .rolling_signature = [](int, uint64_t) -> Result<std::string> { return "rolling"; }});
+    receiver_->start(Epoch{3}, reign_,
+                     Position{.epoch = Epoch{3}, .reign = reign_, .cut = CutNumber{10}});
+  }
+  CutBegin begin(uint64_t cut = 11) {
+    return {.epoch = Epoch{3}, .reign = reign_, .cut = CutNumber{cut}};
+  }
+  void expect_broken(const std::vector<Message>& messages) {
+    receiver_->start(Epoch{3}, reign_,
+                     Position{.epoch = Epoch{3}, .reign = reign_, .cut = CutNumber{10}});
+    Status status;
+    size_t at = 0;
+    for (; status && at < messages.size(); ++at) status = receiver_->on_message(messages[at]);
+    ASSERT_FALSE(status);
+    EXPECT_EQ(at, messages.size()) << "only the last message is wrong: " << status.error().message;
+    EXPECT_EQ(status.error().code, ErrorCode::protocol);
+    EXPECT_TRUE(fs::is_empty(tree_.root()));
+  }
+  static Records records(std::vector<Record> list) { return Records{std::move(list)}; }
+  Volume volume_;
+  Tree tree_;
+  NullLog log_;
+  Reign reign_{Bits128{5, 6}};
+  std::vector<Message> sent_;
+  std::unique_ptr<Receiver> receiver_;
+};
+
+TEST_F(Hostile, OrderAndShape) {
+  const StageId stage{Bits128{1, 1}};
+  expect_broken({records({file(root_dir, "x", "x")})});
+  expect_broken({CutEnd{.cut = CutNumber{11}}});
+  expect_broken({begin(), begin()});
+  expect_broken({begin(10)});
+  expect_broken({CutBegin{.epoch = Epoch{2}, .reign = reign_, .cut = CutNumber{11}}});
+  expect_broken({CutBegin{.epoch = Epoch{3}, .reign = Reign{Bits128{9, 9}}, .cut = CutNumber{11}}});
+  expect_broken(
+      {begin(), records({file(root_dir, "x", "x")}), CutEnd{.cut = CutNumber{11}, .records = 2}});
+  expect_broken({begin(), records({Remove{.key = root_key}})});
+  expect_broken({begin(), records({Put{.key = root_key, .attr = file_attr(0)}})});
+  for (const std::string& name : {std::string(".."), std::string("a/b"), std::string("."),
+                                  std::string(), std::string("a\0b", 3), std::string(256, 'n')}) {
+    expect_broken({begin(), records({file(root_dir, name, "x")})});
+    expect_broken({begin(), records({Remove{.key = {root_dir, name}}})});
+  }
+  expect_broken({begin(), records({file(root_dir, "x", "x"), file(root_dir, "x", "y")})});
+  expect_broken({begin(), records({file(DirId{77}, "x", "x")})});
+  expect_broken({begin(), records({dir(root_dir, "x", 1)})});
+  expect_broken({begin(), records({dir(root_dir, "x", UINT64_MAX)})});
+  expect_broken({begin(), records({dir(root_dir, "x", 50), dir(root_dir, "y", 50)})});
+  expect_broken({begin(), records({with(file(root_dir, "x", "x"), ContentLink{{root_dir, "y"}})})});
+  expect_broken({StageData{.stage = stage, .bytes = "x"}});
+  expect_broken({StageBegin{.stage = stage}, StageData{.stage = stage, .offset = 1, .bytes = "x"}});
+  expect_broken({StageBegin{.stage = stage}, StageBegin{.stage = stage}});
+  expect_broken({StageBegin{.stage = stage}, StageHole{.stage = stage, .length = UINT64_MAX}});
+  expect_broken({StageBegin{.stage = stage}, StageCopy{.stage = stage, .length = 1}});
+  expect_broken({StageBegin{.stage = stage, .resume_at = 5}});
+  expect_broken({StageBegin{.stage = stage}, StageEnd{.stage = stage, .size = 4}});
+  expect_broken({Hello{}});
+}
+
+TEST_F(Hostile, CyclesOfDirectories) {
+  ASSERT_TRUE(receiver_->on_message(begin()));
+  ASSERT_TRUE(receiver_->on_message(records({dir(root_dir, "a", 50), dir(DirId{50}, "b", 51)})));
+  ASSERT_TRUE(receiver_->on_message(CutEnd{.cut = CutNumber{11}, .records = 2}));
+  ASSERT_TRUE(receiver_->on_message(begin(12)));
+  ASSERT_TRUE(receiver_->on_message(records({dir(DirId{51}, "a", 50)})));
+  const Status status = receiver_->on_message(CutEnd{.cut = CutNumber{12}, .records = 1});
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::protocol);
+  EXPECT_TRUE(fs::is_directory(tree_.root() + "/a/b"));
+}
+
+TEST_F(Hostile, AcksAndAnswers) {
+  ASSERT_TRUE(receiver_->on_message(begin()));
+  ASSERT_TRUE(
+      receiver_->on_message(records({dir(root_dir, "a", 50), file(DirId{50}, "f", "bytes")})));
+  ASSERT_TRUE(receiver_->on_message(CutEnd{.cut = CutNumber{11}, .records = 2}));
+  auto work = receiver_->take_sync_work();
+  ASSERT_TRUE(work);
+  const Status synced = SyncWork::run(*work, *tree_.index);
+  ASSERT_TRUE(synced);
+  receiver_->on_synced(std::move(*work), synced);
+  ASSERT_EQ(sent_.size(), 3u);
+  EXPECT_EQ(std::get<Ack>(sent_[0]).level, AckLevel::received);
+  EXPECT_EQ(std::get<Ack>(sent_[1]).level, AckLevel::applied);
+  EXPECT_EQ(std::get<Ack>(sent_[1]).content, tree_.index->root_content());
+  EXPECT_EQ(std::get<Ack>(sent_[2]).level, AckLevel::durable);
+  ASSERT_TRUE(receiver_->on_message(ListDirectories{{DirId{50}, DirId{99}}}));
+  EXPECT_EQ(std::get<DirectoryListing>(sent_[3]).children.at(0).name, "f");
+  EXPECT_FALSE(std::get<DirectoryListing>(sent_[4]).known);
+  ASSERT_TRUE(receiver_->on_message(SignatureRequest{
+      .key = {DirId{50}, "f"}, .content = digest_of("bytes"), .kind = SignatureKind::rolling}));
+  EXPECT_EQ(std::get<Signature>(sent_[5]).bytes, "rolling");
+}
+
+}  // namespace
+}  // namespace repl::apply::testing
