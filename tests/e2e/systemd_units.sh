@@ -1,9 +1,10 @@
 #!/bin/bash
 # The units as they would be installed: systemd-analyze, sysusers and tmpfiles find nothing to complain about, and the
-# hardening score stays where it is. No daemon is started. Usage: [REPL_BUILD=binary] systemd_units.sh [binary]
+# hardening score stays where it is. No daemon is started. Usage: [REPL_BUILD=directory] systemd_units.sh [binary]
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
-repl=${1:-${REPL_BUILD:-/bin/true}}
+repl=${1:-${REPL_BUILD:+$REPL_BUILD/cli/repl}}
+repl=${repl:-/bin/true}
 work=$(mktemp -d /tmp/repl_units.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 
