@@ -1,6 +1,6 @@
 #!/bin/bash
-# The units as they would be installed: systemd-analyze, sysusers and tmpfiles find nothing to complain about, and the
-# hardening score stays where it is. No daemon is started. Usage: [REPL_BUILD=directory] systemd_units.sh [binary]
+# The units as they would be installed: systemd-analyze, sysusers and tmpfiles find nothing to complain about, and
+# every hardening directive says why. No daemon is started. Usage: [REPL_BUILD=directory] systemd_units.sh [binary]
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 repl=${1:-${REPL_BUILD:+$REPL_BUILD/cli/repl}}
