@@ -63,7 +63,7 @@ void TreeEngine::post(std::function<void()> task) {
 
 // Which duty, and which reign: a primary that was not stopped cleanly begins a new reign, because it may have
 // sent cuts that its index does not remember. Durable before anybody hears of it.
-void TreeEngine::begin() {
+Status TreeEngine::begin() {
   role::NodeState& state = parts_->state;
   const bool was_primary = state.role == Role::primary;
   if (parts_->options.standing == Standing::mirror_source && !was_primary) {
@@ -76,26 +76,39 @@ void TreeEngine::begin() {
   }
   parts_->start_ids();
   parts_->store_state();
-  if (Status s = parts_->index->flush(); !s) parts_->log.error("{}", s.error().message);
+  if (Status s = parts_->index->flush(); !s) return s;
   const std::function<void()> wake = [this] { loop_.wake(); };
   if (state.role == Role::primary) {
     primary_ = std::make_unique<Primary>(*parts_, sync_, wake, Primary::Start::scan);
+    drain_between_rounds();
     duty_ = primary_.get();
-  } else {
-    secondary_ = std::make_unique<Secondary>(*parts_, sync_, wake);
-    duty_ = secondary_.get();
+    return {};
   }
+  Result<std::unique_ptr<Secondary>> made = Secondary::make(*parts_, sync_, wake);
+  if (!made) return fail(made.error());
+  secondary_ = std::move(*made);
+  duty_ = secondary_.get();
+  return {};
+}
+
+// The cut builder drains the kernel between its rounds; that the root went is told by the loop.
+void TreeEngine::drain_between_rounds() {
+  primary_->drain_with([this] {
+    if (!parts_->watcher) return;
+    if (Status s = drain_watch(); !s) ended_ = s;
+  });
 }
 
 Status TreeEngine::run() {
-  begin();
+  if (Status s = begin(); !s) return s;
   bool busy = true;
-  Status ended;
-  while (!stop_ && ended) {
+  while (!stop_ && ended_) {
     const int watch_fd = parts_->watcher && !watch_waits_ ? parts_->watcher->event_fd() : -1;
     const EventLoop::Woken woken = loop_.wait(watch_fd, time_to_wait(busy));
     const MonotonicTime now = parts_->clock.now();
-    if (woken.by_watch || (watch_waits_ && now >= next_drain_)) ended = drain_watch();
+    if (woken.by_watch || (watch_waits_ && now >= next_drain_)) {
+      if (Status s = drain_watch(); !s) ended_ = s;
+    }
     run_posted();
     take_new_links();
     serve_sessions();
@@ -104,7 +117,7 @@ Status TreeEngine::run() {
     say_hello();
   }
   duty_->stop();
-  return ended;
+  return ended_;
 }
 
 // After a drain that found work the next one waits a little: a listener that wakes for every event slows the
@@ -196,6 +209,11 @@ void TreeEngine::serve_sessions() {
       if (const Hello* hello = std::get_if<Hello>(&message)) {
         if (!session->peer.empty() && hello->node != session->peer) {
           close_session(*session, make_error(ErrorCode::untrusted, "it calls itself " + escape(hello->node)));
+          break;
+        }
+        if (!std::ranges::count(parts_->options.nodes, hello->node) || hello->node == parts_->options.node) {
+          close_session(*session, make_error(ErrorCode::untrusted, "node " + escape(hello->node) +
+                                                                       " does not carry this tree"));
           break;
         }
         if (hello->version != protocol_version) {
@@ -292,6 +310,7 @@ void TreeEngine::become_primary() {
     return;
   }
   primary_ = std::make_unique<Primary>(*parts_, sync_, [this] { loop_.wake(); }, Primary::Start::scanned);
+  drain_between_rounds();
   duty_ = primary_.get();
   secondary_.reset();
 }

@@ -48,7 +48,8 @@ class TreeEngine {
 
  private:
   TreeEngine(std::unique_ptr<TreeParts> parts, EventLoop loop);
-  void begin();
+  [[nodiscard]] Status begin();
+  void drain_between_rounds();
   void post(std::function<void()> task);
   void run_posted();
   void take_new_links();
@@ -74,6 +75,7 @@ class TreeEngine {
   std::optional<Hello> last_hello_;
   MonotonicTime next_drain_{};                 // under load the kernel's queue may fill a little
   bool watch_waits_ = false;
+  Status ended_;
 
   std::atomic<bool> stop_ = false;
   mutable std::mutex mutex_;                   // guards the two below

@@ -1,0 +1,359 @@
+#include "engine/run/secondary.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/apply/recovery.h"
+#include "engine/base/limits.h"
+#include "engine/delta/rolling.h"
+#include "engine/role/contact.h"
+
+namespace repl::run {
+
+namespace {
+
+constexpr uint64_t walk_step_bytes = 64 << 20;
+constexpr Duration sync_retry_delay = std::chrono::seconds(2);
+
+change::ObserverParts observer_parts(TreeParts& parts) {
+  return change::ObserverParts{.index = *parts.index,
+                               .dirs = *parts.dirs,
+                               .policy = parts.options.policy,
+                               .ids = *parts.ids,
+                               .root_mount = parts.root_mount,
+                               .reserved_name = parts.reserved_name};
+}
+
+}  // namespace
+
+Secondary::Secondary(TreeParts& parts, SyncThread& sync, std::function<void()> wake)
+    : parts_(parts),
+      sync_(sync),
+      wake_(std::move(wake)),
+      observer_(observer_parts(parts)),
+      committer_(parts, sync, [this] { parts_.store_state(); }) {}
+
+Result<std::unique_ptr<Secondary>> Secondary::make(TreeParts& parts, SyncThread& sync,
+                                                   std::function<void()> wake) {
+  std::unique_ptr<Secondary> secondary(new Secondary(parts, sync, std::move(wake)));
+  const int root = ::fcntl(parts.dirs->root(), F_DUPFD_CLOEXEC, 0);
+  if (root < 0) return fail_errno("duplicate the root's descriptor");
+  Fd root_fd(root);
+  Result<apply::Recovery> recovered = apply::recover(root_fd.get(), *parts.staging, *parts.index, parts.log);
+  if (!recovered) return fail(recovered.error());
+  secondary->dirty_start_ = !recovered->planned_keys.empty();
+  const apply::OnDrift on_drift = parts.options.standing == Standing::configured
+                                      ? apply::OnDrift::hold
+                                      : apply::OnDrift::keep_and_replace;
+  auto applier = apply::Applier::make(std::move(root_fd), *parts.staging, *parts.index, parts.options.policy,
+                                      on_drift, parts.log);
+  if (!applier) return fail(applier.error());
+  secondary->applier_ = std::move(*applier);
+  secondary->drift_ =
+      std::make_unique<DriftCheck>(parts, secondary->observer_, secondary->applier_->holds());
+  secondary->start_scan();
+  return secondary;
+}
+
+Secondary::~Secondary() { sync_.wait(); }
+
+bool Secondary::records() const {
+  return !has_history() || parts_.options.standing == Standing::mirror_copy;
+}
+
+void Secondary::on_hint(const Key& key, uint32_t) {
+  hints_.insert(key);
+  if (hints_.size() > limits::dirty_keys_max) {
+    hints_.clear();
+    rescan_wanted_ = true;
+  }
+}
+
+void Secondary::on_lost(std::optional<DirId>, const std::string&) { rescan_wanted_ = true; }
+
+// --- what is on disk -----------------------------------------------------------------------------------------
+
+void Secondary::start_scan() {
+  parts_.dirs->next_generation();
+  rescan_wanted_ = false;
+  hints_.clear();
+  troubles_.clear();
+  if (records()) {
+    record_scan_ = std::make_unique<RecordScan>(parts_, observer_, parts_.state.position.cut, wake_);
+    record_scan_->accept_emptied_root();
+    record_scan_->begin(root_dir);
+  } else {
+    drift_scan_ = std::make_unique<DriftScan>(parts_, *drift_, wake_);
+    drift_scan_->begin(root_dir);
+  }
+}
+
+void Secondary::step_scan() {
+  if (record_scan_ && record_scan_->step()) {
+    for (const Error& error : record_scan_->watch_errors()) troubles_.push_back(error.message);
+    for (const auto& trouble : record_scan_->troubles()) troubles_.push_back(trouble.reason);
+    dirty_start_ = dirty_start_ || (has_history() && record_scan_->changed());
+    parts_.log.info("{}: scanned {} entries", parts_.options.name, record_scan_->seen());
+    record_scan_.reset();
+    begin_digests();
+  }
+  if (drift_scan_ && drift_scan_->step()) {
+    troubles_ = drift_scan_->troubles();
+    parts_.log.info("{}: scanned {} entries, {} drifted", parts_.options.name, drift_scan_->seen(),
+                    applier_->holds().size());
+    drift_scan_.reset();
+  }
+}
+
+// A tree that joins with content in it is compared with the primary's: every digest must be known.
+void Secondary::begin_digests() {
+  const std::optional<DirSummary> root = parts_.index->summary(root_dir);
+  if (!root || root->unknown == 0) return;
+  walk_ = std::make_unique<ContentWalk>(
+      *parts_.index, *parts_.dirs, WalkKind::unknown_only, [this](const ContentWalk::Found& found) {
+        if (!found.digest) return;
+        parts_.index->set_content(found.key, *found.digest, found.entry.attr.size);
+        if (found.blocks.size() > 1) parts_.index->put_block_table(*found.digest, found.blocks);
+      });
+}
+
+void Secondary::step_walk() {
+  if (!walk_->step(walk_step_bytes)) return;
+  if (verify_) {
+    verify_->reply.bytes_read = walk_->bytes_read();
+    walk_.reset();
+    answer_verify();
+    return;
+  }
+  walk_.reset();
+}
+
+void Secondary::look_at_hints() {
+  if (applier_->in_cut()) return;
+  parts_.dirs->next_generation();
+  for (const Key& key : std::exchange(hints_, {})) {
+    if (!records()) {
+      drift_->look(key);
+      continue;
+    }
+    if (has_history()) continue;  // a mirror's copy: compare-and-swap sees it when the key changes
+    const change::Outcome outcome =
+        observer_.look(key, hint_modified, parts_.state.position.cut, change::Contents::read_small);
+    if (outcome.verdict == change::Verdict::gone || outcome.verdict == change::Verdict::excluded) {
+      static_cast<void>(observer_.record_removal(key, parts_.state.position.cut));
+    }
+    if (outcome.list.is_set()) rescan_wanted_ = true;
+  }
+}
+
+bool Secondary::step(MonotonicTime now) {
+  if (rescan_wanted_ && synced() && !applier_->in_cut() && !walk_) start_scan();
+  if (!synced()) step_scan();
+  if (synced() && !hints_.empty()) look_at_hints();
+  if (walk_) step_walk();
+  step_sync(now);
+  return walk_ != nullptr;
+}
+
+// --- durability ----------------------------------------------------------------------------------------------
+
+void Secondary::step_sync(MonotonicTime now) {
+  if (syncing_) {
+    if (std::optional<Status> result = sync_.take_result()) {
+      apply::SyncWork work = std::move(*syncing_);
+      syncing_.reset();
+      if (*result) {
+        sync_error_.clear();
+      } else {
+        sync_error_ = result->error().message;
+        sync_retry_ = now + sync_retry_delay;
+        parts_.log.error("{}: {}", parts_.options.name, sync_error_);
+      }
+      if (receiver_) {
+        receiver_->on_synced(std::move(work), *result);
+      } else {
+        applier_->on_synced(std::move(work), *result);
+      }
+    }
+  }
+  if (syncing_ || (sync_retry_ && now < *sync_retry_)) return;
+  sync_retry_.reset();
+  if (!sync_.busy()) {
+    if (std::optional<apply::SyncWork> work = applier_->take_sync_work()) {
+      syncing_.emplace(std::move(*work));
+      sync_.post([this] { return apply::SyncWork::run(*syncing_, *parts_.index); });
+      return;
+    }
+  }
+  committer_.step(now);
+}
+
+std::optional<MonotonicTime> Secondary::deadline() const {
+  std::optional<MonotonicTime> first = committer_.deadline();
+  if (sync_retry_ && (!first || *sync_retry_ < *first)) first = sync_retry_;
+  return first;
+}
+
+void Secondary::store_position(const Position& position) {
+  parts_.state.position = position;
+  parts_.state.epoch_seen = std::max(parts_.state.epoch_seen, position.epoch);
+  parts_.store_state();
+}
+
+// --- the primary ---------------------------------------------------------------------------------------------
+
+void Secondary::describe(Hello& hello) const {
+  hello.synced = synced();
+  hello.incomplete = parts_.index->meta(apply::incomplete_meta).has_value();
+  hello.dirty_start = dirty_start_;
+  if (Result<std::vector<StageProgress>> stages = parts_.staging->progress()) hello.stages = std::move(*stages);
+}
+
+void Secondary::on_hello(Session& session) {
+  Hello self;
+  self.node = parts_.options.node;
+  self.tree = parts_.options.name;
+  self.role = parts_.state.role;
+  self.position = parts_.state.position;
+  self.epoch_seen = parts_.state.epoch_seen;
+  self.lineage = parts_.state.lineage;
+  self.policy = policy_hash(parts_.options.policy);
+  self.synced = synced();
+  const std::optional<DirSummary> root = parts_.index->summary(root_dir);
+  self.content = parts_.index->root_content();
+  self.content_known = root && root->unknown == 0;
+  self.tree_empty = !root || root->children == 0;
+  const bool join_any = parts_.options.standing == Standing::mirror_copy;
+  const role::ReceiveDecision decision = role::decide_receive(self, *session.hello, join_any);
+  const bool was_held = session.held;
+  session.held = !decision.accept && !decision.wait;
+  session.reason = decision.reason;
+  if (session.held && !was_held) {
+    parts_.log.warn("{}: {}", parts_.options.name, decision.reason);
+    session.link->send(PeerNotice{.hold = decision.reason, .error = {}}, false);
+  }
+  if (!decision.accept || (primary_ != nullptr && primary_ != &session)) return;
+  session.decided = true;
+  primary_ = &session;
+  const Position durable = parts_.state.position;
+  parts_.state.role = Role::secondary;
+  parts_.state.lineage = session.hello->lineage;
+  parts_.state.epoch_seen = std::max(parts_.state.epoch_seen, session.hello->position.epoch);
+  parts_.store_state();
+  Link* link = session.link.get();
+  receiver_ = std::make_unique<apply::Receiver>(
+      *applier_, *parts_.index, parts_.log,
+      apply::ReceiverActions{
+          .send = [link](Message message, bool bulk) { static_cast<void>(link->send(std::move(message), bulk)); },
+          .store_position = [this](const Position& position) { store_position(position); },
+          .rolling_signature = [](int fd, uint64_t size) {
+            return delta::make_signature(size, [fd](uint64_t offset, char* buffer, size_t bytes) {
+              return io::read_at(fd, offset, buffer, bytes);
+            });
+          }});
+  receiver_->start(session.hello->position.epoch, session.hello->position.reign, durable);
+  parts_.log.info("{}: following {}", parts_.options.name, session.peer);
+}
+
+Status Secondary::on_message(Session& session, const Message& message) {
+  if (std::holds_alternative<Bye>(message) || std::holds_alternative<PeerNotice>(message)) return {};
+  if (&session != primary_ || !receiver_) {
+    return fail(ErrorCode::protocol, session.reason.empty() ? "a message before anything was agreed"
+                                                            : "not accepted: " + session.reason);
+  }
+  if (const auto* request = std::get_if<VerifyRequest>(&message)) {
+    begin_verify(*request);
+    return {};
+  }
+  return receiver_->on_message(message);
+}
+
+void Secondary::on_closed(Session& session) {
+  if (&session != primary_) return;
+  primary_ = nullptr;
+  if (verify_) {
+    verify_.reset();
+    walk_.reset();
+  }
+  if (receiver_) receiver_->stop();
+  receiver_.reset();
+}
+
+void Secondary::begin_verify(const VerifyRequest& request) {
+  if (verify_ || walk_) return;  // asked again while reading: the answer is on its way
+  verify_.emplace(Verify{.request = request, .reply = {}});
+  if (!request.full) return answer_verify();
+  walk_ = std::make_unique<ContentWalk>(
+      *parts_.index, *parts_.dirs, WalkKind::everything, [this](const ContentWalk::Found& found) {
+        const bool same = found.digest && *found.digest == found.entry.attr.content;
+        const bool held = applier_->holds().all().contains(found.key);
+        if (same || held || !parts_.index->contains(found.key)) return;
+        if (verify_->reply.mismatches.size() < limits::holds_listed_max) {
+          verify_->reply.mismatches.push_back(parts_.describe(found.key) +
+                                              (found.problem.empty() ? "" : ": " + found.problem));
+        }
+      });
+}
+
+void Secondary::answer_verify() {
+  VerifyReply reply = std::move(verify_->reply);
+  reply.id = verify_->request.id;
+  verify_.reset();
+  reply.position = parts_.state.position;
+  reply.content = parts_.index->root_content();
+  reply.synced = synced() && !applier_->in_cut();
+  reply.entries = parts_.index->counts().entries;
+  for (const auto& [key, hold] : applier_->holds().all()) {
+    if (reply.held.size() < limits::holds_listed_max) reply.held.push_back(parts_.describe(key));
+  }
+  if (primary_ != nullptr) static_cast<void>(primary_->link->send(std::move(reply), false));
+}
+
+Result<uint64_t> Secondary::approve() {
+  if (!receiver_) {
+    return fail(ErrorCode::closed, "the primary is not connected: its versions cannot be fetched now");
+  }
+  std::vector<Key> keys;
+  for (const auto& [key, hold] : applier_->holds().all()) keys.push_back(key);
+  uint64_t approved = 0;
+  for (const Key& key : keys) approved += receiver_->approve(key) ? 1 : 0;
+  return approved;
+}
+
+void Secondary::describe(TreeFacts& facts) const {
+  facts.state = !synced() ? "scanning" : walk_ ? "reading contents" : receiver_ ? "following" : "waiting";
+  facts.held_keys = applier_->holds().size();
+  for (const auto& [key, hold] : applier_->holds().all()) {
+    if (facts.held_paths.size() >= limits::holds_listed_max) break;
+    facts.held_paths.push_back(parts_.describe(key) + ": " + hold.reason);
+  }
+  if (facts.held_keys > 0) {
+    facts.holds.push_back(std::to_string(facts.held_keys) +
+                          " paths were changed here and are held: `repl approve " + parts_.options.name +
+                          "` lets the primary's versions in and keeps these");
+  }
+  for (const std::string& trouble : troubles_) facts.errors.push_back(trouble);
+  if (!sync_error_.empty()) facts.errors.push_back(sync_error_);
+  if (!committer_.error().empty()) facts.errors.push_back(committer_.error());
+}
+
+void Secondary::stop() {
+  if (primary_ != nullptr) on_closed(*primary_);
+  sync_.wait();
+  if (syncing_) {
+    const std::optional<Status> result = sync_.take_result();
+    apply::SyncWork work = std::move(*syncing_);
+    syncing_.reset();
+    applier_->on_synced(std::move(work), result ? *result : Status{});
+  }
+  while (std::optional<apply::SyncWork> work = applier_->take_sync_work()) {
+    const Status done = apply::SyncWork::run(*work, *parts_.index);
+    applier_->on_synced(std::move(*work), done);
+    if (!done) break;
+  }
+  committer_.stop();
+}
+
+}  // namespace repl::run

@@ -1,0 +1,91 @@
+// secondary.h: a node that receives: checks at its start that the tree is what apply recorded, then applies the
+// primary's cuts and watches for drift. A node without lineage is one, too: it looks at what it has and waits.
+//
+// Thread: the engine's; fsync and commits on the sync thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/apply/applier.h"
+#include "engine/apply/receiver.h"
+#include "engine/change/observer.h"
+#include "engine/run/committer.h"
+#include "engine/run/content_walk.h"
+#include "engine/run/drift.h"
+#include "engine/run/facts.h"
+#include "engine/run/record_scan.h"
+#include "engine/run/session.h"
+#include "engine/run/sync_thread.h"
+#include "engine/run/tree_parts.h"
+
+namespace repl::run {
+
+class Secondary final : public Duty {
+ public:
+  // Undoes an unfinished publish of the last run, then begins the start scan.
+  [[nodiscard]] static Result<std::unique_ptr<Secondary>> make(TreeParts& parts, SyncThread& sync,
+                                                               std::function<void()> wake);
+  ~Secondary() override;
+
+  void on_hint(const Key& key, uint32_t bits) override;
+  void on_lost(std::optional<DirId> below, const std::string& reason) override;
+  [[nodiscard]] bool step(MonotonicTime now) override;
+  [[nodiscard]] std::optional<MonotonicTime> deadline() const override;
+  void describe(Hello& hello) const override;
+  void on_hello(Session& session) override;
+  [[nodiscard]] Status on_message(Session& session, const Message& message) override;
+  void on_closed(Session& session) override;
+  void stop() override;
+
+  // The primary's versions of what is held go in, the local ones are kept. How many.
+  [[nodiscard]] Result<uint64_t> approve();
+  void describe(TreeFacts& facts) const;
+
+ private:
+  Secondary(TreeParts& parts, SyncThread& sync, std::function<void()> wake);
+  void start_scan();
+  void step_scan();
+  void step_walk();
+  void step_sync(MonotonicTime now);
+  void look_at_hints();
+  void begin_digests();
+  void begin_verify(const VerifyRequest& request);
+  void answer_verify();
+  void store_position(const Position& position);
+  [[nodiscard]] bool has_history() const { return parts_.state.position.reign.is_set(); }
+  // What is on disk is recorded, not checked for drift: no history, or a mirror's copy.
+  [[nodiscard]] bool records() const;
+  [[nodiscard]] bool synced() const { return !record_scan_ && !drift_scan_; }
+
+  TreeParts& parts_;
+  SyncThread& sync_;
+  std::function<void()> wake_;
+  change::Observer observer_;
+  std::unique_ptr<apply::Applier> applier_;
+  std::unique_ptr<apply::Receiver> receiver_;
+  std::unique_ptr<DriftCheck> drift_;
+  Session* primary_ = nullptr;      // accepted
+  std::unique_ptr<RecordScan> record_scan_;
+  std::unique_ptr<DriftScan> drift_scan_;
+  std::unique_ptr<ContentWalk> walk_;
+  std::set<Key> hints_;
+  bool rescan_wanted_ = false;
+  bool dirty_start_ = false;
+  std::optional<apply::SyncWork> syncing_;
+  std::optional<MonotonicTime> sync_retry_;
+  std::string sync_error_;
+  Committer committer_;
+  struct Verify {
+    VerifyRequest request;
+    VerifyReply reply;
+  };
+  std::optional<Verify> verify_;
+  std::vector<std::string> troubles_;
+};
+
+}  // namespace repl::run
