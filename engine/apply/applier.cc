@@ -217,6 +217,12 @@ Result<PublishResult> Applier::publish(const CutEnd& end,
   if (!cut_.open || end.cut != cut_.begin.cut) return broken("the end of a cut that did not begin");
   if (end.records != cut_.records) return broken("a cut is not whole");
   if (const Status sound = check_no_cycle(); !sound) return fail(sound.error());
+  for (const Item& item : cut_.items) {
+    if (item.dropped || item.source != Source::stage) continue;
+    const BuiltContent* built = contents_->find(item.stage);
+    if (built == nullptr || built->state == StageState::open)
+      return broken("a content did not end before its cut");
+  }
   Publisher publisher(shop_, *contents_);
   // Not fit to be promoted until all of it is there: cleared below, or by the cut that arrives
   // again.
