@@ -116,6 +116,7 @@ Status TreeEngine::run() {
     consider_founding();
     say_hello();
   }
+  run_posted();
   duty_->stop();
   return ended_;
 }

@@ -1,0 +1,42 @@
+#include "cli/channel_link.h"
+
+#include <utility>
+
+namespace repl::cli {
+
+bool ChannelLink::send(Message message, bool bulk) {
+  return channel_->send(std::move(message), bulk ? transport::Lane::bulk : transport::Lane::prompt);
+}
+
+void ChannelLink::on_ready(std::function<void()> ready) {
+  channel_->on_ready([this, ready = std::move(ready)] {
+    if (!channel_->open()) {
+      const std::lock_guard lock(mutex_);
+      changed_.notify_all();
+    }
+    ready();
+  });
+}
+
+run::LinkCounters ChannelLink::counters() const {
+  const transport::ChannelCounters from = channel_->counters();
+  return run::LinkCounters{.wire_bytes_out = from.wire_bytes_out,
+                           .wire_bytes_in = from.wire_bytes_in,
+                           .plain_bytes_out = from.plain_bytes_out,
+                           .plain_bytes_in = from.plain_bytes_in,
+                           .messages_out = from.messages_out,
+                           .messages_in = from.messages_in};
+}
+
+void ChannelLink::wait_closed() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return interrupted_ || !channel_->open(); });
+}
+
+void ChannelLink::interrupt() {
+  const std::lock_guard lock(mutex_);
+  interrupted_ = true;
+  changed_.notify_all();
+}
+
+}  // namespace repl::cli

@@ -1,0 +1,42 @@
+// channel_link.h: transport's Channel as the engine's Link.
+//
+// Thread: any, as both.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "engine/run/link.h"
+#include "transport/channel.h"
+
+namespace repl::cli {
+
+class ChannelLink final : public run::Link {
+ public:
+  explicit ChannelLink(std::shared_ptr<transport::Channel> channel) : channel_(std::move(channel)) {}
+
+  bool send(Message message, bool bulk) override;
+  [[nodiscard]] size_t writable() const override { return channel_->writable(); }
+  [[nodiscard]] std::vector<Message> receive() override { return channel_->receive(); }
+  [[nodiscard]] bool open() const override { return channel_->open(); }
+  [[nodiscard]] Error close_reason() const override { return channel_->close_reason(); }
+  void close(const std::string& reason) override { channel_->close(reason); }
+  void on_ready(std::function<void()> ready) override;
+  [[nodiscard]] run::LinkCounters counters() const override;
+  [[nodiscard]] std::string peer() const override { return channel_->peer(); }
+
+  // Blocks until the channel has closed or `interrupt()` was called.
+  void wait_closed();
+  void interrupt();
+
+ private:
+  std::shared_ptr<transport::Channel> channel_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool interrupted_ = false;
+};
+
+}  // namespace repl::cli

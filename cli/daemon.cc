@@ -1,0 +1,208 @@
+#include "cli/daemon.h"
+
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <utility>
+
+#include "cli/control_client.h"
+#include "cli/daemon_request.h"
+#include "cli/exit_codes.h"
+#include "cli/log_sink.h"
+#include "cli/peering.h"
+#include "cli/systemd_notify.h"
+#include "cli/tree_host.h"
+#include "engine/base/escape.h"
+
+namespace repl::cli {
+
+namespace {
+
+std::optional<watch::Mode> watch_mode(WatchChoice choice) {
+  switch (choice) {
+    case WatchChoice::automatic:
+      return std::nullopt;
+    case WatchChoice::fanotify_filesystem:
+      return watch::Mode::fanotify_filesystem;
+    case WatchChoice::fanotify_directories:
+      return watch::Mode::fanotify_directories;
+    case WatchChoice::inotify:
+      return watch::Mode::inotify;
+  }
+  return std::nullopt;
+}
+
+Result<run::TreeOptions> tree_options(const RunOptions& options, const TreeConfig& tree) {
+  run::TreeOptions out;
+  out.name = tree.name;
+  out.node = options.node;
+  out.nodes = tree.nodes;
+  out.root = tree.root;
+  out.staging = tree.staging;
+  out.state_dir = options.global.state_dir + "/" + tree.name;
+  Result<Policy> policy = policy_of(tree);
+  if (!policy) return fail(policy.error());
+  out.policy = std::move(*policy);
+  out.watch_mode = watch_mode(tree.watch);
+  return out;
+}
+
+// A tree that runs: its engine, its connections, its control socket. Ended in the reverse order.
+struct RunningTree {
+  std::unique_ptr<TreeHost> host;
+  std::unique_ptr<Peering> peering;
+  std::unique_ptr<ControlServer> control;
+};
+
+Result<RunningTree> start_tree(const RunOptions& options, const TreeConfig& tree,
+                               const transport::Identity* identity, const Clock& clock, Log& log) {
+  Result<run::TreeOptions> engine = tree_options(options, tree);
+  if (!engine) return fail(engine.error());
+  RunningTree running;
+  running.host = std::make_unique<TreeHost>(std::move(*engine), clock, log);
+  // A tree that cannot be opened now (its root is not mounted) holds, and the others run.
+  if (Status s = running.host->start(); !s) log.error("{}: {}", tree.name, s.error().message);
+  auto control = ControlServer::start(
+      {.socket_path = control_socket_path(options.global.runtime_dir, tree.name)},
+      [host = running.host.get()](const Request& request, const Reply& reply) { host->handle(request, reply); },
+      log);
+  if (!control) return fail(control.error());
+  running.control = std::move(*control);
+  auto peering = Peering::start(options, tree, identity, *running.host, clock, log);
+  if (!peering) return fail(peering.error());
+  running.peering = std::move(*peering);
+  return running;
+}
+
+Result<std::vector<RunningTree>> start_trees(const RunOptions& options, const transport::Identity* identity,
+                                             const Clock& clock, Log& log) {
+  std::vector<RunningTree> running;
+  for (const std::string& name : options.trees) {
+    Result<RunningTree> one = start_tree(options, options.config.trees.at(name), identity, clock, log);
+    if (!one) return fail(make_error(one.error().code, "tree " + name + ": " + one.error().message));
+    running.push_back(std::move(*one));
+  }
+  return running;
+}
+
+void end_trees(std::vector<RunningTree>& trees) {
+  for (RunningTree& tree : trees) tree.peering.reset();
+  for (RunningTree& tree : trees) {
+    if (tree.host) tree.host->stop();
+    tree.control.reset();
+  }
+  trees.clear();
+}
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+bool wants_tls(const RunOptions& options) {
+  return std::ranges::any_of(options.trees, [&](const std::string& name) {
+    const TreeConfig& tree = options.config.trees.at(name);
+    return std::ranges::any_of(tree.nodes, [&](const std::string& node) {
+      return node != options.node && tree.peers.at(node).transport == Transport::tls;
+    });
+  });
+}
+
+// The configuration again, for the same node and trees. Nothing changes if it has a fault.
+Result<RunOptions> reload(const RunOptions& old) {
+  Result<Config> config = load_config(old.global.config_file);
+  if (!config) return fail(config.error());
+  for (const std::string& name : old.trees) {
+    const auto tree = config->trees.find(name);
+    if (tree == config->trees.end() || !std::ranges::count(tree->second.nodes, old.node)) {
+      return fail(ErrorCode::invalid, "tree " + name + " is no longer configured on this node: stop its service");
+    }
+  }
+  RunOptions options = old;
+  options.config = std::move(*config);
+  return options;
+}
+
+}  // namespace
+
+int run_daemon(const RunOptions& given) {
+  const SystemClock clock;
+  const std::unique_ptr<Log> log = make_log(given.global.log_level);
+  const SystemdNotifier notifier = SystemdNotifier::from_environment();
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
+  std::error_code code;
+  std::filesystem::create_directories(given.global.runtime_dir, code);
+  if (code) return report("create " + given.global.runtime_dir + ": " + code.message(), exit_failed);
+
+  std::optional<transport::Identity> identity;
+  if (wants_tls(given)) {
+    auto loaded = transport::load_identity(key_file(given.global), certificate_file(given.global));
+    if (!loaded) {
+      return report(loaded.error().message + "; `repl keygen` makes a key for this node", exit_usage);
+    }
+    identity = std::move(*loaded);
+  }
+  RunOptions options = given;
+  auto started = start_trees(options, identity ? &*identity : nullptr, clock, *log);
+  if (!started) return report(started.error());
+  std::vector<RunningTree> trees = std::move(*started);
+  static_cast<void>(notifier.notify("READY=1"));
+
+  const Fd signal_fd(::signalfd(-1, &signals, SFD_CLOEXEC));
+  const int timeout_ms =
+      notifier.watchdog_interval()
+          ? static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(*notifier.watchdog_interval())
+                                 .count())
+          : -1;
+  int exit = exit_ok;
+  for (;;) {
+    pollfd poll_fd{.fd = signal_fd.get(), .events = POLLIN, .revents = 0};
+    const int ready = ::poll(&poll_fd, 1, timeout_ms);
+    if (ready == 0) {
+      // Alive means that every engine answers; one that is stuck is restarted by systemd.
+      for (const RunningTree& tree : trees) static_cast<void>(tree.host->facts());
+      static_cast<void>(notifier.notify("WATCHDOG=1"));
+      continue;
+    }
+    signalfd_siginfo info{};
+    if (::read(signal_fd.get(), &info, sizeof info) != sizeof info) continue;
+    if (info.ssi_signo != SIGHUP) break;
+    static_cast<void>(notifier.notify("RELOADING=1"));
+    Result<RunOptions> fresh = reload(options);
+    if (!fresh) {
+      log->error("the configuration is not reloaded: {}", fresh.error().message);
+    } else {
+      end_trees(trees);
+      options = std::move(*fresh);
+      auto again = start_trees(options, identity ? &*identity : nullptr, clock, *log);
+      if (!again) {
+        exit = report(again.error());
+        break;
+      }
+      trees = std::move(*again);
+      log->info("the configuration is reloaded");
+    }
+    static_cast<void>(notifier.notify("READY=1"));
+  }
+  static_cast<void>(notifier.notify("STOPPING=1"));
+  end_trees(trees);
+  return exit;
+}
+
+}  // namespace repl::cli

@@ -1,0 +1,75 @@
+#include "cli/mirror_tree.h"
+
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "engine/base/escape.h"
+#include "engine/model/hash.h"
+
+namespace repl::cli {
+
+namespace {
+
+// A name as a pattern that matches only itself.
+std::string as_pattern(const std::string& name) {
+  std::string pattern = "/";
+  for (const char c : name) {
+    if (c == '*' || c == '?' || c == '[' || c == '\\') pattern += '\\';
+    pattern += c;
+  }
+  return pattern;
+}
+
+}  // namespace
+
+std::string mirror_state_dir(const GlobalOptions& global, const std::string& pair, const std::string& side) {
+  std::error_code code;
+  const std::filesystem::path absolute = std::filesystem::weakly_canonical(pair, code);
+  const std::string named = code ? pair : absolute.string();
+  return global.state_dir + "/mirror/" + to_hex(hash_bytes(named)).substr(0, 16) + "/" + side;
+}
+
+Result<run::TreeOptions> mirror_tree_options(const MirrorTree& tree, run::Standing standing,
+                                             const std::string& state_dir) {
+  std::error_code code;
+  if (tree.create_root) {
+    std::filesystem::create_directory(tree.root, code);
+    if (code) return fail(sys_error("create the directory " + escape(tree.root), code.value()));
+  }
+  const std::filesystem::path root = std::filesystem::canonical(tree.root, code);
+  if (code) {
+    return fail(ErrorCode::not_found, "the directory " + escape(tree.root) + " does not exist: create it first");
+  }
+  run::TreeOptions options;
+  options.name = "mirror";
+  options.node = standing == run::Standing::mirror_source ? mirror_source_node : mirror_copy_node;
+  options.nodes = {mirror_source_node, mirror_copy_node};
+  options.root = root.string();
+  options.state_dir = state_dir;
+  options.policy = tree.policy;
+  options.standing = standing;
+  options.keep_extra = !tree.delete_extra;
+  options.watch_live = !tree.once && standing == run::Standing::mirror_source;
+  return options;
+}
+
+Result<MirrorSource> resolve_source(const std::string& path) {
+  std::error_code code;
+  const std::filesystem::file_status status = std::filesystem::symlink_status(path, code);
+  if (!std::filesystem::exists(status)) {
+    return fail(ErrorCode::not_found, "the source " + escape(path) + " does not exist");
+  }
+  MirrorSource source;
+  if (std::filesystem::is_directory(path, code)) {
+    source.root = path;
+    return source;
+  }
+  const std::filesystem::path file = std::filesystem::absolute(path, code);
+  source.root = file.parent_path().string();
+  source.name = file.filename().string();
+  source.only = as_pattern(source.name);
+  return source;
+}
+
+}  // namespace repl::cli

@@ -1,0 +1,114 @@
+// `repl serve --stdio`: the far end of an ssh connection. For a configured tree it only carries bytes between
+// sshd and the daemon's link socket; for `repl mirror` it is the copy's engine itself.
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "cli/channel_link.h"
+#include "cli/daemon.h"
+#include "cli/daemon_request.h"
+#include "cli/exit_codes.h"
+#include "cli/log_sink.h"
+#include "cli/mirror_tree.h"
+#include "cli/peering.h"
+#include "cli/tree_host.h"
+#include "transport/session.h"
+
+namespace repl::cli {
+
+namespace {
+
+constexpr size_t relay_bytes = 64 * 1024;
+
+bool write_all(int fd, const char* data, size_t size) {
+  while (size > 0) {
+    const ssize_t done = ::write(fd, data, size);
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) return false;
+    data += done;
+    size -= static_cast<size_t>(done);
+  }
+  return true;
+}
+
+// Until either side ends.
+void relay(int in, int out, int socket) {
+  std::string buffer(relay_bytes, '\0');
+  for (;;) {
+    pollfd fds[2] = {{.fd = in, .events = POLLIN, .revents = 0}, {.fd = socket, .events = POLLIN, .revents = 0}};
+    if (::poll(fds, 2, -1) < 0) {
+      if (errno == EINTR) continue;
+      return;
+    }
+    for (const auto& [fd, to] : {std::pair{0, socket}, std::pair{1, out}}) {
+      if (fds[fd].revents == 0) continue;
+      const ssize_t got = ::read(fds[fd].fd, buffer.data(), buffer.size());
+      if (got <= 0 || !write_all(to, buffer.data(), static_cast<size_t>(got))) return;
+    }
+  }
+}
+
+int serve_tree(const ServeOptions& options) {
+  const std::string path = link_socket_path(options.global.runtime_dir, options.request.tree);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return report("the socket path " + path + " is too long", exit_usage);
+  std::memcpy(address.sun_path, path.data(), path.size());
+  const Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket.valid()) return report(sys_error("make a socket", errno));
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return report("no daemon of tree " + options.request.tree + " answers at " + path +
+                      ": start repl@" + options.request.tree + ".service there",
+                  exit_not_running);
+  }
+  relay(STDIN_FILENO, STDOUT_FILENO, socket.get());
+  return exit_ok;
+}
+
+int serve_copy(const ServeOptions& options, Log& log, const Clock& clock) {
+  MirrorTree tree;
+  tree.root = options.request.root;
+  tree.create_root = options.request.create_root;
+  tree.delete_extra = options.request.delete_extra;
+  tree.policy.ids_by_name = options.request.ids_by_name;
+  Result<Filter> filter = Filter::make(options.request.rules, options.request.only);
+  if (!filter) return report(filter.error());
+  tree.policy.filter = std::move(*filter);
+  Result<run::TreeOptions> engine_options =
+      mirror_tree_options(tree, run::Standing::mirror_copy, mirror_state_dir(options.global, tree.root, "copy"));
+  if (!engine_options) return report(engine_options.error());
+  TreeHost host(std::move(*engine_options), clock, log);
+  if (Status s = host.start(); !s) return report(s.error());
+  transport::IoThread io;
+  // The descriptors are taken over: nothing else may print to stdout from here on.
+  auto channel = transport::make_stdio_channel(
+      io, Fd(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)), Fd(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)),
+      transport::SessionOptions{.peer_name = mirror_source_node, .clock = clock, .log = log});
+  if (!channel) return report(channel.error());
+  const auto link = std::make_shared<ChannelLink>(std::move(*channel));
+  host.attach(link);
+  link->wait_closed();
+  host.stop();
+  return exit_ok;
+}
+
+}  // namespace
+
+int serve_stdio(const ServeOptions& options) {
+  std::signal(SIGPIPE, SIG_IGN);
+  if (!options.request.tree.empty()) return serve_tree(options);
+  const SystemClock clock;
+  const std::unique_ptr<Log> log = make_log(std::max(options.global.log_level, LogLevel::warn));
+  return serve_copy(options, *log, clock);
+}
+
+}  // namespace repl::cli

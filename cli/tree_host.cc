@@ -1,0 +1,332 @@
+#include "cli/tree_host.h"
+
+#include <future>
+#include <utility>
+
+#include "cli/exit_codes.h"
+#include "cli/json.h"
+#include "cli/version.h"
+#include "engine/base/escape.h"
+
+namespace repl::cli {
+
+namespace {
+
+constexpr auto reopen_delay = std::chrono::seconds(2);
+
+const char* role_name(Role role) {
+  switch (role) {
+    case Role::primary:
+      return "primary";
+    case Role::secondary:
+      return "secondary";
+    case Role::none:
+      return "none";
+  }
+  return "none";
+}
+
+PeerStatus to_peer_status(const run::PeerFacts& facts) {
+  PeerStatus peer;
+  peer.name = facts.name;
+  peer.connected = facts.connected;
+  peer.phase = facts.held ? "held" : facts.phase;
+  peer.lag_seconds = facts.lag_seconds;
+  peer.lag_paths = facts.lag_paths;
+  peer.lag_bytes = facts.lag_bytes;
+  peer.acked_applied_cut = facts.applied.value;
+  peer.acked_durable_cut = facts.durable.value;
+  if (facts.transferring) {
+    peer.progress = TransferProgress{.files_done = facts.files_done,
+                                     .files_total = facts.files_total,
+                                     .bytes_done = facts.bytes_done,
+                                     .bytes_total = facts.bytes_total};
+  }
+  peer.hold = facts.held ? facts.reason : "";
+  peer.held_keys = facts.held_keys;
+  peer.last_error = facts.last_error;
+  if (!facts.held && facts.connected && !facts.reason.empty() && peer.last_error.empty()) {
+    peer.last_error = facts.reason;
+  }
+  peer.wire = WireCounters{.bytes_out = facts.wire.wire_bytes_out,
+                           .bytes_in = facts.wire.wire_bytes_in,
+                           .plain_bytes_out = facts.wire.plain_bytes_out,
+                           .plain_bytes_in = facts.wire.plain_bytes_in,
+                           .messages_out = facts.wire.messages_out,
+                           .messages_in = facts.wire.messages_in};
+  return peer;
+}
+
+}  // namespace
+
+TreeHost::TreeHost(run::TreeOptions options, const Clock& clock, Log& log)
+    : options_(std::move(options)), clock_(clock), log_(log), started_(clock.wall_ns() / 1'000'000'000) {}
+
+TreeHost::~TreeHost() { stop(); }
+
+Status TreeHost::start() {
+  Status first;
+  auto opened = run::TreeEngine::open(options_, clock_, log_);
+  {
+    const std::lock_guard lock(mutex_);
+    if (opened) {
+      engine_ = std::move(*opened);
+    } else {
+      error_ = opened.error();
+      first = fail(opened.error());
+    }
+  }
+  thread_ = std::thread([this] { loop(); });
+  return first;
+}
+
+void TreeHost::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+    if (engine_) engine_->stop();
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+// A tree that cannot be opened or had to give up is tried again: the root may be mounted later.
+void TreeHost::loop() {
+  std::string told;
+  for (;;) {
+    std::shared_ptr<run::TreeEngine> engine;
+    {
+      const std::lock_guard lock(mutex_);
+      if (stop_) return;
+      engine = engine_;
+    }
+    Status ended = fail(last_error());
+    if (engine) {
+      told.clear();
+      ended = engine->run();
+    }
+    std::unique_lock lock(mutex_);
+    engine_.reset();
+    lock.unlock();
+    engine.reset();
+    lock.lock();
+    if (stop_) return;
+    if (!ended) {
+      error_ = ended.error();
+      if (told != error_.message) log_.error("{}: {}", options_.name, error_.message);
+      told = error_.message;
+    }
+    changed_.wait_for(lock, reopen_delay, [this] { return stop_; });
+    if (stop_) return;
+    lock.unlock();
+    auto opened = run::TreeEngine::open(options_, clock_, log_);
+    lock.lock();
+    if (opened) {
+      engine_ = std::move(*opened);
+      error_ = Error{};
+    } else {
+      error_ = opened.error();
+    }
+  }
+}
+
+void TreeHost::attach(std::shared_ptr<run::Link> link) {
+  const std::lock_guard lock(mutex_);
+  if (engine_) {
+    engine_->attach(std::move(link));
+  } else {
+    link->close("the tree is not open on the other node: " + error_.message);
+  }
+}
+
+std::optional<run::TreeFacts> TreeHost::facts() {
+  auto promise = std::make_shared<std::promise<run::TreeFacts>>();
+  std::future<run::TreeFacts> future = promise->get_future();
+  std::shared_ptr<run::TreeEngine> engine;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!engine_) return std::nullopt;
+    engine = engine_;
+    engine->request_facts([promise](run::TreeFacts facts) { promise->set_value(std::move(facts)); });
+  }
+  engine.reset();
+  promise.reset();
+  while (future.wait_for(std::chrono::milliseconds(200)) != std::future_status::ready) {
+    const std::lock_guard lock(mutex_);
+    if (stop_ || !engine_) return std::nullopt;
+  }
+  try {
+    return future.get();
+  } catch (const std::future_error&) {
+    return std::nullopt;  // the engine ended before it came to the question
+  }
+}
+
+void TreeHost::set_peer_error(const std::string& node, const std::string& error) {
+  const std::lock_guard lock(mutex_);
+  peer_errors_[node] = error;
+}
+
+Error TreeHost::last_error() const {
+  const std::lock_guard lock(mutex_);
+  return error_;
+}
+
+TreeStatus TreeHost::status_when_closed() const {
+  TreeStatus status;
+  status.version = version;
+  status.tree = options_.name;
+  status.node = options_.node;
+  status.root = escape(options_.root);
+  status.role = "none";
+  status.state = "held";
+  status.started_unix_seconds = started_;
+  status.holds.push_back(error_.message);
+  for (const std::string& node : options_.nodes) {
+    if (node == options_.node) continue;
+    PeerStatus peer;
+    peer.name = node;
+    peer.phase = "away";
+    status.peers.push_back(std::move(peer));
+  }
+  return status;
+}
+
+TreeStatus TreeHost::to_status(const run::TreeFacts& facts) const {
+  TreeStatus status;
+  status.version = version;
+  status.tree = facts.tree;
+  status.node = facts.node;
+  status.root = escape(facts.root);
+  status.role = role_name(facts.role);
+  status.state = !facts.holds.empty() ? "held" : facts.state == "following" ? "synced" : facts.state;
+  status.epoch = facts.position.epoch.value;
+  status.reign = facts.position.reign.is_set() ? to_hex(facts.position.reign) : "";
+  status.cut = facts.position.cut.value;
+  status.unordered_cuts = facts.unordered_cuts;
+  status.watch_mode = facts.watch_mode;
+  status.watch_why = facts.watch_why;
+  status.holds = facts.holds;
+  status.held_keys = facts.held_paths;
+  status.held_keys_total = facts.held_keys;
+  status.errors = facts.errors;
+  status.entries = facts.entries;
+  status.bytes = facts.bytes;
+  status.io_backend = facts.io_backend;
+  status.started_unix_seconds = started_;
+  const std::lock_guard lock(mutex_);
+  status.last_verification = verified_;
+  for (const run::PeerFacts& peer : facts.peers) {
+    PeerStatus one = to_peer_status(peer);
+    const auto at = peer_errors_.find(peer.name);
+    if (!peer.connected && at != peer_errors_.end()) one.last_error = at->second;
+    status.peers.push_back(std::move(one));
+  }
+  return status;
+}
+
+void TreeHost::handle(const Request& request, const Reply& reply) {
+  const std::lock_guard lock(mutex_);
+  if (!engine_) {
+    if (request.command == "status") {
+      Reply(reply).done(to_json(status_when_closed()));
+    } else {
+      Reply(reply).failed("tree " + options_.name + " is not open: " + error_.message, exit_held);
+    }
+    return;
+  }
+  if (request.command == "status") {
+    engine_->request_facts(
+        [this, reply](const run::TreeFacts& facts) { Reply(reply).done(to_json(to_status(facts))); });
+  } else if (request.command == "wait") {
+    handle_wait(request, reply);
+  } else if (request.command == "verify") {
+    handle_verify(request, reply);
+  } else if (request.command == "approve") {
+    engine_->request_approve([reply](const Result<uint64_t>& released) {
+      if (!released) return Reply(reply).failed(released.error().message, exit_peer_away);
+      Reply(reply).done(print_json(Json{{"released", *released}}));
+    });
+  } else {
+    Reply(reply).failed("this daemon does not know the command " + escape(request.command), exit_usage);
+  }
+}
+
+void TreeHost::handle_wait(const Request& request, const Reply& reply) {
+  run::WaitRequest wait;
+  const std::string level = request.text("for", "durable");
+  wait.level = level == "received"  ? AckLevel::received
+               : level == "applied" ? AckLevel::applied
+                                    : AckLevel::durable;
+  if (request.options.contains("timeout_ms")) {
+    wait.timeout_ms = static_cast<int64_t>(request.number("timeout_ms", 0));
+  }
+  wait.wait_for_peers = request.flag("wait_for_peers");
+  engine_->request_wait(wait, [reply](const run::WaitAnswer& answer) {
+    switch (answer.result) {
+      case run::WaitResult::reached:
+        return Reply(reply).done(print_json(Json{{"cut", answer.cut.value}}));
+      case run::WaitResult::peer_away:
+        return Reply(reply).failed(answer.detail + "; --wait-for-peers waits until it is back", exit_peer_away);
+      case run::WaitResult::held:
+        return Reply(reply).failed(answer.detail, exit_held);
+      case run::WaitResult::timeout:
+        return Reply(reply).failed("not reached in time: " + answer.detail, exit_timeout);
+      case run::WaitResult::not_primary:
+        return Reply(reply).failed(answer.detail, exit_failed);
+    }
+  });
+}
+
+void TreeHost::handle_verify(const Request& request, const Reply& reply) {
+  const bool full = request.flag("full");
+  if (request.flag("sha256")) {
+    return Reply(reply).failed("--sha256 is not offered by this version: --full compares XXH3-128 of every byte",
+                               exit_usage);
+  }
+  engine_->request_verify(run::VerifyOptions{.full = full}, [this, full, reply](const run::VerifyAnswer& answer) {
+    using Outcome = run::VerifyAnswer::Outcome;
+    Json peers = Json::array();
+    uint64_t held = 0;
+    for (const auto& peer : answer.peers) {
+      const bool equal = peer.outcome == Outcome::equal || peer.outcome == Outcome::equal_except_held;
+      const uint64_t peer_held = peer.outcome == Outcome::equal_except_held ? peer.differences.size() : 0;
+      held += peer_held;
+      peers.push_back(Json{{"name", peer.name},
+                           {"equal", equal},
+                           {"held", peer_held},
+                           {"detail", peer.detail},
+                           {"entries", answer.entries},
+                           {"mismatches", equal ? std::vector<std::string>{} : peer.differences}});
+    }
+    const bool equal = answer.outcome == Outcome::equal || answer.outcome == Outcome::equal_except_held;
+    {
+      const std::lock_guard lock(mutex_);
+      verified_ = Verification{.equal = equal,
+                               .full = full,
+                               .at_unix_seconds = clock_.wall_ns() / 1'000'000'000,
+                               .cut = answer.position.cut.value,
+                               .peer = answer.peers.size() == 1 ? answer.peers.front().name : ""};
+    }
+    if (answer.outcome == Outcome::peer_away || answer.outcome == Outcome::failed) {
+      std::string why;
+      for (const auto& peer : answer.peers) {
+        if (peer.outcome == answer.outcome) why += (why.empty() ? "" : "; ") + peer.name + ": " + peer.detail;
+      }
+      return Reply(reply).failed("not verified: " + why,
+                                 answer.outcome == Outcome::peer_away ? exit_peer_away : exit_failed);
+    }
+    Reply(reply).done(print_json(Json{{"equal", equal},
+                                      {"held", held},
+                                      {"position", {{"epoch", answer.position.epoch.value},
+                                                    {"reign", to_hex(answer.position.reign)},
+                                                    {"cut", answer.position.cut.value}}},
+                                      {"fingerprint", to_hex(answer.content)},
+                                      {"entries", answer.entries},
+                                      {"bytes_read", answer.bytes_read},
+                                      {"differences_here", answer.differences},
+                                      {"peers", std::move(peers)}}));
+  });
+}
+
+}  // namespace repl::cli
