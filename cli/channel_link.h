@@ -16,7 +16,11 @@ namespace repl::cli {
 
 class ChannelLink final : public run::Link {
  public:
-  explicit ChannelLink(std::shared_ptr<transport::Channel> channel) : channel_(std::move(channel)) {}
+  // `peer`: who it is, where the channel does not know (in memory).
+  explicit ChannelLink(std::shared_ptr<transport::Channel> channel)
+      : channel_(std::move(channel)), peer_(channel_->peer()) {}
+  ChannelLink(std::shared_ptr<transport::Channel> channel, std::string peer)
+      : channel_(std::move(channel)), peer_(std::move(peer)) {}
 
   bool send(Message message, bool bulk) override;
   [[nodiscard]] size_t writable() const override { return channel_->writable(); }
@@ -26,7 +30,7 @@ class ChannelLink final : public run::Link {
   void close(const std::string& reason) override { channel_->close(reason); }
   void on_ready(std::function<void()> ready) override;
   [[nodiscard]] run::LinkCounters counters() const override;
-  [[nodiscard]] std::string peer() const override { return channel_->peer(); }
+  [[nodiscard]] std::string peer() const override { return peer_; }
 
   // Blocks until the channel has closed or `interrupt()` was called.
   void wait_closed();
@@ -34,6 +38,7 @@ class ChannelLink final : public run::Link {
 
  private:
   std::shared_ptr<transport::Channel> channel_;
+  std::string peer_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool interrupted_ = false;

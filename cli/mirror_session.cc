@@ -143,9 +143,9 @@ Status Mirror::connect() {
       if (Status s = start_copy(); !s) return s;
     }
     transport::ChannelPair pair = transport::make_memory_pair(false);
-    link_ = std::make_shared<ChannelLink>(std::move(pair.left));
+    link_ = std::make_shared<ChannelLink>(std::move(pair.left), mirror_copy_node);
     source_->attach(link_);
-    copy_->attach(std::make_shared<ChannelLink>(std::move(pair.right)));
+    copy_->attach(std::make_shared<ChannelLink>(std::move(pair.right), mirror_source_node));
     return {};
   }
   if (!io_) io_ = std::make_unique<transport::IoThread>();

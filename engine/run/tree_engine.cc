@@ -234,7 +234,7 @@ void TreeEngine::serve_sessions() {
         break;
       }
     }
-    if (!session->link->open()) close_session(*session, session->link->close_reason());
+    if (session->link && !session->link->open()) close_session(*session, session->link->close_reason());
   }
   std::erase_if(sessions_, [](const auto& session) { return !session->link; });
 }
