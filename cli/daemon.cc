@@ -48,7 +48,7 @@ Result<run::TreeOptions> tree_options(const RunOptions& options, const TreeConfi
   out.nodes = tree.nodes;
   out.root = tree.root;
   out.staging = tree.staging;
-  out.state_dir = options.global.state_dir + "/" + tree.name;
+  out.state_dir = std::filesystem::absolute(options.global.state_dir).string() + "/" + tree.name;
   Result<Policy> policy = policy_of(tree);
   if (!policy) return fail(policy.error());
   out.policy = std::move(*policy);

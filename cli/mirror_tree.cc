@@ -27,7 +27,7 @@ std::string mirror_state_dir(const GlobalOptions& global, const std::string& pai
   std::error_code code;
   const std::filesystem::path absolute = std::filesystem::weakly_canonical(pair, code);
   const std::string named = code ? pair : absolute.string();
-  return global.state_dir + "/mirror/" + to_hex(hash_bytes(named)).substr(0, 16) + "/" + side;
+  return std::filesystem::absolute(global.state_dir).string() + "/mirror/" + to_hex(hash_bytes(named)).substr(0, 16) + "/" + side;
 }
 
 Result<run::TreeOptions> mirror_tree_options(const MirrorTree& tree, run::Standing standing,

@@ -73,6 +73,7 @@ class Applier {
   Status check_no_cycle() const;
   Status prepare(Item& item, Content content);
   Status prepare_directory(Item& item);
+  bool leaves_links(const Item& item) const;
   Status prepare_regular(Item& item, Content& content);
   Status prepare_special(Item& item);
   Status prepare_inline(Item& item, const std::string& bytes);

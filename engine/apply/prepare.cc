@@ -116,15 +116,23 @@ Status Applier::prepare_regular(Item& item, Content& content) {
     return {};
   }
   item.attr.content = base->attr.content;
-  if (copied == nullptr) return {};
+  if (copied == nullptr && !leaves_links(item)) return {};
   item.source = Source::copy;
-  item.from = copied->from;
+  item.from = copied != nullptr ? copied->from : item.key;
   return {};
+}
+
+// The name was one of several of its inode and is to be another inode's: what is set on it must not reach the
+// names that stay.
+bool Applier::leaves_links(const Item& item) const {
+  const std::optional<Entry> entry = index_.get(item.key);
+  return entry && entry->attr.link.is_set() && entry->attr.link != item.attr.link &&
+         index_.keys_of_link(entry->attr.link).size() > 1;
 }
 
 Status Applier::prepare_special(Item& item) {
   const std::optional<Entry> entry = index_.get(item.key);
-  if (entry && same_node(entry->attr, item.attr)) return {};
+  if (entry && same_node(entry->attr, item.attr) && !leaves_links(item)) return {};
   return make_object(item, [&](int dir, const std::string& name) -> Result<Fd> {
     const Status made = item.attr.type == FileType::symlink
                             ? io::make_symlink(dir, name, item.attr.target)

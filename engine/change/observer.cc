@@ -298,8 +298,8 @@ bool Observer::read_small(Pass& pass) {
   }
   for (int attempt = 1;; ++attempt) {
     const Result<io::Stat> before = io::stat_fd(fd->get());
-    std::string bytes(limits::inline_bytes_max + 1, '\0');
-    Result<size_t> size = io::read_at(fd->get(), 0, bytes.data(), bytes.size());
+    scratch_.resize(limits::inline_bytes_max + 1);
+    const Result<size_t> size = io::read_at(fd->get(), 0, scratch_.data(), scratch_.size());
     const Result<io::Stat> after = io::stat_fd(fd->get());
     if (!before || !size || !after) {
       pass.outcome.verdict = Verdict::unreadable;
@@ -320,8 +320,7 @@ bool Observer::read_small(Pass& pass) {
       return true;
     }
     attr.size = *size;
-    bytes.resize(*size);
-    attr.content = hash_bytes({});
+    std::string bytes(scratch_, 0, *size);
     ContentHasher hasher;
     hasher.update(bytes);
     attr.content = hasher.finish();

@@ -102,6 +102,7 @@ class Observer {
 
   ObserverParts parts_;
   OwnerNames names_;
+  std::string scratch_;  // contents are read here before their size is certain
 };
 
 }  // namespace repl::change

@@ -249,7 +249,15 @@ void Primary::content_known(const Key& key, const Attributes& attr, const Digest
       entry->attr.mtime != attr.mtime) {
     return;
   }
-  parts_.index->set_content(key, digest, attr.size);
+  // One content for all names of the inode, whichever of them was read.
+  std::vector<Key> names{key};
+  if (entry->attr.link.is_set()) names = parts_.index->keys_of_link(entry->attr.link);
+  for (const Key& name : names) {
+    const std::optional<Entry> other = parts_.index->get(name);
+    if (other && other->attr.size == attr.size && other->attr.mtime == attr.mtime) {
+      parts_.index->set_content(name, digest, attr.size);
+    }
+  }
   if (blocks.size() > 1) parts_.index->put_block_table(digest, blocks);
 }
 
