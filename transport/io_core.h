@@ -24,7 +24,9 @@ class Abortable {
 
 class IoCore {
  public:
-  // Runs `work` on the I/O thread; drops it once the thread has ended.
+  // Runs `work` on the I/O thread; drops it once the thread has ended. In order per posting thread
+  // only: what the I/O thread itself posts is held back until its present handler ends, so that
+  // another thread's later post may run first.
   template <typename Work>
   void post(Work&& work) {
     const std::lock_guard lock(mutex_);

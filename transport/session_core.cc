@@ -44,14 +44,12 @@ void SessionCore::start() {
     {
       const std::lock_guard lock(self->mutex_);
       if (self->phase_ == Phase::ended) return;
-      self->pump_due_ = true;
+      if (self->phase_ == Phase::open) self->watch_peer();  // else close() set the timer already
     }
-    self->writing_ = true;
     self->banner_out_ = make_banner();
     self->stream_->write(self->banner_out_,
                          [self](std::error_code error) { self->on_written(error); });
     self->read_more();
-    self->watch_peer();
   });
 }
 

@@ -88,7 +88,8 @@ class SessionCore final : public Abortable, public std::enable_shared_from_this<
   Outbox outbox_;
   Inbox inbox_;
   ChannelCounters counters_;
-  bool pump_due_ = false;         // posted, or a write is under way whose end will pump
+  // Posted, or a write is under way whose end will pump; the first is that of the banner.
+  bool pump_due_ = true;
   mutable bool starved_ = false;  // the owner was told there is no room: tell it when there is
   bool read_paused_ = false;
 
@@ -109,7 +110,9 @@ class SessionCore final : public Abortable, public std::enable_shared_from_this<
   MonotonicTime spoke_at_;
   std::string banner_out_;
   bool greeted_ = false;  // the peer's banner was read
-  bool writing_ = false;
+  // RACE: what another thread posts may run before start()'s work (io_core.h), so a session is born
+  // writing its banner: nothing else leaves until that has.
+  bool writing_ = true;
   bool pacing_ = false;
   bool ping_due_ = false;
   bool arrived_ = false;

@@ -1,13 +1,16 @@
 #include "transport/session.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/time.h>
 
 #include <algorithm>
+#include <future>
 
 #include "tests/unit/transport/peer.h"
 #include "tests/unit/transport/random_message.h"
 #include "transport/frame.h"
+#include "transport/io_core.h"
 
 namespace repl::transport {
 namespace {
@@ -57,6 +60,47 @@ TEST_F(Session, CarriesEveryMessageBothWays) {
   }
   EXPECT_EQ(left->counters().messages_out, std::variant_size_v<Message>);
   EXPECT_EQ(right->counters().messages_in, std::variant_size_v<Message>);
+}
+
+// What a listener and a dial do: the session begins on the I/O thread, whose own posts Asio holds
+// back until the handler under way has ended, so that the owner's first send may be first in the
+// queue.
+TEST_F(Session, TheBannerLeavesBeforeWhatIsSentAtOnce) {
+  auto sockets = make_socket_pair();
+  std::shared_ptr<Channel> channel;
+  std::promise<void> begun;
+  io.core()->post([&] {
+    channel = channel_over(io, std::move(sockets.left), options("right"));
+    std::thread([&] { EXPECT_TRUE(channel->send(VerifyRequest{.id = 42}, Lane::prompt)); }).join();
+    begun.set_value();
+  });
+  begun.get_future().wait();
+  Peer right(channel_over(io, std::move(sockets.right), options("left")));
+  ASSERT_TRUE(right.take(1)) << right->close_reason().message;
+  EXPECT_EQ(std::get<VerifyRequest>(right.got[0]).id, 42u);
+}
+
+TEST_F(Session, ClosedAtOnceItStillEndsInTime) {
+  auto sockets = make_socket_pair();
+  std::promise<void> begun;
+  io.core()->post([&] {
+    auto channel = channel_over(io, std::move(sockets.left), hasty("right"));
+    std::thread([&] { channel->close("changed its mind"); }).join();
+    begun.set_value();
+  });
+  begun.get_future().wait();
+  // The peer reads and never closes: our end has to go by itself.
+  std::string got(4096, '\0');
+  size_t used = 0;
+  for (;;) {
+    const ssize_t bytes = ::read(sockets.right.get(), got.data() + used, got.size() - used);
+    ASSERT_GE(bytes, 0);
+    if (bytes == 0) break;
+    used += static_cast<size_t>(bytes);
+  }
+  EXPECT_EQ(got.rfind("repl/", 0), 0u);
+  pollfd gone{.fd = sockets.right.get(), .events = POLLHUP};
+  EXPECT_EQ(::poll(&gone, 1, 5000), 1);
 }
 
 TEST_F(Session, LargeDataInBothDirectionsAtOnce) {
