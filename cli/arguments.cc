@@ -31,6 +31,7 @@ struct Draft {
   ApproveOptions approve;
   DoctorOptions doctor;
   std::string destination, session;
+  bool stdio = false;  // must be said, and says nothing more
 };
 
 std::string personal_dir(const char* variable, const std::string& otherwise) {
@@ -152,8 +153,7 @@ void add_daemon_commands(CLI::App& top, Draft& draft) {
 
   CLI::App& serve =
       *top.add_subcommand("serve", "The far end of an ssh connection (started by repl)");
-  bool stdio = false;
-  serve.add_flag("--stdio", stdio, "Speak on standard input and output")->required();
+  serve.add_flag("--stdio", draft.stdio, "Speak on standard input and output")->required();
   serve
       .add_option("--session", draft.session, "What to serve, as repl on the near side encodes it")
       ->required();

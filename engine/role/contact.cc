@@ -48,8 +48,11 @@ SendDecision decide_update(const Self& self, const Hello& peer) {
   if (!certain) return SendDecision{.send = Send::compare, .reason = {}};
   const bool equal = self.content_known && peer.content_known && self.content == peer.content &&
                      self.identity == peer.identity;
-  if (same_reign && peer.position.cut == self.position.cut && equal) {
-    return SendDecision{.send = Send::in_sync, .reason = {}};
+  if (same_reign && peer.position.cut == self.position.cut) {
+    if (equal) return SendDecision{.send = Send::in_sync, .reason = {}};
+    // The log has nothing after this cut: only a comparison finds what differs.
+    const bool differs = self.content_known && peer.content_known;
+    if (differs) return SendDecision{.send = Send::compare, .reason = {}};
   }
   return SendDecision{.send = Send::changes, .since = peer.position.cut, .reason = {}};
 }

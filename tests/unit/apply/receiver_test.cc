@@ -45,7 +45,7 @@ TEST_F(Hostile, OrderAndShape) {
   expect_broken({records({file(root_dir, "x", "x")})});
   expect_broken({CutEnd{.cut = CutNumber{11}}});
   expect_broken({begin(), begin()});
-  expect_broken({begin(10)});
+  expect_broken({begin(9)});
   expect_broken({CutBegin{.epoch = Epoch{2}, .reign = reign_, .cut = CutNumber{11}}});
   expect_broken({CutBegin{.epoch = Epoch{3}, .reign = Reign{Bits128{9, 9}}, .cut = CutNumber{11}}});
   expect_broken(
@@ -108,6 +108,14 @@ TEST_F(Hostile, AcksAndAnswers) {
   ASSERT_TRUE(receiver_->on_message(SignatureRequest{
       .key = {DirId{50}, "f"}, .content = digest_of("bytes"), .kind = SignatureKind::rolling}));
   EXPECT_EQ(std::get<Signature>(sent_[5]).bytes, "rolling");
+}
+
+// What was refused, or differed in a comparison, goes under the number of the cut that is durable already.
+TEST_F(Hostile, TheDurableCutMayComeAgain) {
+  ASSERT_TRUE(receiver_->on_message(begin(10)));
+  ASSERT_TRUE(receiver_->on_message(records({file(root_dir, "again", "x")})));
+  ASSERT_TRUE(receiver_->on_message(CutEnd{.cut = CutNumber{10}, .records = 1}));
+  EXPECT_TRUE(fs::exists(tree_.root() + "/again"));
 }
 
 }  // namespace

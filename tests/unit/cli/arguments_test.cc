@@ -124,6 +124,8 @@ TEST(ServeRequest, RoundTripAndHostileInput) {
   ASSERT_TRUE(hex.has_value());
   EXPECT_EQ(hex->find_first_not_of("0123456789abcdef"), std::string::npos);
   const auto back = decode_serve_request(*hex);
+  const auto served = parsed<ServeOptions>({"serve", "--stdio", "--session", *hex});
+  EXPECT_EQ(served.request.root, request.root);
   ASSERT_TRUE(back.has_value());
   EXPECT_EQ(back->root, request.root);
   EXPECT_TRUE(back->delete_extra && back->create_root && !back->ids_by_name);
