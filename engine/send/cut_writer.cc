@@ -119,7 +119,7 @@ bool CutWriter::put_as_link(const Work& work) {
   return true;
 }
 
-// The record of a regular file leaves; what followed it as a link leaves too.
+// The record of a file leaves; what followed it as a link leaves too.
 void CutWriter::put_done(const Work& work, const Attributes& attr, Content content) {
   record(Put{.key = work.key, .attr = attr, .content = std::move(content)});
   if (!work.attr.link.is_set()) return;
@@ -159,11 +159,11 @@ std::optional<Key> CutWriter::copy_source(const Work& work) const {
 }
 
 void CutWriter::put(Work work) {
+  if (work.attr.type != FileType::directory && put_as_link(work)) return;
   if (work.attr.type != FileType::regular) {
     ++counters_.metadata;
-    return record(Put{.key = work.key, .attr = work.attr, .content = ContentNone{}});
+    return put_done(work, work.attr, ContentNone{});
   }
-  if (put_as_link(work)) return;
   delta::ContentFacts facts{.size = work.attr.size, .content_equal = work.content_equal};
   std::optional<Key> from;
   if (!work.content_equal && work.attr.content.is_set()) from = copy_source(work);

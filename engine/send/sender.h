@@ -110,6 +110,7 @@ class Sender {
   void begin_run(PlanMode mode);
   void begin_changes();
   void begin_compare();
+  void add_link_names();
   void sort_parents_first(std::vector<Candidate>& found) const;
   void begin_cut(bool first_sync);
   void end_cut();

@@ -156,7 +156,8 @@ void Sender::judge(const KeyInfo& theirs, const Candidate& asked) {
   }
   const bool equal = !nothing_there && index_.content_hash(asked.key) == theirs.hash &&
                      index_.identity_hash(asked.key) == theirs.identity;
-  if (equal) return;
+  // An equal name of a group goes along: another one may have to be linked to it.
+  if (equal && !ours->attr.link.is_set()) return;
   candidates_.push_back(Candidate{.key = asked.key,
                                   .peer_type = theirs.type,
                                   .peer_content = theirs.content,
@@ -180,6 +181,28 @@ void Sender::begin_compare() {
   phase_ = SendPhase::comparing;
 }
 
+// A group is sent with all its names. Those that the comparison did not find were equal.
+void Sender::add_link_names() {
+  std::unordered_set<Key> known;
+  std::unordered_set<LinkId> groups;
+  for (const Candidate& candidate : candidates_) {
+    const std::optional<Entry> entry = candidate.removed ? std::nullopt : index_.get(candidate.key);
+    if (!entry || !entry->attr.link.is_set()) continue;
+    known.insert(candidate.key);
+    groups.insert(entry->attr.link);
+  }
+  for (const LinkId group : groups) {
+    for (const Key& name : index_.keys_of_link(group)) {
+      const std::optional<Entry> entry = index_.get(name);
+      if (!entry || !known.insert(name).second) continue;
+      candidates_.push_back(Candidate{.key = name,
+                                      .peer_type = entry->attr.type,
+                                      .peer_content = entry->attr.content,
+                                      .peer_size = entry->attr.size});
+    }
+  }
+}
+
 bool Sender::step_comparing() {
   // More than may be remembered: the cut begins now, and the descent goes on while it is open.
   if (candidates_.size() > limits::dirty_keys_max || writer_.open()) {
@@ -192,6 +215,7 @@ bool Sender::step_comparing() {
   if (comparer_->step()) return true;
   if (!comparer_->done()) return false;
   comparer_.reset();
+  add_link_names();
   status_.files_total = status_.files_done + candidates_.size();
   if (writer_.open()) {
     phase_ = SendPhase::cutting;

@@ -1,0 +1,68 @@
+#include "engine/change/change_set.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/model/hint_bits.h"
+
+namespace repl::change {
+namespace {
+
+Key key(const std::string& name) { return Key{.dir = root_dir, .name = name}; }
+MonotonicTime at(int ms) { return MonotonicTime(std::chrono::milliseconds(ms)); }
+
+TEST(ChangeSet, KeepsOneChangePerKeyWithItsFirstTimeAndAllBits) {
+  ChangeSet set(10);
+  set.mark(key("a"), hint_modified, at(1));
+  set.mark(key("a"), hint_closed, at(5));
+  EXPECT_EQ(set.size(), 1U);
+  EXPECT_EQ(set.oldest(), at(1));
+  const std::vector<Dirty> taken = set.take(10);
+  ASSERT_EQ(taken.size(), 1U);
+  EXPECT_EQ(taken[0].bits, hint_modified | hint_closed);
+  EXPECT_TRUE(set.empty());
+}
+
+TEST(ChangeSet, TakesNoMoreThanAsked) {
+  ChangeSet set(10);
+  for (int i = 0; i < 5; ++i) set.mark(key(std::to_string(i)), 0, at(i));
+  EXPECT_EQ(set.take(3).size(), 3U);
+  EXPECT_EQ(set.size(), 2U);
+}
+
+TEST(ChangeSet, PastItsBoundItForgetsKeysAndAsksForAScan) {
+  ChangeSet set(3);
+  for (int i = 0; i < 4; ++i) set.mark(key(std::to_string(i)), 0, at(i));
+  EXPECT_EQ(set.size(), 0U);
+  EXPECT_FALSE(set.empty());
+  set.mark(key("later"), 0, at(9));
+  EXPECT_EQ(set.size(), 0U) << "the scan covers it";
+  const ChangeSet::Rescan rescan = set.take_rescan();
+  EXPECT_TRUE(rescan.everything);
+  EXPECT_TRUE(rescan.below.empty());
+  EXPECT_TRUE(set.empty());
+}
+
+TEST(ChangeSet, SubtreesAreScannedAlone) {
+  ChangeSet set(3);
+  set.mark_rescan(DirId{7}, "moved in");
+  set.mark(key("a"), 0, at(1));
+  EXPECT_EQ(set.size(), 1U);
+  const ChangeSet::Rescan rescan = set.take_rescan();
+  EXPECT_FALSE(rescan.everything);
+  EXPECT_EQ(rescan.below, std::vector<DirId>{DirId{7}});
+}
+
+TEST(ChangeSet, AllOpenOnlyWhileEveryKeyIsModifiedAndNotClosed) {
+  ChangeSet set(10);
+  set.mark(key("a"), hint_modified | hint_created, at(1));
+  EXPECT_TRUE(set.all_open());
+  set.mark(key("b"), hint_attributes, at(1));
+  EXPECT_FALSE(set.all_open());
+  static_cast<void>(set.take(10));
+  set.mark(key("a"), hint_modified, at(1));
+  set.mark(key("a"), hint_closed, at(2));
+  EXPECT_FALSE(set.all_open());
+}
+
+}  // namespace
+}  // namespace repl::change

@@ -1,0 +1,219 @@
+// The decision at contact, over every combination of what two nodes can be. The invariants are checked for all;
+// the rows that matter are named.
+#include "engine/role/contact.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/role/node_state.h"
+
+namespace repl::role {
+namespace {
+
+Reign reign(uint64_t n) { return Reign{{.high = n, .low = n}}; }
+
+Hello primary() {
+  Hello hello;
+  hello.node = "p";
+  hello.tree = "t";
+  hello.role = Role::primary;
+  hello.position = {.epoch = Epoch{1}, .reign = reign(2), .cut = CutNumber{50}};
+  hello.epoch_seen = Epoch{1};
+  hello.lineage = {{.reign = reign(1), .epoch = Epoch{1}, .began_at = CutNumber{0}},
+                   {.reign = reign(2), .epoch = Epoch{1}, .began_at = CutNumber{30}}};
+  hello.synced = true;
+  hello.content_known = true;
+  hello.content.low = 7;
+  return hello;
+}
+
+Hello secondary() {
+  Hello hello = primary();
+  hello.node = "s";
+  hello.role = Role::secondary;
+  return hello;
+}
+
+Hello stranger() {
+  Hello hello;
+  hello.node = "s";
+  hello.tree = "t";
+  hello.synced = true;
+  hello.content_known = true;
+  hello.content.low = 8;
+  return hello;
+}
+
+TEST(Send, EqualPositionAndFingerprintIsInSync) {
+  EXPECT_EQ(decide_send(primary(), secondary(), false).send, Send::in_sync);
+}
+
+TEST(Send, EqualPositionWithAnotherFingerprintIsNot) {
+  Hello peer = secondary();
+  peer.content.low = 99;
+  EXPECT_EQ(decide_send(primary(), peer, false).send, Send::compare) << "the log has nothing to say";
+}
+
+TEST(Send, ABitBehindGetsWhatChanged) {
+  Hello peer = secondary();
+  peer.position.cut = CutNumber{44};
+  const SendDecision decision = decide_send(primary(), peer, false);
+  EXPECT_EQ(decision.send, Send::changes);
+  EXPECT_EQ(decision.since, CutNumber{44});
+}
+
+TEST(Send, APeerOfTheFormerReignWithinTheCommonPastGetsWhatChanged) {
+  Hello peer = secondary();
+  peer.position = {.epoch = Epoch{1}, .reign = reign(1), .cut = CutNumber{30}};
+  EXPECT_EQ(decide_send(primary(), peer, false).send, Send::changes);
+}
+
+TEST(Send, APeerThatHoldsMoreOfTheFormerReignIsCompared) {
+  Hello peer = secondary();
+  peer.position = {.epoch = Epoch{1}, .reign = reign(1), .cut = CutNumber{31}};
+  EXPECT_EQ(decide_send(primary(), peer, false).send, Send::compare);
+}
+
+TEST(Send, ACrashInAPublishIsCompared) {
+  Hello peer = secondary();
+  peer.dirty_start = true;
+  EXPECT_EQ(decide_send(primary(), peer, false).send, Send::compare);
+  peer.dirty_start = false;
+  peer.incomplete = true;
+  EXPECT_EQ(decide_send(primary(), peer, false).send, Send::compare);
+}
+
+TEST(Send, APeerThatKnowsMoreOfOurReignStopsUs) {
+  Hello peer = secondary();
+  peer.position.cut = CutNumber{51};
+  const SendDecision decision = decide_send(primary(), peer, false);
+  EXPECT_EQ(decision.send, Send::nothing);
+  EXPECT_FALSE(decision.wait) << "a person must see it";
+}
+
+TEST(Send, AnotherHistoryGetsNothing) {
+  Hello peer = secondary();
+  peer.position.reign = reign(9);
+  EXPECT_EQ(decide_send(primary(), peer, false).send, Send::nothing);
+}
+
+TEST(Send, TwoPrimariesPushNothing) {
+  Hello peer = secondary();
+  peer.role = Role::primary;
+  EXPECT_EQ(decide_send(primary(), peer, false).send, Send::nothing);
+}
+
+TEST(Send, ANewerEpochStopsUs) {
+  Hello peer = secondary();
+  peer.epoch_seen = Epoch{2};
+  EXPECT_EQ(decide_send(primary(), peer, false).send, Send::nothing);
+}
+
+TEST(Send, AnEmptyStrangerIsFilledAnEqualOneJoinsAnotherHolds) {
+  Hello peer = stranger();
+  peer.tree_empty = true;
+  EXPECT_EQ(decide_send(primary(), peer, false).send, Send::first_sync);
+  peer.tree_empty = false;
+  const SendDecision other = decide_send(primary(), peer, false);
+  EXPECT_EQ(other.send, Send::nothing);
+  EXPECT_FALSE(other.wait);
+  EXPECT_NE(other.reason.find("other content"), std::string::npos);
+  EXPECT_EQ(decide_send(primary(), peer, true).send, Send::compare) << "a mirror was asked for";
+  peer.content = primary().content;
+  EXPECT_EQ(decide_send(primary(), peer, false).send, Send::compare);
+}
+
+TEST(Send, AStrangerIsComparedOnlyWithEveryDigestKnown) {
+  Hello self = primary();
+  self.content_known = false;
+  const SendDecision decision = decide_send(self, stranger(), false);
+  EXPECT_TRUE(decision.wait);
+  EXPECT_TRUE(decision.digests_needed);
+}
+
+TEST(Receive, OnlyAPrimaryOfOurPastIsFollowed) {
+  EXPECT_TRUE(decide_receive(secondary(), primary(), false).accept);
+  Hello other = primary();
+  other.lineage = {{.reign = reign(9), .epoch = Epoch{1}, .began_at = CutNumber{0}}};
+  EXPECT_FALSE(decide_receive(secondary(), other, false).accept);
+  Hello no_primary = primary();
+  no_primary.role = Role::secondary;
+  EXPECT_TRUE(decide_receive(secondary(), no_primary, false).wait);
+}
+
+TEST(Receive, ALowerEpochIsRefused) {
+  Hello self = secondary();
+  self.epoch_seen = Epoch{2};
+  const ReceiveDecision decision = decide_receive(self, primary(), false);
+  EXPECT_FALSE(decision.accept);
+  EXPECT_FALSE(decision.wait);
+}
+
+TEST(Receive, OtherContentWithoutHistoryIsNeverOverwritten) {
+  EXPECT_FALSE(decide_receive(stranger(), primary(), false).accept);
+  Hello empty = stranger();
+  empty.tree_empty = true;
+  EXPECT_TRUE(decide_receive(empty, primary(), false).accept);
+  Hello equal = stranger();
+  equal.content = primary().content;
+  EXPECT_TRUE(decide_receive(equal, primary(), false).accept);
+}
+
+// Every pair of states: whoever sends is a primary that has scanned, to a node that is none, of the same tree
+// and policy; and never is anything sent that the other side would refuse for good.
+TEST(Contact, InvariantsHoldForEveryPair) {
+  std::vector<Hello> states;
+  for (const Role role : {Role::none, Role::primary, Role::secondary}) {
+    for (const uint64_t of : {0, 1, 2, 9}) {
+      for (const uint64_t cut : {10, 30, 50, 60}) {
+        for (int bits = 0; bits < 32; ++bits) {
+          Hello hello = primary();
+          hello.role = role;
+          hello.position.reign = of == 0 ? Reign{} : reign(of);
+          hello.position.cut = CutNumber{cut};
+          if (of == 0 || of == 9) hello.lineage = {{.reign = hello.position.reign, .epoch = Epoch{1}, .began_at = {}}};
+          if (of == 0) hello.lineage.clear();
+          hello.synced = (bits & 1) != 0;
+          hello.content_known = (bits & 2) != 0;
+          hello.tree_empty = (bits & 4) != 0;
+          hello.content.low = (bits & 8) != 0 ? 7 : 8;
+          hello.policy.low = (bits & 16) != 0 ? 1 : 2;
+          states.push_back(hello);
+        }
+      }
+    }
+  }
+  for (const Hello& a : states) {
+    for (const Hello& b : states) {
+      const SendDecision send = decide_send(a, b, false);
+      EXPECT_TRUE(send.send != Send::nothing || !send.reason.empty());
+      if (send.send == Send::nothing) continue;
+      ASSERT_EQ(a.role, Role::primary);
+      ASSERT_NE(b.role, Role::primary);
+      ASSERT_TRUE(a.synced && b.synced);
+      ASSERT_EQ(a.policy, b.policy);
+      if (b.position.reign.is_set()) {
+        ASSERT_TRUE(has_reign(a.lineage, b.position.reign));
+      } else {
+        ASSERT_TRUE(b.tree_empty || a.content == b.content);
+      }
+      const ReceiveDecision receive = decide_receive(b, a, false);
+      ASSERT_TRUE(receive.accept) << receive.reason;
+    }
+  }
+}
+
+TEST(Founding, OnlyTheFirstAndOnlyWhenAllAreHeardAndNew) {
+  const Hello self = stranger();
+  EXPECT_TRUE(may_found(true, self, {{.node = "s", .heard = true}}));
+  EXPECT_FALSE(may_found(false, self, {{.node = "s", .heard = true}}));
+  EXPECT_FALSE(may_found(true, self, {{.node = "s", .heard = false}}));
+  EXPECT_FALSE(may_found(true, self, {{.node = "s", .heard = true, .has_lineage = true}}));
+  EXPECT_FALSE(may_found(true, self, {{.node = "s", .heard = true}, {.node = "u", .heard = false}}));
+  EXPECT_FALSE(may_found(true, secondary(), {{.node = "s", .heard = true}}));
+  Hello scanning = self;
+  scanning.synced = false;
+  EXPECT_FALSE(may_found(true, scanning, {{.node = "s", .heard = true}}));
+}
+
+}  // namespace
+}  // namespace repl::role
