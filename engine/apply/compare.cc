@@ -43,30 +43,37 @@ Result<std::string_view> fd_difference(const Attributes& want, int fd, const io:
   return *xattrs == want.xattrs ? std::string_view() : std::string_view("extended attributes");
 }
 
-Result<bool> object_equals(int dir, std::string_view name, const io::Stat& have,
-                           const Attributes& want) {
-  if (!stat_difference(want, have, DirTimes::ignore).empty()) return false;
-  if (want.type == FileType::regular && !want.content.is_set()) return false;
+Result<std::string_view> object_difference(int dir, std::string_view name, const io::Stat& have,
+                                           const Attributes& want) {
+  const std::string_view seen = stat_difference(want, have, DirTimes::ignore);
+  if (!seen.empty()) return seen;
+  if (want.type == FileType::regular && !want.content.is_set()) return "content";
   const Result<Fd> fd = open_to_look(dir, name, want.type);
   if (!fd) return fail(fd.error());
   // RACE: the name may have changed hands since `have` was read; the descriptor is what is
   // compared.
   const Result<io::Stat> now = io::stat_fd(fd->get());
   if (!now) return fail(now.error());
-  if (now->local.inode != have.local.inode) return false;
+  if (now->local.inode != have.local.inode) return "inode";
   const Result<std::string_view> difference =
       fd_difference(want, fd->get(), *now, DirTimes::ignore);
-  if (!difference) return fail(difference.error());
-  if (!difference->empty()) return false;
+  if (!difference || !difference->empty()) return difference;
   if (want.type == FileType::symlink) {
     const Result<std::string> target = io::read_link(dir, name);
     if (!target) return fail(target.error());
-    return *target == want.target;
+    return *target == want.target ? std::string_view() : std::string_view("target");
   }
-  if (want.type != FileType::regular) return true;
+  if (want.type != FileType::regular) return std::string_view();
   const Result<FileDigest> content = digest_file(fd->get());
   if (!content) return fail(content.error());
-  return content->digest == want.content;
+  return content->digest == want.content ? std::string_view() : std::string_view("content");
+}
+
+Result<bool> object_equals(int dir, std::string_view name, const io::Stat& have,
+                           const Attributes& want) {
+  const Result<std::string_view> difference = object_difference(dir, name, have, want);
+  if (!difference) return fail(difference.error());
+  return difference->empty();
 }
 
 Result<FileDigest> digest_file(int fd) {

@@ -22,8 +22,11 @@ enum class DirTimes : uint8_t { compare, ignore };
 // The same with xattrs (read from `fd`, which may be O_PATH).
 [[nodiscard]] Result<std::string_view> fd_difference(const Attributes& want, int fd,
                                                      const io::Stat& have, DirTimes times);
-// Everything, content included (read and hashed). An object whose record has no digest is never
-// equal.
+// Everything, content included (read and hashed): the name of the first that differs, or empty. An
+// object whose record has no digest is never equal.
+[[nodiscard]] Result<std::string_view> object_difference(int dir, std::string_view name,
+                                                         const io::Stat& have,
+                                                         const Attributes& want);
 [[nodiscard]] Result<bool> object_equals(int dir, std::string_view name, const io::Stat& have,
                                          const Attributes& want);
 

@@ -21,6 +21,12 @@ void DriftCheck::hold(const Key& key, std::string reason) {
   holds_.set(std::move(hold));
 }
 
+// It is as the index says. What a hold wants beyond that only the primary can send: Applier::recheck_holds().
+void DriftCheck::release(const Key& key, const Attributes& recorded) {
+  const auto at = holds_.all().find(key);
+  if (at != holds_.all().end() && !at->second.wants_removal && at->second.wanted == recorded) holds_.clear(key);
+}
+
 DirId DriftCheck::check(const Key& key, int dir_fd, const io::Stat& stat) {
   const bool directory = stat.attr.type == FileType::directory;
   const Membership member = observer_.membership(key, directory);
@@ -34,19 +40,19 @@ DirId DriftCheck::check(const Key& key, int dir_fd, const io::Stat& stat) {
   const DirId below = entry->attr.type == FileType::directory && directory ? entry->attr.dir : DirId{};
   if (change::same_stat(*entry, stat) && stat.attr.mode == entry->attr.mode &&
       stat.attr.uid == entry->attr.uid && stat.attr.gid == entry->attr.gid) {
-    holds_.clear(key);
+    release(key, entry->attr);
     return below;
   }
-  const Result<bool> equal = entry->attr.transit
-                                 ? Result<bool>(directory)
-                                 : apply::object_equals(dir_fd, key.name, stat, entry->attr);
-  if (equal && *equal) {
+  const Result<std::string_view> difference =
+      entry->attr.transit ? Result<std::string_view>(directory ? "" : "type")
+                          : apply::object_difference(dir_fd, key.name, stat, entry->attr);
+  if (difference && difference->empty()) {
     LocalStat local = stat.local;
     local.handle = entry->local.handle;
     parts_.index->put_local(key, local);
-    holds_.clear(key);
-  } else if (equal) {
-    hold(key, "it was changed here");
+    release(key, entry->attr);
+  } else if (difference) {
+    hold(key, "it was changed here (" + std::string(*difference) + ")");
   }
   return below;
 }
@@ -54,7 +60,7 @@ DirId DriftCheck::check(const Key& key, int dir_fd, const io::Stat& stat) {
 void DriftCheck::check_missing(const Key& key) {
   if (parts_.index->contains(key)) {
     hold(key, "it was removed here");
-  } else {
+  } else if (const auto at = holds_.all().find(key); at != holds_.all().end() && at->second.wants_removal) {
     holds_.clear(key);
   }
 }

@@ -30,6 +30,7 @@ class DriftCheck {
 
  private:
   void hold(const Key& key, std::string reason);
+  void release(const Key& key, const Attributes& recorded);
   TreeParts& parts_;
   const change::Observer& observer_;
   apply::Holds& holds_;

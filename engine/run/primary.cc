@@ -296,9 +296,12 @@ void Primary::on_hello(Session& session) {
   if (decision.send == role::Send::nothing) {
     if (session.held) {
       parts_.log.warn("{}: {}", parts_.options.name, decision.reason);
+      held_[&session] = PeerStanding{.node = session.peer, .connected = true, .held = true,
+                                     .reason = decision.reason};
     }
     return;
   }
+  held_.erase(&session);
   session.decided = true;
   parts_.log.info("{}: {} is connected: {}", parts_.options.name, session.peer,
                   decision.send == role::Send::in_sync      ? "in sync"
@@ -331,7 +334,7 @@ Status Primary::on_message(Session& session, const Message& message) {
   if (const auto* notice = std::get_if<PeerNotice>(&message)) {
     if (!notice->error.empty()) parts_.log.warn("{}: {}: {}", parts_.options.name, sender.node(), notice->error);
     sender.on_notice(*notice);
-    return {};
+    return sender.on_message(message);
   }
   if (Status s = sender.on_message(message); !s) return s;
   const CutNumber durable = sender.status().acked[static_cast<size_t>(AckLevel::durable)];
@@ -341,6 +344,7 @@ Status Primary::on_message(Session& session, const Message& message) {
 }
 
 void Primary::on_closed(Session& session) {
+  held_.erase(&session);
   const auto at = senders_.find(&session);
   if (at == senders_.end()) return;
   verifier_.on_closed(at->second->node());
@@ -367,6 +371,9 @@ void Primary::before_commit() {
 PeerStanding Primary::standing_of(const std::string& node) const {
   for (const auto& [session, sender] : senders_) {
     if (sender->node() == node) return sender->standing();
+  }
+  for (const auto& [session, standing] : held_) {
+    if (standing.node == node) return standing;
   }
   PeerStanding away;
   away.node = node;

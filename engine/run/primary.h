@@ -82,6 +82,7 @@ class Primary final : public Duty {
   std::unique_ptr<ContentWalk> digests_;
   bool digests_wanted_ = false;
   std::map<const Session*, std::unique_ptr<PeerSender>> senders_;
+  std::map<const Session*, PeerStanding> held_;  // peers that are sent nothing until a person decides
   std::map<std::string, CutNumber> durable_;  // by node, of this lineage; kept while a peer is away
   std::deque<std::pair<CutNumber, MonotonicTime>> cut_times_;
   Waiters waiters_;

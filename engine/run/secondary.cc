@@ -104,6 +104,7 @@ void Secondary::step_scan() {
     parts_.log.info("{}: scanned {} entries, {} drifted", parts_.options.name, drift_scan_->seen(),
                     applier_->holds().size());
     drift_scan_.reset();
+    recheck_holds();
   }
 }
 
@@ -133,8 +134,10 @@ void Secondary::step_walk() {
 void Secondary::look_at_hints() {
   if (applier_->in_cut()) return;
   parts_.dirs->next_generation();
+  bool held = false;
   for (const Key& key : std::exchange(hints_, {})) {
     if (!records()) {
+      held = held || applier_->holds().all().contains(key);
       drift_->look(key);
       continue;
     }
@@ -146,6 +149,20 @@ void Secondary::look_at_hints() {
     }
     if (outcome.list.is_set()) rescan_wanted_ = true;
   }
+  if (held) recheck_holds();
+}
+
+// Where the way became free, the primary is asked for its version again.
+void Secondary::recheck_holds() {
+  if (!receiver_ || applier_->holds().size() == 0) return;
+  if (Status s = receiver_->recheck_holds(); !s) troubles_.push_back(s.error().message);
+}
+
+// The primary's `wait` and `status` speak of what is held here; an Ack says it too, but none comes without a cut.
+void Secondary::tell_holds() {
+  if (!receiver_ || applier_->holds().size() == told_holds_) return;
+  told_holds_ = applier_->holds().size();
+  primary_->link->send(PeerNotice{.hold = {}, .held_keys = told_holds_, .error = {}}, false);
 }
 
 bool Secondary::step(MonotonicTime now) {
@@ -154,6 +171,7 @@ bool Secondary::step(MonotonicTime now) {
   if (synced() && !hints_.empty()) look_at_hints();
   if (walk_) step_walk();
   step_sync(now);
+  tell_holds();
   return walk_ != nullptr;
 }
 
@@ -254,6 +272,8 @@ void Secondary::on_hello(Session& session) {
             });
           }});
   receiver_->start(session.hello->position.epoch, session.hello->position.reign, durable);
+  told_holds_ = 0;
+  if (synced()) recheck_holds();
   parts_.log.info("{}: following {}", parts_.options.name, session.peer);
 }
 

@@ -53,6 +53,8 @@ class Secondary final : public Duty {
   void step_walk();
   void step_sync(MonotonicTime now);
   void look_at_hints();
+  void recheck_holds();
+  void tell_holds();
   void begin_digests();
   void begin_verify(const VerifyRequest& request);
   void answer_verify();
@@ -76,6 +78,7 @@ class Secondary final : public Duty {
   std::set<Key> hints_;
   bool rescan_wanted_ = false;
   bool dirty_start_ = false;
+  uint64_t told_holds_ = 0;         // to this primary
   std::optional<apply::SyncWork> syncing_;
   std::optional<MonotonicTime> sync_retry_;
   std::string sync_error_;

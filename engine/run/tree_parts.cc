@@ -1,8 +1,10 @@
 #include "engine/run/tree_parts.h"
 
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -123,7 +125,7 @@ Status TreeParts::open_staging() {
     const bool same = stat->device == root_device && stat->mount == root_mount;
     staging_path = same ? options.state_dir + "/staging" : options.root + "/" + staging_name;
   }
-  if (Status s = make_private_dir(staging_path); !s) return s;
+  if (Status s = make_staging_dir(); !s) return s;
   Result<Fd> area = io::open_root(staging_path);
   if (!area) return fail(area.error());
   Result<io::Stat> stat = io::stat_fd(area->get());
@@ -136,6 +138,24 @@ Status TreeParts::open_staging() {
   auto opened = apply::Staging::open(std::move(*area));
   if (!opened) return fail(opened.error());
   staging = std::move(*opened);
+  return {};
+}
+
+// Making the area in the root is no change of the tree: the root keeps its time. (Two trees that are equal would
+// differ by it, and not join.)
+Status TreeParts::make_staging_dir() {
+  const bool in_root = staging_path == options.root + "/" + staging_name;
+  std::error_code code;
+  if (!in_root || std::filesystem::exists(staging_path, code)) return make_private_dir(staging_path);
+  const Result<io::Stat> before = io::stat_fd(dirs->root());
+  if (!before) return fail(before.error());
+  if (Status s = make_private_dir(staging_path); !s) return s;
+  const timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT},
+                             {.tv_sec = before->attr.mtime.seconds,
+                              .tv_nsec = static_cast<long>(before->attr.mtime.nanoseconds)}};
+  if (::futimens(dirs->root(), times) != 0) {  // somebody else's directory, and not root
+    log.warn("{}: {}", options.name, sys_error("keep the modification time of the root", errno).message);
+  }
   return {};
 }
 

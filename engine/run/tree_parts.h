@@ -55,6 +55,7 @@ struct TreeParts {
   Status open_root();
   Status open_index();
   Status open_staging();
+  Status make_staging_dir();
   Status open_watch();
   Fd root_;
 };

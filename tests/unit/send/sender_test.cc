@@ -386,6 +386,23 @@ TEST(Sender, EqualTreesCostOneQuestion) {
   EXPECT_EQ(pair.receiver.puts, 0u);
 }
 
+// Whoever waits for the position that the peer itself named need not wait for another cut.
+TEST(Sender, WhatThePeerNamedIsAcknowledgedFromTheStart) {
+  std::mt19937_64 rng(1);
+  Pair pair;
+  pair.random_ops(rng, 20);
+  pair.first_sync();
+  const CutNumber named = pair.tree.now;
+  pair.start(PlanMode::in_sync);
+  for (const CutNumber acked : pair.sender->status().acked) EXPECT_EQ(acked, named);
+  ++pair.tree.now.value;
+  pair.random_ops(rng, 5);
+  pair.start(PlanMode::changes, named);
+  for (const CutNumber acked : pair.sender->status().acked) EXPECT_EQ(acked, named);
+  pair.settle();
+  pair.expect_equal();
+}
+
 // One file in one of many directories: what is equal is not descended, and nothing else is sent.
 TEST(Sender, NoCandidateStorm) {
   Pair pair;
