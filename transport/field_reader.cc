@@ -84,6 +84,7 @@ Attributes FieldReader::attributes(wire::Attributes* in) {
   require(regular || !out.content.is_set(), "a content digest without a content");
   require(directory == out.dir.is_set(), "a directory id and a type that do not fit");
   require(!directory || !out.link.is_set(), "a hard-linked directory");
+  require(directory || !out.transit, "a file on the way to others");
   require(out.link_names >= 1, "a file without a name");
   if (out.type == FileType::symlink) {
     require(!out.target.empty() && out.target.size() <= limits::symlink_target_bytes_max &&

@@ -148,6 +148,11 @@ void SessionCore::close(const std::string& reason) {
                        "connection to " + options_.peer_name + " closed here: " + reason);
   io_->post([self = shared_from_this()] {
     self->call_ready();
+    {
+      // What ended in the meantime arms no timer: on a loop that ends too it would never be let go.
+      const std::lock_guard held(self->mutex_);
+      if (self->phase_ == Phase::ended) return;
+    }
     self->tick_.expires_after(self->options_.times.close_flush_max);
     self->tick_.async_wait([self](std::error_code error) {
       if (!error) self->end(make_error(ErrorCode::closed, "did not take the rest in time"));

@@ -62,10 +62,13 @@ TEST(Codec, AttributesAndContentsKeepEveryField) {
   put.content = ContentInline{std::string("a\0b", 3)};
   Put empty = put;
   empty.content = ContentInline{};
-  auto again = round_trip(Records{{put, empty, Remove{{DirId{3}, "x"}, true}}});
+  Put on_the_way{{DirId{9}, "d"}, {.type = FileType::directory, .dir = DirId{5}}, {}};
+  on_the_way.attr.transit = true;
+  auto again = round_trip(Records{{put, empty, Remove{{DirId{3}, "x"}, true}, on_the_way}});
   ASSERT_TRUE(again) << again.error().message;
   const auto& records = std::get<Records>(*again).records;
-  ASSERT_EQ(records.size(), 3u);
+  ASSERT_EQ(records.size(), 4u);
+  EXPECT_EQ(std::get<Put>(records[3]).attr, on_the_way.attr);
   const auto& got = std::get<Put>(records[0]);
   EXPECT_EQ(got.key, put.key);
   EXPECT_EQ(got.attr, put.attr);
@@ -120,6 +123,7 @@ TEST(Codec, RefusesImpossibleAttributes) {
       [](wire::Put& p) { p.mutable_attr()->set_rdev(5); },
       [](wire::Put& p) { p.mutable_attr()->set_target("x"); },
       [](wire::Put& p) { p.mutable_attr()->set_dir(5); },
+      [](wire::Put& p) { p.mutable_attr()->set_transit(true); },
       [](wire::Put& p) { p.mutable_attr()->set_link_names(0); },
       [](wire::Put& p) { p.mutable_attr()->set_xattrs("garbage"); },
       [](wire::Put& p) { p.mutable_attr()->set_owner(std::string(300, 'o')); },

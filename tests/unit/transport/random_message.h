@@ -47,7 +47,10 @@ class MessageMaker {
       a.size = number() >> 1;
       a.content = bits<Digest>();
     }
-    if (a.type == FileType::directory) a.dir = DirId{number() | 2};
+    if (a.type == FileType::directory) {
+      a.dir = DirId{number() | 2};
+      a.transit = coin();
+    }
     if (a.type == FileType::symlink) a.target = name();
     if (a.type == FileType::char_device || a.type == FileType::block_device) a.rdev = number();
     if (coin()) {
@@ -118,6 +121,7 @@ inline Message MessageMaker::make(size_t kind) {
       h.policy = bits<Bits128>();
       h.content = bits<Fingerprint>();
       h.identity = bits<Fingerprint>();
+      h.synced = coin();
       h.content_known = coin();
       h.tree_empty = coin();
       h.incomplete = coin();

@@ -9,8 +9,10 @@
 
 #include "tests/unit/transport/peer.h"
 #include "tests/unit/transport/random_message.h"
+#include "transport/fd_stream.h"
 #include "transport/frame.h"
 #include "transport/io_core.h"
+#include "transport/session_core.h"
 
 namespace repl::transport {
 namespace {
@@ -101,6 +103,27 @@ TEST_F(Session, ClosedAtOnceItStillEndsInTime) {
   EXPECT_EQ(got.rfind("repl/", 0), 0u);
   pollfd gone{.fd = sockets.right.get(), .events = POLLHUP};
   EXPECT_EQ(::poll(&gone, 1, 5000), 1);
+}
+
+TEST_F(Session, WhatEndsWhileItIsClosedIsLetGo) {
+  auto sockets = make_socket_pair();
+  SessionOptions patient = options("right");
+  patient.times.close_flush_max = 1h;
+  std::promise<std::weak_ptr<SessionCore>> made;
+  io.core()->post([&] {
+    Fd twin(::dup(sockets.left.get()));
+    auto stream = make_fd_stream(io.core(), std::move(sockets.left), std::move(twin));
+    auto session = std::make_shared<SessionCore>(io.core(), std::move(*stream), patient);
+    session->start();
+    session->close("enough");
+    session->abort();
+    made.set_value(session);
+  });
+  const auto session = made.get_future().get();
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (!session.expired() && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(1ms);
+  EXPECT_TRUE(session.expired());
 }
 
 TEST_F(Session, LargeDataInBothDirectionsAtOnce) {
