@@ -275,7 +275,10 @@ bool Observer::settle_content(Pass& pass) {
       }
     }
   }
-  if (attr.size <= limits::inline_bytes_max && pass.contents == Contents::read_small) {
+  // One that was only too young to be trusted is mostly unchanged: reading it now spares sending it again.
+  const bool same_stat_as_old = was_file && same_stat(*old, pass.seen.stat) && old->attr.content.is_set();
+  if (attr.size <= limits::inline_bytes_max &&
+      (pass.contents == Contents::read_small || same_stat_as_old)) {
     if (!read_small(pass)) return false;
     pass.outcome.item.content_changed =
         !was_file || old->attr.content != attr.content || old->attr.size != attr.size;

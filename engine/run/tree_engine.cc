@@ -241,7 +241,12 @@ void TreeEngine::serve_sessions() {
 
 void TreeEngine::close_session(Session& session, const Error& why) {
   if (!session.link) return;
-  parts_->log.warn("{}: connection with {} closed: {}", parts_->options.name, escape(session.peer), why.message);
+  const std::string& tree = parts_->options.name;
+  if (why.code == ErrorCode::closed) {  // that a peer goes away is ordinary; what it did wrong is not
+    parts_->log.info("{}: connection with {} closed: {}", tree, escape(session.peer), why.message);
+  } else {
+    parts_->log.warn("{}: connection with {} closed: {}", tree, escape(session.peer), why.message);
+  }
   last_errors_[session.peer] = why.message;
   session.link->close(why.message);
   duty_->on_closed(session);
