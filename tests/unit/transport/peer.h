@@ -35,8 +35,11 @@ class Peer {
   template <typename Enough>
   bool take_until(Enough enough) {
     return wait([&] {
+             // RACE: the last messages may arrive, and the connection end, between the two calls;
+             // what arrived before the end is there once open() is false.
+             const bool open = channel_->open();
              for (Message& message : channel_->receive()) got.push_back(std::move(message));
-             return enough() || !channel_->open();
+             return enough() || !open;
            }) &&
            enough();
   }
