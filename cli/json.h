@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace repl::cli {
 
@@ -31,10 +32,17 @@ using Json = nlohmann::json;
   const auto found = object.find(key);
   return found != object.end() && found->is_boolean() && found->get<bool>();
 }
+// Whole numbers that fit; any other is as if it were not there (converting a double is undefined
+// beyond the type's range).
 template <typename Number>
 [[nodiscard]] Number get_number(const Json& object, const char* key) {
   const auto found = object.find(key);
-  return found != object.end() && found->is_number() ? found->get<Number>() : Number{};
+  if (found == object.end() || !found->is_number_integer()) return {};
+  const auto fitting = [](auto value) {
+    return std::in_range<Number>(value) ? static_cast<Number>(value) : Number{};
+  };
+  return found->is_number_unsigned() ? fitting(found->template get<uint64_t>())
+                                     : fitting(found->template get<int64_t>());
 }
 
 }  // namespace repl::cli

@@ -61,7 +61,10 @@ TEST(ControlProtocol, MalformedIsAnError) {
        {std::string("{}"), std::string(R"({"ok":1})"), std::string("x")}) {
     EXPECT_FALSE(decode_reply(line).has_value()) << line;
   }
-  EXPECT_EQ(std::get<ReplyFailed>(*decode_reply(R"({"ok":false,"exit":0})")).exit, 1);
+  for (const char* line : {R"({"ok":false,"exit":0})", R"({"ok":false,"exit":4294967299})",
+                           R"({"ok":false,"exit":1e300})"}) {
+    EXPECT_EQ(std::get<ReplyFailed>(*decode_reply(line)).exit, 1) << line;
+  }
 }
 
 class ControlServerTest : public testing::Test {
