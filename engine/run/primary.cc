@@ -136,7 +136,8 @@ void Primary::end_scan() {
 Result<uint64_t> Primary::approve() {
   if (!emptied_ || !scan_) return uint64_t{0};
   scan_->accept_emptied_root();
-  step_scan();
+  emptied_ = false;
+  wake_();
   return uint64_t{1};
 }
 
@@ -206,7 +207,11 @@ bool Primary::step(MonotonicTime now) {
   if (!waiters_.empty()) {
     std::vector<PeerStanding> peers;
     for (const std::string& node : parts_.options.nodes) {
-      if (node != parts_.options.node) peers.push_back(standing_of(node));
+      if (node == parts_.options.node) continue;
+      peers.push_back(standing_of(node));
+      if (!emptied_) continue;
+      peers.back().connected = peers.back().held = true;
+      peers.back().reason = "the root is empty here, but entries were in it: `repl approve` sends that";
     }
     waiters_.step(now, parts_.state.position.cut, parts_.changes.empty(), builds_, !synced(), peers);
   }
@@ -323,7 +328,11 @@ void Primary::on_hello(Session& session) {
 Status Primary::on_message(Session& session, const Message& message) {
   const auto at = senders_.find(&session);
   if (at == senders_.end()) {
-    if (std::holds_alternative<Bye>(message) || std::holds_alternative<PeerNotice>(message)) return {};
+    // An acknowledgement of a cut that an earlier connection brought: the hello says how far the peer is.
+    if (std::holds_alternative<Bye>(message) || std::holds_alternative<PeerNotice>(message) ||
+        std::holds_alternative<Ack>(message)) {
+      return {};
+    }
     return fail(ErrorCode::protocol, "a message before anything was agreed");
   }
   PeerSender& sender = *at->second;

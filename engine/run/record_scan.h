@@ -34,7 +34,10 @@ class RecordScan final : public ScanVisitor {
   [[nodiscard]] const std::vector<Key>& covered() const { return covered_; }
   // The scan found fewer than it should: an empty root where the index has entries. Nothing was recorded.
   [[nodiscard]] bool root_emptied() const { return root_emptied_; }
-  void accept_emptied_root() { root_emptied_accepted_ = true; }
+  void accept_emptied_root() {
+    root_emptied_accepted_ = true;
+    root_emptied_ = false;
+  }
 
   DirId child(const Key& key, int dir_fd, scan::Child& child) override;
   void missing(const Key& key) override;

@@ -8,7 +8,9 @@
 #include "engine/apply/recovery.h"
 #include "engine/base/limits.h"
 #include "engine/delta/rolling.h"
+#include "engine/model/hash.h"
 #include "engine/role/contact.h"
+#include "engine/run/wanted_content.h"
 
 namespace repl::run {
 
@@ -222,8 +224,9 @@ void Secondary::store_position(const Position& position) {
 
 // --- the primary ---------------------------------------------------------------------------------------------
 
+// A hello speaks of what is durable: while a published cut is not, this node is not ready to meet anybody.
 void Secondary::describe(Hello& hello) const {
-  hello.synced = synced();
+  hello.synced = synced() && !syncing_ && !applier_->work_pending();
   hello.incomplete = parts_.index->meta(apply::incomplete_meta).has_value();
   hello.dirty_start = dirty_start_;
   if (Result<std::vector<StageProgress>> stages = parts_.staging->progress()) hello.stages = std::move(*stages);
@@ -322,7 +325,8 @@ void Secondary::answer_verify() {
   reply.id = verify_->request.id;
   verify_.reset();
   reply.position = parts_.state.position;
-  reply.content = parts_.index->root_content();
+  reply.content =
+      wanted_content(*parts_.index, fingerprint_seed(parts_.options.name), applier_->holds().all());
   reply.synced = synced() && !applier_->in_cut();
   reply.entries = parts_.index->counts().entries;
   for (const auto& [key, hold] : applier_->holds().all()) {
