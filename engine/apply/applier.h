@@ -54,6 +54,9 @@ class Applier {
   // From the owner, after SyncWork::run. On error the work is kept, and is the next to be taken.
   void on_synced(SyncWork work, const Status& status);
 
+  // Something was published or put aside that is not durable yet.
+  [[nodiscard]] bool work_pending() const { return work_pending_ || failed_work_.has_value(); }
+
   [[nodiscard]] ContentBuilder& contents() { return *contents_; }
   [[nodiscard]] io::DirCache& dirs() { return dirs_; }
   [[nodiscard]] Holds& holds() { return holds_; }

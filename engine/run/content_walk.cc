@@ -64,12 +64,15 @@ bool ContentWalk::next_file() {
 
 void ContentWalk::begin_file(const Key& key, const Entry& entry) {
   ++files_seen_;
-  file_.emplace(OpenFile{.key = key, .entry = entry, .fd = {}, .offset = 0, .hasher = {}});
+  file_.emplace(OpenFile{.key = key, .entry = entry, .fd = {}, .opened = {}, .offset = 0, .hasher = {}});
   const Result<int> dir = dirs_.open(key.dir);
   if (!dir) return end_file(dir.error().message);
   Result<Fd> fd = io::open_read(*dir, key.name);
   if (!fd) return end_file(fd.error().message);
+  const Result<io::Stat> opened = io::stat_fd(fd->get());
+  if (!opened) return end_file(opened.error().message);
   file_->fd = std::move(*fd);
+  file_->opened = *opened;
 }
 
 uint64_t ContentWalk::read_some(uint64_t bytes_max) {
@@ -98,7 +101,9 @@ void ContentWalk::end_file(std::string problem) {
               .problem = std::move(problem)};
   if (found.problem.empty()) {
     const Result<io::Stat> stat = io::stat_fd(file.fd.get());
-    if (stat && change::same_stat(found.entry, *stat) && stat->attr.size == file.offset) {
+    const bool still = stat && stat->attr.size == file.offset && stat->attr.mtime == file.opened.attr.mtime &&
+                       stat->attr.size == found.entry.attr.size;
+    if (still && (kind_ == WalkKind::everything || change::same_stat(found.entry, *stat))) {
       found.digest = file.hasher.finish();
       found.blocks = file.hasher.blocks();
     } else {

@@ -22,8 +22,8 @@ enum class WalkKind : uint8_t { unknown_only, everything };
 
 class ContentWalk {
  public:
-  // A file whose stat is the entry's was read: its digest and blocks. A file that is not as the index has it
-  // (or cannot be read) has no digest: the caller marks it dirty, or counts it.
+  // A file that held still was read: its digest and blocks. With unknown_only its stat must be the entry's, too;
+  // a re-read judges bytes, not times. Else there is no digest: the caller marks it dirty, or counts it.
   struct Found {
     Key key;
     Entry entry;
@@ -49,6 +49,7 @@ class ContentWalk {
     Key key;
     Entry entry;
     Fd fd;
+    io::Stat opened;
     uint64_t offset = 0;
     ContentHasher hasher;
   };

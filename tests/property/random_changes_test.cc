@@ -193,8 +193,8 @@ void run_seed(uint64_t seed) {
     if (testing::Test::HasFatalFailure()) return;
   }
   const run::WaitAnswer waited = pair.settle();
-  ASSERT_EQ(waited.result, run::WaitResult::reached) << waited.detail;
-  ASSERT_EQ(pair.difference(), "");
+  ASSERT_EQ(waited.result, run::WaitResult::reached) << waited.detail << pair.story();
+  ASSERT_EQ(pair.difference(), "") << pair.story() << pair.autopsy();
   const run::VerifyAnswer verified = pair.a.verify(true);
   ASSERT_EQ(verified.outcome, run::VerifyAnswer::Outcome::equal)
       << (verified.peers.empty() ? "" : verified.peers.front().detail);

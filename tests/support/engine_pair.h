@@ -14,6 +14,8 @@
 #include "cli/channel_link.h"
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
+#include "engine/index/index.h"
+#include "engine/model/hash.h"
 #include "engine/run/tree_engine.h"
 #include "tests/support/tree_digest.h"
 #include "transport/channel.h"
@@ -134,6 +136,57 @@ struct EnginePair {
       if (answer.result != run::WaitResult::not_primary || std::chrono::steady_clock::now() > until) return answer;
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
+  }
+  // Where both stand, for a failure.
+  [[nodiscard]] std::string story() {
+    std::string text;
+    for (EngineNode* node : {&a, &b}) {
+      const run::TreeFacts facts = node->facts();
+      text += fmt::format("\n{}: {} cut {} reign {} held {}", facts.node, facts.state, facts.position.cut.value,
+                          to_hex(facts.position.reign), facts.held_keys);
+      for (const std::string& line : facts.held_paths) text += "\n  held " + line;
+      for (const std::string& line : facts.errors) text += "\n  error " + line;
+      for (const run::PeerFacts& peer : facts.peers) {
+        text += fmt::format("\n  peer {} {} applied {} durable {} files {}/{} {} {}", peer.name, peer.phase,
+                            peer.applied.value, peer.durable.value, peer.files_done, peer.files_total, peer.reason,
+                            peer.last_error);
+      }
+    }
+    const run::VerifyAnswer verified = a.verify(false);
+    text += fmt::format("\nindexes: outcome {}", static_cast<int>(verified.outcome));
+    return text;
+  }
+  // What the indexes say of the paths that differ. Ends both engines.
+  [[nodiscard]] std::string autopsy() {
+    const auto left = a.tree();
+    const auto right = b.tree();
+    a.stop();
+    b.stop();
+    std::string text;
+    for (EngineNode* node : {&a, &b}) {
+      auto index = Index::open(node->options.state_dir + "/index", fingerprint_seed("t"));
+      if (!index) return text + index.error().message;
+      std::set<std::string> paths;
+      for (const auto& [path, line] : left) {
+        if (!right.contains(path) || right.at(path) != line) paths.insert(path);
+      }
+      for (const auto& [path, line] : right) {
+        if (!left.contains(path)) paths.insert(path);
+      }
+      for (const std::string& path : paths) {
+        const auto key = (*index)->key_of_path(path);
+        const auto entry = key ? (*index)->get(*key) : std::nullopt;
+        text += fmt::format("\n{} index: {} {}", node->options.node, path, entry ? "known" : "unknown");
+        if (!entry) continue;
+        text += fmt::format(" type {} link {:x} names {} cut {} inode {}", static_cast<int>(entry->attr.type),
+                            entry->attr.link.value, entry->attr.link_names, entry->cut.value, entry->local.inode);
+        for (const Key& other : (*index)->keys_of_link(entry->attr.link)) {
+          text += " with " + (*index)->path_of(other).value_or("?");
+        }
+      }
+      for (const std::string& fault : (*index)->check()) text += "\n  index fault: " + fault;
+    }
+    return text;
   }
   [[nodiscard]] std::string difference() const { return test::difference(a.tree(), b.tree()); }
 };
