@@ -213,11 +213,28 @@ bool CutBuilder::look_again_at_newer() {
   return newer;
 }
 
+// A name that joins a group is linked to another one of it, so the names that stay as they are go along: alone
+// it would become a file of its own on the peers.
+void CutBuilder::complete_link_groups() {
+  std::unordered_set<LinkId> groups;
+  for (const auto& [key, item] : items_) {
+    if (!item.removed && item.attr.link.is_set()) groups.insert(item.attr.link);
+  }
+  for (const LinkId group : groups) {
+    for (const Key& name : index_.keys_of_link(group)) {
+      const std::optional<Entry> entry = index_.get(name);
+      if (!entry || items_.contains(name)) continue;
+      items_.emplace(name, CutItem{.key = name, .attr = entry->attr, .base_content = entry->attr.content,
+                                   .base_size = entry->attr.size, .bytes = {}, .copy_from = {}});
+    }
+  }
+}
+
 // Directories first, from the top down; then the rest, names of one link group side by side; removals last.
 // What lies below a directory that went in this cut is left out: it went with it.
 std::vector<CutItem> CutBuilder::ordered_items() {
   struct Placed {
-    std::tuple<int, size_t, uint64_t> rank;
+    std::tuple<int, size_t, uint64_t, bool> rank;
     CutItem* item;
   };
   std::vector<Placed> placed;
@@ -241,7 +258,8 @@ std::vector<CutItem> CutBuilder::ordered_items() {
     const bool directory = !item.removed && item.attr.type == FileType::directory;
     const int kind = item.removed ? 2 : directory ? 0 : 1;
     placed.push_back(Placed{
-        .rank = {kind, directory && !key.is_root() ? depth_of(key.dir) : 0, item.attr.link.value},
+        .rank = {kind, directory && !key.is_root() ? depth_of(key.dir) : 0, item.attr.link.value,
+                 item.content_changed},  // the others become links of a name that peers have already
         .item = &item});
   }
   std::ranges::sort(placed, {}, [](const Placed& p) { return std::tie(p.rank, p.item->key); });
@@ -255,6 +273,7 @@ std::shared_ptr<CutBatch> CutBuilder::finish(bool ordered) {
   auto batch = std::make_shared<CutBatch>();
   batch->cut = cut_;
   batch->ordered = ordered && unreadable_.empty();
+  complete_link_groups();
   batch->items = ordered_items();
   if (batch->items.empty()) return nullptr;
   const std::optional<DirSummary> root = index_.summary(root_dir);

@@ -70,6 +70,7 @@ class CutBuilder {
   bool look_again_at_newer();
   [[nodiscard]] bool full() const;
   [[nodiscard]] std::shared_ptr<CutBatch> finish(bool ordered);
+  void complete_link_groups();
   [[nodiscard]] std::vector<CutItem> ordered_items();
 
   Observer& observer_;
