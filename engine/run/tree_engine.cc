@@ -206,6 +206,9 @@ void TreeEngine::take_new_links() {
 
 void TreeEngine::serve_sessions() {
   for (const auto& session : sessions_) {
+    // RACE: the last messages may arrive, and the connection end, between two calls; what arrived before
+    // the end is there once open() is false. An end after this look wakes the engine again.
+    const bool open = session->link->open();
     for (const Message& message : session->link->receive()) {
       if (const Hello* hello = std::get_if<Hello>(&message)) {
         if (!session->peer.empty() && hello->node != session->peer) {
@@ -234,7 +237,7 @@ void TreeEngine::serve_sessions() {
         break;
       }
     }
-    if (session->link && !session->link->open()) close_session(*session, session->link->close_reason());
+    if (session->link && !open) close_session(*session, session->link->close_reason());
   }
   std::erase_if(sessions_, [](const auto& session) { return !session->link; });
 }

@@ -1,0 +1,77 @@
+#include "engine/run/tree_engine.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <future>
+#include <thread>
+
+namespace repl::run {
+namespace {
+
+// A connection that ends between two looks at it, having brought one more message.
+class EndingLink final : public Link {
+ public:
+  bool send(Message, bool) override { return true; }
+  size_t writable() const override { return 0; }
+  std::vector<Message> receive() override {
+    const std::lock_guard lock(mutex_);
+    if (open_) {
+      open_ = false;
+      if (ready_) ready_();
+      return {};
+    }
+    return std::exchange(waiting_, {});
+  }
+  bool open() const override {
+    const std::lock_guard lock(mutex_);
+    return open_;
+  }
+  Error close_reason() const override { return make_error(ErrorCode::closed, "lost"); }
+  void close(const std::string& reason) override { closed.set_value(reason); }
+  void on_ready(std::function<void()> ready) override {
+    const std::lock_guard lock(mutex_);
+    ready_ = std::move(ready);
+  }
+  LinkCounters counters() const override { return {}; }
+  std::string peer() const override { return {}; }
+
+  std::promise<std::string> closed;
+
+ private:
+  mutable std::mutex mutex_;
+  bool open_ = true;
+  std::vector<Message> waiting_{Hello{.node = "stranger"}};
+  std::function<void()> ready_;
+};
+
+TEST(TreeEngine, TakesWhatArrivedBeforeTheConnectionEnded) {
+  char dir[] = "/tmp/repl-engine-XXXXXX";
+  ASSERT_NE(::mkdtemp(dir), nullptr);
+  const std::string root = std::string(dir) + "/root";
+  std::filesystem::create_directory(root);
+  SystemClock clock;
+  NullLog log;
+  {
+    auto engine = TreeEngine::open({.name = "tree",
+                                    .node = "a",
+                                    .nodes = {"a", "b"},
+                                    .root = root,
+                                    .state_dir = std::string(dir) + "/state"},
+                                   clock, log);
+    ASSERT_TRUE(engine) << engine.error().message;
+    auto link = std::make_shared<EndingLink>();
+    auto closed = link->closed.get_future();
+    (*engine)->attach(link);
+    std::thread runner([&] { EXPECT_TRUE((*engine)->run()); });
+    const bool in_time = closed.wait_for(std::chrono::seconds(20)) == std::future_status::ready;
+    EXPECT_TRUE(in_time);
+    if (in_time) EXPECT_NE(closed.get().find("stranger"), std::string::npos);
+    (*engine)->stop();
+    runner.join();
+  }
+  std::filesystem::remove_all(dir);
+}
+
+}  // namespace
+}  // namespace repl::run
