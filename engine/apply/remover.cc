@@ -111,13 +111,28 @@ Result<bool> Remover::is_as_known(int dir, const std::string& name, DirId top) {
 
 Status Remover::remove(const Key& key) {
   const std::optional<Entry> entry = shop_.index.get(key);
-  if (!entry) {
-    shop_.holds.clear(key);
-    return {};
-  }
-  const Status done = remove_one(key, *entry);
+  if (!entry && !shop_.holds.all().contains(key)) return {};
+  const Status done = entry ? remove_one(key, *entry) : remove_foreign(key);
   if (done || concerns_everything(done.error())) return done;
   shop_.hold_removal(key, done.error().message);
+  return {};
+}
+
+// A held name that the index does not know: what stands there was made here.
+Status Remover::remove_foreign(const Key& key) {
+  const Result<int> parent = shop_.dirs.open(key.dir);
+  if (!parent) return fail(parent.error());
+  const Result<io::Stat> seen = io::stat_at(*parent, key.name);
+  if (!seen && seen.error().code != ErrorCode::not_found) return fail(seen.error());
+  if (seen && !shop_.may_replace(key)) {
+    shop_.hold_removal(key, "it was made here");
+    return {};
+  }
+  if (seen) {
+    shop_.touched.insert(key.dir);
+    if (const Status kept = shop_.keep(*parent, key.name, key); !kept) return kept;
+  }
+  shop_.holds.clear(key);
   return {};
 }
 

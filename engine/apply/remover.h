@@ -31,6 +31,7 @@ class Remover {
 
  private:
   Status remove_one(const Key& key, const Entry& entry);
+  Status remove_foreign(const Key& key);
   Status take_out(const Key& key, const Entry& entry, const io::Stat& before);
   Status forget_below(DirId top, const std::unordered_set<DirId>& impure_dirs);
   Workshop& shop_;

@@ -110,6 +110,26 @@ TEST_F(Hostile, AcksAndAnswers) {
   EXPECT_EQ(std::get<Signature>(sent_[5]).bytes, "rolling");
 }
 
+// A file that somebody made here: it stays until a person approves, and is kept then.
+TEST_F(Hostile, AnApprovedRemovalOfWhatWasMadeHereKeepsIt) {
+  const Key key{root_dir, "mine"};
+  std::ofstream(tree_.root() + "/mine") << "precious";
+  tree_.applier->holds().set(Hold{.key = key, .reason = "made here", .wants_removal = true});
+  const auto remove_it = [&](uint64_t cut) {
+    ASSERT_TRUE(receiver_->on_message(begin(cut)));
+    ASSERT_TRUE(receiver_->on_message(records({Remove{.key = key}})));
+    ASSERT_TRUE(receiver_->on_message(CutEnd{.cut = CutNumber{cut}, .records = 1}));
+  };
+  remove_it(11);
+  EXPECT_TRUE(fs::exists(tree_.root() + "/mine"));
+  EXPECT_EQ(tree_.applier->holds().size(), 1u);
+  ASSERT_TRUE(receiver_->approve(key));
+  remove_it(12);
+  EXPECT_FALSE(fs::exists(tree_.root() + "/mine"));
+  EXPECT_EQ(tree_.applier->holds().size(), 0u);
+  EXPECT_EQ(std::distance(fs::directory_iterator(volume_.mount() + "/staging/kept"), {}), 1);
+}
+
 // What was refused, or differed in a comparison, goes under the number of the cut that is durable already.
 TEST_F(Hostile, TheDurableCutMayComeAgain) {
   ASSERT_TRUE(receiver_->on_message(begin(10)));
