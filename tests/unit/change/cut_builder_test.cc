@@ -1,0 +1,69 @@
+#include "engine/change/cut_builder.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "engine/base/clock.h"
+#include "engine/model/hint_bits.h"
+#include "tests/unit/index/index_fixture.h"
+
+namespace repl::change {
+namespace {
+
+class CutBuilderTest : public IndexTest {
+ protected:
+  void SetUp() override {
+    open();
+    std::filesystem::create_directory(root());
+    dirs_ = std::make_unique<io::DirCache>(Fd(::open(root().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)), *index_);
+    observer_ = std::make_unique<Observer>(
+        ObserverParts{.index = *index_, .dirs = *dirs_, .policy = policy_, .ids = ids_, .reserved_name = {}});
+    builder_ = std::make_unique<CutBuilder>(
+        *observer_, *index_, *dirs_, changes_,
+        CutHooks{.drain = [] {}, .watch = [](DirId, int, std::string_view) {}, .unwatch = [](DirId) {}}, clock_);
+    static_cast<void>(observer_->look(root_key, 0, CutNumber{1}, Contents::read_small));
+  }
+  [[nodiscard]] std::string root() const { return temp_.path() + "/root"; }
+  void mark(const std::string& name, uint32_t bits) {
+    changes_.mark(at(root_dir.value, name), bits, clock_.now());
+  }
+  std::vector<CutItem> build() {
+    const std::shared_ptr<CutBatch> batch = builder_->build(CutNumber{++cut_});
+    return batch ? batch->items : std::vector<CutItem>{};
+  }
+
+  SystemClock clock_;
+  Policy policy_;
+  IdAllocator ids_{1, 0, [](uint64_t) { return false; }};
+  ChangeSet changes_{1000};
+  std::unique_ptr<io::DirCache> dirs_;
+  std::unique_ptr<Observer> observer_;
+  std::unique_ptr<CutBuilder> builder_;
+  uint64_t cut_ = 1;
+};
+
+// Peers link the new name to one that they have: alone it would become a file of its own there.
+TEST_F(CutBuilderTest, ARenamedNameOfALinkGroupTakesTheOthersAlong) {
+  std::ofstream(root() + "/stays") << "content";
+  std::filesystem::create_hard_link(root() + "/stays", root() + "/old");
+  mark("stays", hint_created | hint_closed);
+  mark("old", hint_created);
+  ASSERT_GE(build().size(), 2u);
+  std::filesystem::rename(root() + "/old", root() + "/new");
+  mark("old", hint_removed | hint_moved);
+  mark("new", hint_created | hint_moved);
+  const std::vector<CutItem> items = build();
+  const auto named = [&](const std::string& name) {
+    return std::ranges::find_if(items, [&](const CutItem& i) { return i.key.name == name; });
+  };
+  ASSERT_NE(named("new"), items.end());
+  ASSERT_NE(named("stays"), items.end());
+  EXPECT_EQ(named("stays")->attr.link, named("new")->attr.link);
+  EXPECT_FALSE(named("stays")->content_changed);
+  EXPECT_LT(named("stays") - items.begin(), named("new") - items.begin());
+}
+
+}  // namespace
+}  // namespace repl::change
