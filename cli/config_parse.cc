@@ -308,14 +308,18 @@ Result<Config> parse_config(std::string_view text, const std::string& file) {
     return fail(ErrorCode::limit,
                 fmt::format("{}: is larger than {} bytes", file, limits::config_bytes_max));
   }
-  const toml::parse_result parsed = toml::parse(text, file);
-  if (!parsed) {
-    const toml::parse_error& error = parsed.error();
+  try {
+    const toml::table parsed = toml::parse(text, file);
+    return Parser(file).parse(parsed);
+  } catch (const toml::parse_error& error) {
     return fail(ErrorCode::invalid,
                 fmt::format("{}:{}:{}: not TOML: {}", file, error.source().begin.line,
                             error.source().begin.column, error.description()));
+  } catch (const BrokenTomlAssertion&) {
+    return fail(
+        ErrorCode::invalid,
+        fmt::format("{}: not TOML, at a place unknown; look for a stray bracket or brace", file));
   }
-  return Parser(file).parse(parsed.table());
 }
 
 Result<Config> load_config(const std::string& file) {

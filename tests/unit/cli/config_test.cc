@@ -208,5 +208,14 @@ TEST(Nearest, TypingErrorsOnly) {
   EXPECT_EQ(nearest("completely-else", {"include", "exclude"}), std::nullopt);
 }
 
+// What the parser beneath holds for impossible must be an error like any other.
+TEST(ConfigText, OddTextIsRefused) {
+  for (const std::string text : {"[{tree.a]\n", "1\u02aa*G", "a = 1\u02aa"}) {
+    const auto config = parse_config(text, "FILE");
+    ASSERT_FALSE(config) << text;
+    EXPECT_NE(config.error().message.find("FILE"), std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace repl::cli
