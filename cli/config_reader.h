@@ -7,9 +7,9 @@
 #pragma once
 
 // clang-format off: the order matters
-// toml++ 3.3 takes some malformed texts for impossible, which is undefined behaviour or an abort: "[{a]"
-// breaks an assertion, "1\u02aa" reaches what its tables of characters call unreachable. Here the former
-// throws, to be caught where the text is parsed, and the latter says no.
+// toml++ 3.3 takes some malformed texts for impossible, which is undefined behaviour or an abort:
+// "[{a]" breaks an assertion, "1\u02aa" reaches what its tables of characters call unreachable. Here
+// the former throws, to be caught where the text is parsed, and the latter says no.
 #define TOML_EXCEPTIONS 1
 #include <toml++/impl/forward_declarations.h>
 namespace repl::cli {
