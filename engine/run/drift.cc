@@ -21,6 +21,18 @@ void DriftCheck::hold(const Key& key, std::string reason) {
   holds_.set(std::move(hold));
 }
 
+bool DriftCheck::quick_same(const Entry& entry, const io::Stat& stat) {
+  return change::same_stat(entry, stat) && stat.attr.mode == entry.attr.mode && stat.attr.uid == entry.attr.uid &&
+         stat.attr.gid == entry.attr.gid;
+}
+
+DirId DriftCheck::check_scanned(const Key& key, const io::Stat& seen) {
+  const std::optional<Entry> entry = parts_.index->get(key);
+  if (!entry || !quick_same(*entry, seen)) return look(key);
+  release(key, entry->attr);
+  return entry->attr.type == FileType::directory ? entry->attr.dir : DirId{};
+}
+
 // It is as the index says. What a hold wants beyond that only the primary can send: Applier::recheck_holds().
 void DriftCheck::release(const Key& key, const Attributes& recorded) {
   const auto at = holds_.all().find(key);
@@ -38,8 +50,7 @@ DirId DriftCheck::check(const Key& key, int dir_fd, const io::Stat& stat) {
     return {};
   }
   const DirId below = entry->attr.type == FileType::directory && directory ? entry->attr.dir : DirId{};
-  if (change::same_stat(*entry, stat) && stat.attr.mode == entry->attr.mode &&
-      stat.attr.uid == entry->attr.uid && stat.attr.gid == entry->attr.gid) {
+  if (quick_same(*entry, stat)) {
     release(key, entry->attr);
     return below;
   }
@@ -65,26 +76,25 @@ void DriftCheck::check_missing(const Key& key) {
   }
 }
 
-void DriftCheck::look(const Key& key) {
-  if (key.is_root()) return;
+DirId DriftCheck::look(const Key& key) {
+  if (key.is_root()) return {};
   const Result<int> dir = parts_.dirs->open(key.dir);
-  if (!dir) return;  // the directory's own key says why
+  if (!dir) return {};  // the directory's own key says why
   const Result<io::Stat> stat = io::stat_at(*dir, key.name);
-  if (stat) {
-    check(key, *dir, *stat);
-  } else if (stat.error().code == ErrorCode::not_found) {
-    check_missing(key);
-  }
+  if (stat) return check(key, *dir, *stat);
+  if (stat.error().code == ErrorCode::not_found) check_missing(key);
+  return {};
 }
 
 DriftScan::DriftScan(TreeParts& parts, DriftCheck& check, std::function<void()> wake)
     : check_(check), scan_(parts, *this, false, std::move(wake)) {}
 
-DirId DriftScan::child(const Key& key, int dir_fd, scan::Child& child) {
-  return check_.check(key, dir_fd, child.stat);
+DirId DriftScan::child(const Key& key, int, scan::Child& child) {
+  return check_.check_scanned(key, child.stat);
 }
 
-void DriftScan::missing(const Key& key) { check_.check_missing(key); }
+// RACE: a cut may have made it since the directory was listed.
+void DriftScan::missing(const Key& key) { check_.look(key); }
 
 void DriftScan::unreadable(DirId, const Error& error) { troubles_.push_back(error.message); }
 

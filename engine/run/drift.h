@@ -9,6 +9,8 @@
 
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "engine/apply/holds.h"
 #include "engine/change/observer.h"
@@ -25,11 +27,14 @@ class DriftCheck {
   // stands there, if the index knows it.
   DirId check(const Key& key, int dir_fd, const io::Stat& stat);
   void check_missing(const Key& key);
-  // Looks for itself.
-  void look(const Key& key);
+  // Looks for itself; returns what check() does.
+  DirId look(const Key& key);
+  // By what a scan saw a while ago: what seems to differ is looked at again, since cuts are published meanwhile.
+  DirId check_scanned(const Key& key, const io::Stat& seen);
 
  private:
   void hold(const Key& key, std::string reason);
+  [[nodiscard]] static bool quick_same(const Entry& entry, const io::Stat& stat);
   void release(const Key& key, const Attributes& recorded);
   TreeParts& parts_;
   const change::Observer& observer_;
@@ -43,7 +48,7 @@ class DriftScan final : public ScanVisitor {
   void begin(DirId dir) { scan_.begin(dir); }
   [[nodiscard]] bool step() { return scan_.step(); }
   [[nodiscard]] uint64_t seen() const { return scan_.seen(); }
-  [[nodiscard]] const std::vector<std::string>& troubles() const { return troubles_; }
+  [[nodiscard]] std::vector<std::string> take_troubles() { return std::exchange(troubles_, {}); }
 
   DirId child(const Key& key, int dir_fd, scan::Child& child) override;
   void missing(const Key& key) override;

@@ -65,8 +65,8 @@ bool Secondary::records() const {
   return !has_history() || parts_.options.standing == Standing::mirror_copy;
 }
 
-void Secondary::on_hint(const Key& key, uint32_t) {
-  hints_.insert(key);
+void Secondary::on_hint(const Key& key, uint32_t bits) {
+  hints_[key] |= bits;
   if (hints_.size() > limits::dirty_keys_max) {
     hints_.clear();
     rescan_wanted_ = true;
@@ -102,7 +102,7 @@ void Secondary::step_scan() {
     begin_digests();
   }
   if (drift_scan_ && drift_scan_->step()) {
-    troubles_ = drift_scan_->troubles();
+    troubles_ = drift_scan_->take_troubles();
     parts_.log.info("{}: scanned {} entries, {} drifted", parts_.options.name, drift_scan_->seen(),
                     applier_->holds().size());
     drift_scan_.reset();
@@ -137,10 +137,11 @@ void Secondary::look_at_hints() {
   if (applier_->in_cut()) return;
   parts_.dirs->next_generation();
   bool held = false;
-  for (const Key& key : std::exchange(hints_, {})) {
+  for (const auto& [key, bits] : std::exchange(hints_, {})) {
     if (!records()) {
       held = held || applier_->holds().all().contains(key);
-      drift_->look(key);
+      const DirId below = drift_->look(key);
+      if (below.is_set() && (bits & (hint_created | hint_moved)) != 0) watch_below(below);
       continue;
     }
     if (has_history()) continue;  // a mirror's copy: compare-and-swap sees it when the key changes
@@ -152,6 +153,19 @@ void Secondary::look_at_hints() {
     if (outcome.list.is_set()) rescan_wanted_ = true;
   }
   if (held) recheck_holds();
+}
+
+// A directory that apply made entered the tree whole, by one rename: nothing below it is watched yet.
+void Secondary::watch_below(DirId dir) {
+  if (!new_dirs_) new_dirs_ = std::make_unique<DriftScan>(parts_, *drift_, wake_);
+  new_dirs_->begin(dir);
+  new_dirs_wait_ = true;
+}
+
+void Secondary::step_new_dirs() {
+  if (!new_dirs_wait_ || applier_->in_cut() || !new_dirs_->step()) return;
+  new_dirs_wait_ = false;
+  for (std::string& trouble : new_dirs_->take_troubles()) troubles_.push_back(std::move(trouble));
 }
 
 // Where the way became free, the primary is asked for its version again.
@@ -171,6 +185,7 @@ bool Secondary::step(MonotonicTime now) {
   if (rescan_wanted_ && synced() && !applier_->in_cut() && !walk_) start_scan();
   if (!synced()) step_scan();
   if (synced() && !hints_.empty()) look_at_hints();
+  step_new_dirs();
   if (walk_) step_walk();
   step_sync(now);
   tell_holds();
@@ -224,9 +239,8 @@ void Secondary::store_position(const Position& position) {
 
 // --- the primary ---------------------------------------------------------------------------------------------
 
-// A hello speaks of what is durable: while a published cut is not, this node is not ready to meet anybody.
 void Secondary::describe(Hello& hello) const {
-  hello.synced = synced() && !syncing_ && !applier_->work_pending();
+  hello.synced = ready_to_meet();
   hello.incomplete = parts_.index->meta(apply::incomplete_meta).has_value();
   hello.dirty_start = dirty_start_;
   if (Result<std::vector<StageProgress>> stages = parts_.staging->progress()) hello.stages = std::move(*stages);
@@ -241,7 +255,7 @@ void Secondary::on_hello(Session& session) {
   self.epoch_seen = parts_.state.epoch_seen;
   self.lineage = parts_.state.lineage;
   self.policy = policy_hash(parts_.options.policy);
-  self.synced = synced();
+  self.synced = ready_to_meet();
   const std::optional<DirSummary> root = parts_.index->summary(root_dir);
   self.content = parts_.index->root_content();
   self.content_known = root && root->unknown == 0;

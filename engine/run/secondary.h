@@ -7,7 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <set>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -54,6 +54,8 @@ class Secondary final : public Duty {
   void step_sync(MonotonicTime now);
   void look_at_hints();
   void recheck_holds();
+  void watch_below(DirId dir);
+  void step_new_dirs();
   void tell_holds();
   void begin_digests();
   void begin_verify(const VerifyRequest& request);
@@ -63,6 +65,8 @@ class Secondary final : public Duty {
   // What is on disk is recorded, not checked for drift: no history, or a mirror's copy.
   [[nodiscard]] bool records() const;
   [[nodiscard]] bool synced() const { return !record_scan_ && !drift_scan_; }
+  // Contact speaks of what is durable: while a published cut is not, nobody is met.
+  [[nodiscard]] bool ready_to_meet() const { return synced() && !syncing_ && !applier_->work_pending(); }
 
   TreeParts& parts_;
   SyncThread& sync_;
@@ -75,7 +79,9 @@ class Secondary final : public Duty {
   std::unique_ptr<RecordScan> record_scan_;
   std::unique_ptr<DriftScan> drift_scan_;
   std::unique_ptr<ContentWalk> walk_;
-  std::set<Key> hints_;
+  std::unique_ptr<DriftScan> new_dirs_;  // watches and looks into directories that appeared
+  bool new_dirs_wait_ = false;
+  std::map<Key, uint32_t> hints_;
   bool rescan_wanted_ = false;
   bool dirty_start_ = false;
   uint64_t told_holds_ = 0;         // to this primary

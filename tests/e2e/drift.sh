@@ -32,8 +32,9 @@ chown 7 "$b/owner"
 setfattr -n user.mine -v x "$b/attribute"
 rm "$b/removed"
 echo other >"$b/new-here"
+echo below >"$b/dir/deep/new-below" # in a directory that repl made
 ln -sfn elsewhere "$b/link"
-wait_for 20 "seven paths are held" held 7
+wait_for 20 "eight paths are held" held 8
 named content "it was changed here (size)"
 named mode "it was changed here (mode)"
 named owner "it was changed here (owner)"
@@ -41,6 +42,7 @@ named attribute "it was changed here (extended attributes)"
 named link "it was changed here (modification time)"
 named removed "it was removed here"
 named new-here "it was made here, not by the primary"
+named dir/deep/new-below "it was made here, not by the primary"
 verify_is 6
 repl B status t >/dev/null
 [ $? = 3 ] || fail "status of a node that holds does not end with 3"
@@ -56,7 +58,7 @@ step "what becomes equal by itself is released"
 chmod 644 "$b/mode"
 chown 0 "$b/owner"
 setfattr -x user.mine "$b/attribute"
-rm "$b/new-here"
+rm "$b/new-here" "$b/dir/deep/new-below"
 ln -sfn there "$b/link"
 touch -h -d "$(stat -c %y "$a/link")" "$b/link"
 wait_for 20 "two paths are held" held 2
@@ -79,7 +81,7 @@ wait_for 20 "nothing is held" held 0
 settle A
 equal A B
 verify_is 0
-for word in mine changed b inner; do kept | grep -qx "$word" || fail "the local version '$word' was not kept"; done
+for word in mine changed b inner; do grep -qx "$word" <<<"$(kept)" || fail "the local version '$word' was not kept"; done
 
 step "and it goes on as before, also after a restart"
 echo after >"$a/content"
