@@ -198,8 +198,8 @@ void TreeEngine::take_new_links() {
     session->link = std::move(link);
     session->peer = peer;
     session->reason = "waiting for its hello";
-    Message hello = make_hello();
-    session->link->send(std::move(hello), false);
+    session->said = make_hello();
+    session->link->send(Message(*session->said), false);
     sessions_.push_back(std::move(session));
   }
 }
@@ -280,10 +280,10 @@ void TreeEngine::say_hello() {
   const bool anybody = std::ranges::any_of(sessions_, [](const auto& s) { return s->link && !s->decided; });
   if (!anybody) return;
   const Hello hello = make_hello();
-  if (last_hello_ && same_but_progress(*last_hello_, hello)) return;
-  last_hello_ = hello;
   for (const auto& session : sessions_) {
     if (!session->link || session->decided) continue;
+    if (session->said && same_but_progress(*session->said, hello)) continue;
+    session->said = hello;
     session->link->send(Message(hello), false);
     if (session->hello) duty_->on_hello(*session);
   }

@@ -72,7 +72,6 @@ class TreeEngine {
   std::vector<std::unique_ptr<Session>> sessions_;
   std::map<std::string, Hello> heard_;         // last hello of every peer
   std::map<std::string, std::string> last_errors_;
-  std::optional<Hello> last_hello_;
   MonotonicTime next_drain_{};                 // under load the kernel's queue may fill a little
   bool watch_waits_ = false;
   Status ended_;
