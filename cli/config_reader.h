@@ -7,17 +7,18 @@
 #pragma once
 
 // clang-format off: the order matters
-// toml++ 3.3 takes some malformed texts for impossible, which is undefined behaviour or an abort:
-// "[{a]" breaks an assertion, "1\u02aa" reaches what its tables of characters call unreachable. Here
-// the former throws, to be caught where the text is parsed, and the latter says no.
+// toml++ 3.3 takes some malformed texts for impossible, which is undefined or an abort: "[{a]"
+// breaks an assertion, "1\u02aa" reaches what its tables of characters call unreachable. Here the
+// former throws, to be caught where the text is parsed, and the latter says no.
 #define TOML_EXCEPTIONS 1
 #include <toml++/impl/forward_declarations.h>
 namespace repl::cli {
 struct BrokenTomlAssertion {};
-}
+[[noreturn]] inline void throw_broken_toml_assertion() { throw BrokenTomlAssertion{}; }
+}  // namespace repl::cli
 #undef TOML_ASSERT
 #undef TOML_ASSERT_ASSUME
-#define TOML_ASSERT(expr) ((expr) ? void() : throw ::repl::cli::BrokenTomlAssertion{})
+#define TOML_ASSERT(expr) ((expr) ? void() : ::repl::cli::throw_broken_toml_assertion())
 #define TOML_ASSERT_ASSUME(expr) TOML_ASSERT(expr)
 #undef TOML_UNREACHABLE
 #define TOML_UNREACHABLE return false
