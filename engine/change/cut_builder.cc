@@ -50,7 +50,12 @@ std::shared_ptr<CutBatch> CutBuilder::build(CutNumber cut) {
   }
   work_off();
   record_removals();
-  for (const Key& parent : std::exchange(parents_, {})) look(Work{.key = parent});
+  // What a look at them brings up is worked off too: nothing else would come back to it.
+  while (!parents_.empty()) {
+    for (const Key& parent : std::exchange(parents_, {})) look(Work{.key = parent});
+    work_off();
+    record_removals();
+  }
   // A directory whose place another one took, and which was found nowhere else, is gone.
   index_.remove_detached(cut_);
   return finish(ordered);
@@ -171,6 +176,8 @@ void CutBuilder::list_directory(DirId dir, const Key& key) {
   const std::optional<Entry> entry = index_.get(key);
   hooks_.watch(dir, *fd, entry ? entry->local.handle : std::string());
   std::unordered_set<std::string> present;
+  // RACE: what came and went in it between the look and the watch left no event, only its times.
+  parents_.insert(key);
   const Status listed = io::list_dir(*fd, [&](std::string_view name, FileType) {
     present.emplace(name);
     enqueue(Key{.dir = dir, .name = std::string(name)}, 0);
