@@ -43,8 +43,11 @@ void CutWriter::begin(const CutBegin& begin, CutNumber peer_at, bool disown) {
   emit(begin_);
 }
 
+// Every piece is a cut of its own to the peer: it counts its own records, and a link leads to a record of it.
 void CutWriter::reopen() {
   open_ = true;
+  records_ = 0;
+  ++piece_;
   emit(begin_);
 }
 
@@ -113,6 +116,9 @@ bool CutWriter::put_as_link(const Work& work) {
   if (group.deferred) {
     group.followers.push_back(work.key);
   } else {
+    if (std::exchange(group.piece, piece_) != piece_) {  // the peer has it since: named, not sent again
+      record(Put{.key = group.first, .attr = group.attr, .content = ContentNone{}});
+    }
     ++counters_.linked;
     record(Put{.key = work.key, .attr = group.attr, .content = ContentLink{.to = group.first}});
   }
@@ -126,6 +132,7 @@ void CutWriter::put_done(const Work& work, const Attributes& attr, Content conte
   LinkGroup& group = links_[work.attr.link];
   group.first = work.key;
   group.attr = attr;
+  group.piece = piece_;
   group.deferred = false;
   for (Key& name : std::exchange(group.followers, {})) {
     ++counters_.linked;

@@ -124,6 +124,7 @@ class CutWriter {
     Attributes attr;  // as sent
     bool deferred = false;
     std::vector<Key> followers;  // waiting for the first
+    uint64_t piece = 0;  // in which `first` was sent
   };
 
   void put(Work work);
@@ -157,6 +158,7 @@ class CutWriter {
   uint64_t records_ = 0;
   uint64_t bytes_sent_ = 0;
   std::unordered_map<LinkId, LinkGroup> links_;
+  uint64_t piece_ = 0;
   std::deque<Pending> pending_;
   std::optional<Work> streaming_;
   std::unique_ptr<ContentStreamer> streamer_;
