@@ -46,7 +46,8 @@ equal A B
 
 step "a full disk on B: C is not held up, B catches up when there is room"
 head -c 40000000 /dev/urandom >"$W/B/fs/ballast"
-head -c 20000000 /dev/urandom >"$a/large"
+head -c 20000000 /dev/urandom >"$W/A/fs/large"
+mv "$W/A/fs/large" "$a/large" # at once: a version that is still being written may cross, too
 wait_for 60 "C has it" cmp -s "$a/large" "$(tree C)/large"
 sleep 2
 running B || fail "the daemon of B died of a full disk"
@@ -70,6 +71,8 @@ start B
 echo secret >"$a/secret"
 never 5 "a file crossed to a host with a wrong key" test -e "$(tree B)/secret"
 status_is A 'not [p for p in s["peers"] if p["name"] == "B"][0]["connected"]' || fail "connected with a wrong key"
-wait_for 30 "the reason is shown" status_is A '"fingerprint" in str(s) or "key" in str([p["last_error"] for p in s["peers"]])'
+# A is dialled by B, so only its log can say who came; C dials B, and its status says why not.
+grep -q 'its fingerprint sha256:.* is not the one in the config' "$W/A/log/daemon" || fail "A does not say why"
+wait_for 30 "the reason is shown" status_is C '"fingerprint" in str([p["last_error"] for p in s["peers"]])'
 stop B
 exit 0

@@ -209,7 +209,8 @@ config() {
 usual_config() {
   local list
   list=$(printf '"%s", ' "${NODES[@]}")
-  { printf '[tree.t]\nroot = "%s"\nnodes = [%s]\nport = 7421\n' "$TREE" "${list%, }"; printf '%s\n' "$@"; } | config
+  # Not a pipe: what config learns must stay in this shell.
+  config < <(printf '[tree.t]\nroot = "%s"\nnodes = [%s]\nport = 7421\n' "$TREE" "${list%, }"; printf '%s\n' "$@")
 }
 
 # start NODE [TREE...]: the daemon; its log is $W/NODE/log/daemon. WRAP=(command...) goes in front of it.
