@@ -92,7 +92,9 @@ ReceiveDecision decide_receive(const Self& self, const Hello& peer, bool join_ot
     if (has_reign(peer.lineage, self.position.reign)) return ReceiveDecision{.accept = true, .reason = {}};
     return refuse("node " + peer.node + " follows another history of this tree: nothing is applied");
   }
-  if (self.tree_empty || join_other_content) return ReceiveDecision{.accept = true, .reason = {}};
+  if (self.tree_empty) return ReceiveDecision{.accept = true, .reason = {}};
+  // The primary waits to hear that our contents are known, and hears nothing new once we have accepted.
+  if (join_other_content && self.content_known) return ReceiveDecision{.accept = true, .reason = {}};
   if (self.content_known && peer.content_known && self.content == peer.content) {
     return ReceiveDecision{.accept = true, .reason = {}};
   }

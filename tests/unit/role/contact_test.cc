@@ -153,6 +153,12 @@ TEST(Receive, OtherContentWithoutHistoryIsNeverOverwritten) {
   Hello empty = stranger();
   empty.tree_empty = true;
   EXPECT_TRUE(decide_receive(empty, primary(), false).accept);
+  Hello reading = stranger();
+  reading.content_known = false;
+  EXPECT_TRUE(decide_receive(reading, primary(), true).wait)
+      << "who accepts says hello no more, and the primary waits to hear that the contents are known";
+  reading.content_known = true;
+  EXPECT_TRUE(decide_receive(reading, primary(), true).accept);
   Hello equal = stranger();
   equal.content = primary().content;
   EXPECT_TRUE(decide_receive(equal, primary(), false).accept);
