@@ -58,6 +58,7 @@ std::shared_ptr<CutBatch> CutBuilder::build(CutNumber cut) {
   }
   // A directory whose place another one took, and which was found nowhere else, is gone.
   index_.remove_detached(cut_);
+  settle_orphans();
   return finish(ordered);
 }
 
@@ -76,10 +77,20 @@ bool CutBuilder::full() const {
 
 void CutBuilder::work_off() {
   work_off_queue();
-  // A key in a directory that moved waits until the directory has been found at its new place.
-  for (const Work& orphan : std::exchange(orphans_, {})) enqueue(orphan.key, orphan.bits);
-  work_off_queue();
-  orphans_.clear();
+  // A key in a directory that moved waits until the directory has been found at its new place, and that one for
+  // its own: as long as each pass finds one.
+  for (size_t waiting = SIZE_MAX; !orphans_.empty() && orphans_.size() < waiting;) {
+    waiting = orphans_.size();
+    for (const Work& orphan : std::exchange(orphans_, {})) enqueue(orphan.key, orphan.bits);
+    work_off_queue();
+  }
+}
+
+// Keys whose directory was not found: if it is gone, they went with it; else the next cut looks for them.
+void CutBuilder::settle_orphans() {
+  for (const Work& orphan : std::exchange(orphans_, {})) {
+    if (index_.summary(orphan.key.dir)) changes_.mark(orphan.key, orphan.bits, clock_.now());
+  }
 }
 
 void CutBuilder::work_off_queue() {
@@ -192,11 +203,25 @@ void CutBuilder::list_directory(DirId dir, const Key& key) {
   });
 }
 
+// A directory that left the tree may live on elsewhere: nothing below it is our business any more.
+void CutBuilder::unwatch_tree(DirId top) {
+  std::vector<DirId> below{top};
+  while (!below.empty()) {
+    const DirId dir = below.back();
+    below.pop_back();
+    hooks_.unwatch(dir);
+    index_.for_children(dir, [&](std::string_view, const Entry& entry) {
+      if (entry.attr.type == FileType::directory) below.push_back(entry.attr.dir);
+      return true;
+    });
+  }
+}
+
 void CutBuilder::record_removals() {
   for (const Key& key : std::exchange(gone_, {})) {
     const std::optional<Entry> old = index_.get(key);
     if (!old) continue;
-    if (old->attr.type == FileType::directory) hooks_.unwatch(old->attr.dir);
+    if (old->attr.type == FileType::directory) unwatch_tree(old->attr.dir);
     for (CutItem& item : observer_.record_removal(key, cut_)) {
       const Key of = item.key;
       if (item.removed) items_.erase(of);

@@ -62,6 +62,8 @@ class CutBuilder {
   void enqueue(const Key& key, uint32_t bits);
   void work_off();
   void work_off_queue();
+  void settle_orphans();
+  void unwatch_tree(DirId top);
   void look(const Work& work);
   void list_directory(DirId dir, const Key& key);
   void take_item(CutItem item);

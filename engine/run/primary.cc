@@ -241,6 +241,18 @@ std::optional<MonotonicTime> Primary::deadline() const {
 
 // --- contents that are not known yet -------------------------------------------------------------------------
 
+void Primary::begin_digests() {
+  if (digests_) return;
+  digests_ = std::make_unique<ContentWalk>(
+      *parts_.index, *parts_.dirs, WalkKind::unknown_only, [this](const ContentWalk::Found& found) {
+        if (found.digest) {
+          content_known(found.key, found.entry.attr, *found.digest, found.blocks);
+        } else {
+          on_hint(found.key, hint_modified);
+        }
+      });
+}
+
 void Primary::step_digests() {
   if (!digests_->step(digest_step_bytes)) return;
   digests_.reset();
@@ -288,16 +300,7 @@ void Primary::on_hello(Session& session) {
   const role::SendDecision decision = role::decide_send(self, *session.hello, join_any);
   session.held = decision.send == role::Send::nothing && !decision.wait;
   session.reason = decision.reason;
-  if (decision.digests_needed && !digests_) {
-    digests_ = std::make_unique<ContentWalk>(
-        *parts_.index, *parts_.dirs, WalkKind::unknown_only, [this](const ContentWalk::Found& found) {
-          if (found.digest) {
-            content_known(found.key, found.entry.attr, *found.digest, found.blocks);
-          } else {
-            on_hint(found.key, hint_modified);
-          }
-        });
-  }
+  if (decision.digests_needed) begin_digests();
   if (decision.send == role::Send::nothing) {
     if (session.held) {
       parts_.log.warn("{}: {}", parts_.options.name, decision.reason);
@@ -402,6 +405,8 @@ void Primary::verify(const VerifyOptions& options, std::function<void(VerifyAnsw
   WaitRequest first{.level = AckLevel::durable, .timeout_ms = 600'000, .wait_for_peers = false};
   wait(first, [this, options, peers = std::move(peers), answer = std::move(answer)](const WaitAnswer& waited) mutable {
     verifier_.begin(options, std::move(peers), waited, std::move(answer));
+    const std::optional<DirSummary> root = parts_.index->summary(root_dir);
+    if (root && root->unknown > 0) begin_digests();
     wake_();
   });
 }

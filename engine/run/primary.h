@@ -62,6 +62,7 @@ class Primary final : public Duty {
   [[nodiscard]] bool cut_is_due(MonotonicTime now) const;
   void make_cut(MonotonicTime now);
   void report_unreadable(MonotonicTime now);
+  void begin_digests();
   void step_digests();
   void content_known(const Key& key, const Attributes& attr, const Digest& digest,
                      const std::vector<Digest>& blocks);
@@ -80,7 +81,6 @@ class Primary final : public Duty {
   CutNumber scan_cut_;
   bool emptied_ = false;              // the root lost everything: held until approved
   std::unique_ptr<ContentWalk> digests_;
-  bool digests_wanted_ = false;
   std::map<const Session*, std::unique_ptr<PeerSender>> senders_;
   std::map<const Session*, PeerStanding> held_;  // peers that are sent nothing until a person decides
   std::map<std::string, CutNumber> durable_;  // by node, of this lineage; kept while a peer is away

@@ -304,7 +304,9 @@ Status Secondary::on_message(Session& session, const Message& message) {
     begin_verify(*request);
     return {};
   }
-  return receiver_->on_message(message);
+  const Status status = receiver_->on_message(message);
+  if (std::holds_alternative<CutEnd>(message)) parts_.dirs->next_generation();
+  return status;
 }
 
 void Secondary::on_closed(Session& session) {

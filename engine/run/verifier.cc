@@ -104,7 +104,10 @@ void Verifier::judge(Peer& peer, const VerifyReply& reply) {
   peer.done = true;
   if (!comparable) {
     peer.answer.outcome = Outcome::failed;
-    peer.answer.detail = "the tree keeps changing: no moment at which both stood at one position was found";
+    peer.answer.detail = !reply.synced                     ? "the peer is scanning or making a cut durable"
+                         : !root || root->unknown != 0 ? "not every content has been read here yet"
+                                                       : "the tree keeps changing: no moment at which both stood at "
+                                                         "one position was found";
   } else if (reply.content != parts_.index->root_content() || !peer.answer.differences.empty()) {
     peer.answer.outcome = Outcome::different;
     peer.answer.detail = reply.content != parts_.index->root_content()

@@ -197,7 +197,7 @@ void run_seed(uint64_t seed) {
   ASSERT_EQ(pair.difference(), "") << pair.story() << pair.autopsy();
   const run::VerifyAnswer verified = pair.a.verify(true);
   ASSERT_EQ(verified.outcome, run::VerifyAnswer::Outcome::equal)
-      << (verified.peers.empty() ? "" : verified.peers.front().detail);
+      << (verified.peers.empty() ? "" : verified.peers.front().detail) << pair.story();
 }
 
 TEST(RandomChanges, EndEqual) {
