@@ -10,13 +10,13 @@ namespace repl::run {
 namespace {
 
 constexpr size_t buffer_bytes = 1 << 20;
-constexpr size_t children_per_step = 512;
+constexpr size_t children_per_fetch = 512;
 
 }  // namespace
 
 ContentWalk::ContentWalk(const Index& index, io::DirCache& dirs, WalkKind kind, Sink sink)
     : index_(index), dirs_(dirs), kind_(kind), sink_(std::move(sink)) {
-  stack_.push_back(Level{.dir = root_dir, .after = {}});
+  stack_.push_back(Level{.dir = root_dir, .after = {}, .names = {}});
 }
 
 bool ContentWalk::step(uint64_t bytes_max) {
@@ -30,36 +30,41 @@ bool ContentWalk::step(uint64_t bytes_max) {
   return false;
 }
 
-// Depth first. The index may change between steps: a directory that went is skipped, a name is found again by
-// its place in the order.
+// Depth first. The index may change between steps: what went is skipped, what came behind the cursor is not missed
+// by its event.
 bool ContentWalk::next_file() {
   while (!stack_.empty()) {
-    const DirId dir = stack_.back().dir;
-    const std::optional<DirSummary> summary = index_.summary(dir);
-    const bool nothing_here = !summary || (kind_ == WalkKind::unknown_only && summary->unknown == 0);
-    const auto children = nothing_here ? std::vector<std::pair<std::string, Entry>>{}
-                                       : index_.children_after(dir, stack_.back().after, children_per_step);
-    if (children.empty()) {
+    Level& level = stack_.back();
+    if (level.names.empty() && (level.last || !fetch(level))) {
       stack_.pop_back();
       continue;
     }
-    bool descended = false;
-    for (const auto& [name, entry] : children) {
-      stack_.back().after = name;
-      if (entry.attr.type == FileType::directory) {
-        stack_.push_back(Level{.dir = entry.attr.dir, .after = {}});
-        descended = true;
-        break;
-      }
-      const bool wanted = entry.attr.type == FileType::regular &&
-                          (kind_ == WalkKind::everything || !entry.attr.content.is_set());
-      if (!wanted) continue;
-      begin_file(Key{.dir = dir, .name = name}, entry);
-      return true;
+    const Key key{.dir = level.dir, .name = std::move(level.names.front())};
+    level.names.pop_front();
+    const std::optional<Entry> entry = index_.get(key);
+    if (!entry) continue;
+    if (entry->attr.type == FileType::directory) {
+      stack_.push_back(Level{.dir = entry->attr.dir, .after = {}, .names = {}});
+      continue;
     }
-    if (!descended && children.size() < children_per_step) stack_.pop_back();
+    const bool wanted = entry->attr.type == FileType::regular &&
+                        (kind_ == WalkKind::everything || !entry->attr.content.is_set());
+    if (!wanted) continue;
+    begin_file(key, *entry);
+    return true;
   }
   return false;
+}
+
+// False when there is nothing more in the directory, or nothing unknown below it.
+bool ContentWalk::fetch(Level& level) {
+  const std::optional<DirSummary> summary = index_.summary(level.dir);
+  if (!summary || (kind_ == WalkKind::unknown_only && summary->unknown == 0)) return false;
+  auto children = index_.children_after(level.dir, level.after, children_per_fetch);
+  level.last = children.size() < children_per_fetch;
+  for (auto& [name, entry] : children) level.names.push_back(std::move(name));
+  if (!level.names.empty()) level.after = level.names.back();
+  return !level.names.empty();
 }
 
 void ContentWalk::begin_file(const Key& key, const Entry& entry) {

@@ -6,6 +6,7 @@
 // Thread: one owner. A step reads at most about `bytes_max`; a large file goes on in the next.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <optional>
 #include <string>
@@ -44,6 +45,8 @@ class ContentWalk {
   struct Level {
     DirId dir;
     std::string after;
+    std::deque<std::string> names;  // fetched, not visited yet
+    bool last = false;              // nothing is behind them
   };
   struct OpenFile {
     Key key;
@@ -54,6 +57,7 @@ class ContentWalk {
     ContentHasher hasher;
   };
   bool next_file();
+  bool fetch(Level& level);
   void begin_file(const Key& key, const Entry& entry);
   uint64_t read_some(uint64_t bytes_max);
   void end_file(std::string problem);
