@@ -73,7 +73,9 @@ Result<RunningTree> start_tree(const RunOptions& options, const TreeConfig& tree
   if (Status s = running.host->start(); !s) log.error("{}: {}", tree.name, s.error().message);
   auto control = ControlServer::start(
       {.socket_path = control_socket_path(options.global.runtime_dir, tree.name)},
-      [host = running.host.get()](const Request& request, const Reply& reply) { host->handle(request, reply); },
+      [host = running.host.get()](const Request& request, const Reply& reply) {
+        host->handle(request, reply);
+      },
       log);
   if (!control) return fail(control.error());
   running.control = std::move(*control);
@@ -83,12 +85,15 @@ Result<RunningTree> start_tree(const RunOptions& options, const TreeConfig& tree
   return running;
 }
 
-Result<std::vector<RunningTree>> start_trees(const RunOptions& options, const transport::Identity* identity,
+Result<std::vector<RunningTree>> start_trees(const RunOptions& options,
+                                             const transport::Identity* identity,
                                              const Clock& clock, Log& log) {
   std::vector<RunningTree> running;
   for (const std::string& name : options.trees) {
-    Result<RunningTree> one = start_tree(options, options.config.trees.at(name), identity, clock, log);
-    if (!one) return fail(make_error(one.error().code, "tree " + name + ": " + one.error().message));
+    Result<RunningTree> one =
+        start_tree(options, options.config.trees.at(name), identity, clock, log);
+    if (!one)
+      return fail(make_error(one.error().code, "tree " + name + ": " + one.error().message));
     running.push_back(std::move(*one));
   }
   return running;
@@ -126,7 +131,8 @@ Result<RunOptions> reload(const RunOptions& old) {
   for (const std::string& name : old.trees) {
     const auto tree = config->trees.find(name);
     if (tree == config->trees.end() || !std::ranges::count(tree->second.nodes, old.node)) {
-      return fail(ErrorCode::invalid, "tree " + name + " is no longer configured on this node: stop its service");
+      return fail(ErrorCode::invalid,
+                  "tree " + name + " is no longer configured on this node: stop its service");
     }
   }
   RunOptions options = old;
@@ -148,13 +154,15 @@ int run_daemon(const RunOptions& given) {
   raise_descriptor_limit();
   std::error_code code;
   std::filesystem::create_directories(given.global.runtime_dir, code);
-  if (code) return report("create " + given.global.runtime_dir + ": " + code.message(), exit_failed);
+  if (code)
+    return report("create " + given.global.runtime_dir + ": " + code.message(), exit_failed);
 
   std::optional<transport::Identity> identity;
   if (wants_tls(given)) {
     auto loaded = transport::load_identity(key_file(given.global), certificate_file(given.global));
     if (!loaded) {
-      return report(loaded.error().message + "; `repl keygen` makes a key for this node", exit_usage);
+      return report(loaded.error().message + "; `repl keygen` makes a key for this node",
+                    exit_usage);
     }
     identity = std::move(*loaded);
   }
@@ -167,8 +175,9 @@ int run_daemon(const RunOptions& given) {
   const Fd signal_fd(::signalfd(-1, &signals, SFD_CLOEXEC));
   const int timeout_ms =
       notifier.watchdog_interval()
-          ? static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(*notifier.watchdog_interval())
-                                 .count())
+          ? static_cast<int>(
+                std::chrono::duration_cast<std::chrono::milliseconds>(*notifier.watchdog_interval())
+                    .count())
           : -1;
   int exit = exit_ok;
   for (;;) {

@@ -86,7 +86,8 @@ Status Mirror::prepare() {
   if (!filter) return fail(filter.error());
   tree_.policy.filter = std::move(*filter);
   if (Status s = prepare_destination(*source); !s) return s;
-  const std::string pair = options_.destination.user + "@" + options_.destination.host + ":" + destination_;
+  const std::string pair =
+      options_.destination.user + "@" + options_.destination.host + ":" + destination_;
   auto engine = mirror_tree_options(
       tree_, run::Standing::mirror_source,
       mirror_state_dir(options_.global, tree_.root + "\n" + source->name + "\n" + pair, "source"));
@@ -107,21 +108,24 @@ Status Mirror::prepare_destination(const MirrorSource& source) {
     if (path.filename() == source.name) {
       destination_ = path.has_parent_path() ? path.parent_path().string() : ".";
     } else if (path.has_filename()) {
-      return fail(ErrorCode::invalid, "the destination " + escape(destination_) +
-                                          " is not a directory: a single file keeps its name; name a directory");
+      return fail(ErrorCode::invalid,
+                  "the destination " + escape(destination_) +
+                      " is not a directory: a single file keeps its name; name a directory");
     }
   }
   const fs::path from = fs::weakly_canonical(tree_.root, code);
   const fs::path to = fs::weakly_canonical(destination_, code);
   const auto inside = [](const fs::path& inner, const fs::path& outer) {
-    return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
+    return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first ==
+           outer.end();
   };
   if (source.only.empty() && (inside(to, from) || inside(from, to))) {
-    return fail(ErrorCode::invalid, "source and destination lie within each other: " + escape(from.string()) +
-                                        " and " + escape(to.string()));
+    return fail(ErrorCode::invalid, "source and destination lie within each other: " +
+                                        escape(from.string()) + " and " + escape(to.string()));
   }
   if (fs::exists(destination_, code) && !fs::is_directory(destination_, code)) {
-    return fail(ErrorCode::invalid, "the destination " + escape(destination_) + " is not a directory");
+    return fail(ErrorCode::invalid,
+                "the destination " + escape(destination_) + " is not a directory");
   }
   return {};
 }
@@ -207,7 +211,9 @@ void Mirror::show(const run::TreeFacts& facts, const run::PeerFacts& peer) {
     was_in_sync_ = true;
     if (line_) line_->finish(progress);
     if (options_.json) {
-      fmt::print("{}\n", print_json(Json{{"event", "in_sync"}, {"entries", facts.entries}, {"bytes", facts.bytes}}));
+      fmt::print("{}\n",
+                 print_json(Json{
+                     {"event", "in_sync"}, {"entries", facts.entries}, {"bytes", facts.bytes}}));
       std::fflush(stdout);
     }
     if (!options_.once) {
@@ -221,7 +227,8 @@ void Mirror::show(const run::TreeFacts& facts, const run::PeerFacts& peer) {
 }
 
 int Mirror::finish(const run::TreeFacts& facts, const run::PeerFacts& peer) {
-  for (const std::string& error : facts.errors) fmt::print(stderr, "repl: not mirrored: {}\n", error);
+  for (const std::string& error : facts.errors)
+    fmt::print(stderr, "repl: not mirrored: {}\n", error);
   for (const std::string& hold : facts.holds) fmt::print(stderr, "repl: {}\n", hold);
   const bool in_sync = peer.phase == "in sync" && peer.durable >= facts.position.cut;
   if (!facts.errors.empty() || peer.held_keys > 0) return exit_failed;
@@ -239,8 +246,9 @@ int Mirror::give_up(const Error& error) {
 
 int Mirror::run() {
   const bool terminal = ::isatty(STDERR_FILENO) == 1;
-  line_ = std::make_unique<ProgressLine>(clock_, terminal ? ProgressStyle::terminal : ProgressStyle::plain, 80,
-                                         [](std::string_view text) {
+  line_ = std::make_unique<ProgressLine>(clock_,
+                                         terminal ? ProgressStyle::terminal : ProgressStyle::plain,
+                                         80, [](std::string_view text) {
                                            fmt::print(stderr, "{}", text);
                                            std::fflush(stderr);
                                          });

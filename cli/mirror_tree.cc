@@ -23,11 +23,13 @@ std::string as_pattern(const std::string& name) {
 
 }  // namespace
 
-std::string mirror_state_dir(const GlobalOptions& global, const std::string& pair, const std::string& side) {
+std::string mirror_state_dir(const GlobalOptions& global, const std::string& pair,
+                             const std::string& side) {
   std::error_code code;
   const std::filesystem::path absolute = std::filesystem::weakly_canonical(pair, code);
   const std::string named = code ? pair : absolute.string();
-  return std::filesystem::absolute(global.state_dir).string() + "/mirror/" + to_hex(hash_bytes(named)).substr(0, 16) + "/" + side;
+  return std::filesystem::absolute(global.state_dir).string() + "/mirror/" +
+         to_hex(hash_bytes(named)).substr(0, 16) + "/" + side;
 }
 
 Result<run::TreeOptions> mirror_tree_options(const MirrorTree& tree, run::Standing standing,
@@ -39,7 +41,8 @@ Result<run::TreeOptions> mirror_tree_options(const MirrorTree& tree, run::Standi
   }
   const std::filesystem::path root = std::filesystem::canonical(tree.root, code);
   if (code) {
-    return fail(ErrorCode::not_found, "the directory " + escape(tree.root) + " does not exist: create it first");
+    return fail(ErrorCode::not_found,
+                "the directory " + escape(tree.root) + " does not exist: create it first");
   }
   run::TreeOptions options;
   options.name = "mirror";

@@ -16,25 +16,26 @@ inline constexpr const char* mirror_source_node = "source";
 inline constexpr const char* mirror_copy_node = "copy";
 
 struct MirrorTree {
-  std::string root;           // absolute, or relative to the working directory
-  bool create_root = false;   // make it (not its parents) if it is missing
+  std::string root;          // absolute, or relative to the working directory
+  bool create_root = false;  // make it (not its parents) if it is missing
   bool delete_extra = false;
   Policy policy;
   bool once = false;
 };
 
-// Where a mirror remembers what it knows, so that the next run starts from there: one directory per pair.
-// `pair` names it (the roots); `side` is "source" or "copy".
+// Where a mirror remembers what it knows, so that the next run starts from there: one directory per
+// pair. `pair` names it (the roots); `side` is "source" or "copy".
 [[nodiscard]] std::string mirror_state_dir(const GlobalOptions& global, const std::string& pair,
                                            const std::string& side);
-[[nodiscard]] Result<run::TreeOptions> mirror_tree_options(const MirrorTree& tree, run::Standing standing,
+[[nodiscard]] Result<run::TreeOptions> mirror_tree_options(const MirrorTree& tree,
+                                                           run::Standing standing,
                                                            const std::string& state_dir);
 
 // What SRC names: a directory, or one file of a directory.
 struct MirrorSource {
   std::string root;
-  std::string only;   // the file's name as a filter pattern; empty: everything
-  std::string name;   // the file's name
+  std::string only;  // the file's name as a filter pattern; empty: everything
+  std::string name;  // the file's name
 };
 [[nodiscard]] Result<MirrorSource> resolve_source(const std::string& path);
 

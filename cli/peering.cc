@@ -26,8 +26,8 @@ std::string link_socket_path(const std::string& runtime_dir, const std::string& 
   return runtime_dir + "/" + tree + ".link";
 }
 
-Peering::Peering(const RunOptions& options, const TreeConfig& tree, const transport::Identity* identity,
-                 TreeHost& host, const Clock& clock, Log& log)
+Peering::Peering(const RunOptions& options, const TreeConfig& tree,
+                 const transport::Identity* identity, TreeHost& host, const Clock& clock, Log& log)
     : options_(options), tree_(tree), identity_(identity), host_(host), clock_(clock), log_(log) {}
 
 Result<std::unique_ptr<Peering>> Peering::start(const RunOptions& options, const TreeConfig& tree,
@@ -66,22 +66,25 @@ Peering::~Peering() {
   }
   listener_.reset();
   for (std::thread& thread : threads_) thread.join();
-  if (link_socket_.valid()) ::unlink(link_socket_path(options_.global.runtime_dir, tree_.name).c_str());
+  if (link_socket_.valid())
+    ::unlink(link_socket_path(options_.global.runtime_dir, tree_.name).c_str());
 }
 
 transport::SessionOptions Peering::session_options(const std::string& node) const {
   const auto peer = tree_.peers.find(node);
   return transport::SessionOptions{
       .peer_name = node,
-      .bandwidth_bytes_per_s = peer == tree_.peers.end() ? 0 : peer->second.bandwidth_bytes_per_second,
+      .bandwidth_bytes_per_s =
+          peer == tree_.peers.end() ? 0 : peer->second.bandwidth_bytes_per_second,
       .clock = clock_,
       .log = log_};
 }
 
 Status Peering::listen_tls() {
   if (identity_ == nullptr) {
-    return fail(ErrorCode::untrusted, "this node has no key: run `repl keygen` and put its fingerprint into the "
-                                      "config file of every node");
+    return fail(ErrorCode::untrusted,
+                "this node has no key: run `repl keygen` and put its fingerprint into the "
+                "config file of every node");
   }
   std::vector<transport::Pin> pins;
   for (const std::string& node : tree_.nodes) {
@@ -105,14 +108,16 @@ Status Peering::listen_link() {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
-    return fail(ErrorCode::limit, "the socket path " + escape(path) + " is too long: choose another --runtime-dir");
+    return fail(ErrorCode::limit,
+                "the socket path " + escape(path) + " is too long: choose another --runtime-dir");
   }
   std::memcpy(address.sun_path, path.data(), path.size());
   link_socket_ = Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!link_socket_.valid()) return fail_errno("make a socket");
   ::unlink(path.c_str());
   const mode_t old = ::umask(0177);
-  const int bound = ::bind(link_socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  const int bound =
+      ::bind(link_socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
   ::umask(old);
   if (bound != 0) return fail_errno("bind " + escape(path));
   if (::listen(link_socket_.get(), 8) != 0) return fail_errno("listen on " + escape(path));
@@ -121,7 +126,8 @@ Status Peering::listen_link() {
   return {};
 }
 
-// The socket is ours alone (0600): who connects has logged in as this user, and names its node in its hello.
+// The socket is ours alone (0600): who connects has logged in as this user, and names its node in
+// its hello.
 void Peering::accept_links() {
   for (;;) {
     pollfd fds[2] = {{.fd = link_socket_.get(), .events = POLLIN, .revents = 0},
@@ -132,7 +138,8 @@ void Peering::accept_links() {
     if (!in.valid()) continue;
     Fd out(::fcntl(in.get(), F_DUPFD_CLOEXEC, 0));
     if (!out.valid()) continue;
-    auto channel = transport::make_stdio_channel(io_, std::move(in), std::move(out), session_options(""));
+    auto channel =
+        transport::make_stdio_channel(io_, std::move(in), std::move(out), session_options(""));
     if (channel) host_.attach(std::make_shared<ChannelLink>(std::move(*channel)));
   }
 }
@@ -145,8 +152,9 @@ Result<std::shared_ptr<transport::Channel>> Peering::dial_tls(const std::string&
   transport::DialTarget target{.host = options_.config.nodes.at(node).address,
                                .port = tree_.port,
                                .fingerprint = fingerprint};
-  auto dial = transport::Dial::start(io_, *identity_, std::move(target), session_options(node),
-                                     [promise](Answer answer) { promise->set_value(std::move(answer)); });
+  auto dial =
+      transport::Dial::start(io_, *identity_, std::move(target), session_options(node),
+                             [promise](Answer answer) { promise->set_value(std::move(answer)); });
   if (!dial) return fail(dial.error());
   while (future.wait_for(std::chrono::milliseconds(50)) != std::future_status::ready) {
     const std::lock_guard lock(mutex_);
@@ -176,7 +184,8 @@ Result<std::shared_ptr<transport::Channel>> Peering::dial(const std::string& nod
     return transport::make_ssh_channel(io_, target, session_options(node));
   }
   // Several pins while a key is being replaced.
-  Error last = make_error(ErrorCode::untrusted, "node " + node + " has no fingerprint in the config file");
+  Error last =
+      make_error(ErrorCode::untrusted, "node " + node + " has no fingerprint in the config file");
   for (const std::string& fingerprint : config.fingerprints) {
     auto channel = dial_tls(node, fingerprint);
     if (channel || channel.error().code != ErrorCode::untrusted) return channel;
@@ -198,7 +207,8 @@ void Peering::dial_for_ever(const std::string& node) {
     if (!channel) {
       if (channel.error().code == ErrorCode::closed && !pause(Duration::zero())) return;
       host_.set_peer_error(node, channel.error().message);
-      if (told != channel.error().message) log_.warn("{}: {}: {}", tree_.name, node, channel.error().message);
+      if (told != channel.error().message)
+        log_.warn("{}: {}: {}", tree_.name, node, channel.error().message);
       told = channel.error().message;
       continue;
     }

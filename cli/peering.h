@@ -1,8 +1,8 @@
 // peering.h: keeps one connection to each peer of a tree: listens, dials, and dials again.
 //
-// Of two nodes the one that stands later in the tree's `nodes` dials, so that a pair has one connection whatever
-// the roles are. Over ssh the far side is `repl serve`, which reaches the daemon through the link socket
-// (RUNTIME-DIR/TREE.link, mode 0600).
+// Of two nodes the one that stands later in the tree's `nodes` dials, so that a pair has one
+// connection whatever the roles are. Over ssh the far side is `repl serve`, which reaches the
+// daemon through the link socket (RUNTIME-DIR/TREE.link, mode 0600).
 //
 // Thread: construction and destruction from the owner; one thread per peer that is dialled.
 #pragma once
@@ -28,23 +28,25 @@ namespace repl::cli {
 class Peering {
  public:
   // `identity` may be null when every peer is reached over ssh.
-  [[nodiscard]] static Result<std::unique_ptr<Peering>> start(const RunOptions& options, const TreeConfig& tree,
-                                                              const transport::Identity* identity, TreeHost& host,
-                                                              const Clock& clock, Log& log);
+  [[nodiscard]] static Result<std::unique_ptr<Peering>> start(const RunOptions& options,
+                                                              const TreeConfig& tree,
+                                                              const transport::Identity* identity,
+                                                              TreeHost& host, const Clock& clock,
+                                                              Log& log);
   ~Peering();
   Peering(const Peering&) = delete;
   Peering& operator=(const Peering&) = delete;
 
  private:
-  Peering(const RunOptions& options, const TreeConfig& tree, const transport::Identity* identity, TreeHost& host,
-          const Clock& clock, Log& log);
+  Peering(const RunOptions& options, const TreeConfig& tree, const transport::Identity* identity,
+          TreeHost& host, const Clock& clock, Log& log);
   Status listen_tls();
   Status listen_link();
   void accept_links();
   void dial_for_ever(const std::string& node);
   [[nodiscard]] Result<std::shared_ptr<transport::Channel>> dial(const std::string& node);
-  [[nodiscard]] Result<std::shared_ptr<transport::Channel>> dial_tls(const std::string& node,
-                                                                     const std::string& fingerprint);
+  [[nodiscard]] Result<std::shared_ptr<transport::Channel>> dial_tls(
+      const std::string& node, const std::string& fingerprint);
   [[nodiscard]] transport::SessionOptions session_options(const std::string& node) const;
   bool pause(Duration time);
 

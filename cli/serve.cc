@@ -1,5 +1,6 @@
-// `repl serve --stdio`: the far end of an ssh connection. For a configured tree it only carries bytes between
-// sshd and the daemon's link socket; for `repl mirror` it is the copy's engine itself.
+// `repl serve --stdio`: the far end of an ssh connection. For a configured tree it only carries
+// bytes between sshd and the daemon's link socket; for `repl mirror` it is the copy's engine
+// itself.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -44,7 +45,8 @@ bool write_all(int fd, const char* data, size_t size) {
 void relay(int in, int out, int socket) {
   std::string buffer(relay_bytes, '\0');
   for (;;) {
-    pollfd fds[2] = {{.fd = in, .events = POLLIN, .revents = 0}, {.fd = socket, .events = POLLIN, .revents = 0}};
+    pollfd fds[2] = {{.fd = in, .events = POLLIN, .revents = 0},
+                     {.fd = socket, .events = POLLIN, .revents = 0}};
     if (::poll(fds, 2, -1) < 0) {
       if (errno == EINTR) continue;
       return;
@@ -61,7 +63,8 @@ int serve_tree(const ServeOptions& options) {
   const std::string path = link_socket_path(options.global.runtime_dir, options.request.tree);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return report("the socket path " + path + " is too long", exit_usage);
+  if (path.size() >= sizeof address.sun_path)
+    return report("the socket path " + path + " is too long", exit_usage);
   std::memcpy(address.sun_path, path.data(), path.size());
   const Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return report(sys_error("make a socket", errno));
@@ -83,15 +86,16 @@ int serve_copy(const ServeOptions& options, Log& log, const Clock& clock) {
   Result<Filter> filter = Filter::make(options.request.rules, options.request.only);
   if (!filter) return report(filter.error());
   tree.policy.filter = std::move(*filter);
-  Result<run::TreeOptions> engine_options =
-      mirror_tree_options(tree, run::Standing::mirror_copy, mirror_state_dir(options.global, tree.root, "copy"));
+  Result<run::TreeOptions> engine_options = mirror_tree_options(
+      tree, run::Standing::mirror_copy, mirror_state_dir(options.global, tree.root, "copy"));
   if (!engine_options) return report(engine_options.error());
   TreeHost host(std::move(*engine_options), clock, log);
   if (Status s = host.start(); !s) return report(s.error());
   transport::IoThread io;
   // The descriptors are taken over: nothing else may print to stdout from here on.
   auto channel = transport::make_stdio_channel(
-      io, Fd(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)), Fd(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)),
+      io, Fd(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)),
+      Fd(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)),
       transport::SessionOptions{.peer_name = mirror_source_node, .clock = clock, .log = log});
   if (!channel) return report(channel.error());
   const auto link = std::make_shared<ChannelLink>(std::move(*channel));

@@ -60,7 +60,10 @@ PeerStatus to_peer_status(const run::PeerFacts& facts) {
 }  // namespace
 
 TreeHost::TreeHost(run::TreeOptions options, const Clock& clock, Log& log)
-    : options_(std::move(options)), clock_(clock), log_(log), started_(clock.wall_ns() / 1'000'000'000) {}
+    : options_(std::move(options)),
+      clock_(clock),
+      log_(log),
+      started_(clock.wall_ns() / 1'000'000'000) {}
 
 TreeHost::~TreeHost() { stop(); }
 
@@ -147,7 +150,8 @@ std::optional<run::TreeFacts> TreeHost::facts() {
     const std::lock_guard lock(mutex_);
     if (!engine_) return std::nullopt;
     engine = engine_;
-    engine->request_facts([promise](run::TreeFacts facts) { promise->set_value(std::move(facts)); });
+    engine->request_facts(
+        [promise](run::TreeFacts facts) { promise->set_value(std::move(facts)); });
   }
   engine.reset();
   promise.reset();
@@ -199,7 +203,9 @@ TreeStatus TreeHost::to_status(const run::TreeFacts& facts) const {
   status.node = facts.node;
   status.root = escape(facts.root);
   status.role = role_name(facts.role);
-  status.state = !facts.holds.empty() ? "held" : facts.state == "following" ? "synced" : facts.state;
+  status.state = !facts.holds.empty()         ? "held"
+                 : facts.state == "following" ? "synced"
+                                              : facts.state;
   status.epoch = facts.position.epoch.value;
   status.reign = facts.position.reign.is_set() ? to_hex(facts.position.reign) : "";
   status.cut = facts.position.cut.value;
@@ -236,8 +242,9 @@ void TreeHost::handle(const Request& request, const Reply& reply) {
     return;
   }
   if (request.command == "status") {
-    engine_->request_facts(
-        [this, reply](const run::TreeFacts& facts) { Reply(reply).done(to_json(to_status(facts))); });
+    engine_->request_facts([this, reply](const run::TreeFacts& facts) {
+      Reply(reply).done(to_json(to_status(facts)));
+    });
   } else if (request.command == "wait") {
     handle_wait(request, reply);
   } else if (request.command == "verify") {
@@ -248,7 +255,8 @@ void TreeHost::handle(const Request& request, const Reply& reply) {
       Reply(reply).done(print_json(Json{{"released", *released}}));
     });
   } else {
-    Reply(reply).failed("this daemon does not know the command " + escape(request.command), exit_usage);
+    Reply(reply).failed("this daemon does not know the command " + escape(request.command),
+                        exit_usage);
   }
 }
 
@@ -267,7 +275,8 @@ void TreeHost::handle_wait(const Request& request, const Reply& reply) {
       case run::WaitResult::reached:
         return Reply(reply).done(print_json(Json{{"cut", answer.cut.value}}));
       case run::WaitResult::peer_away:
-        return Reply(reply).failed(answer.detail + "; --wait-for-peers waits until it is back", exit_peer_away);
+        return Reply(reply).failed(answer.detail + "; --wait-for-peers waits until it is back",
+                                   exit_peer_away);
       case run::WaitResult::held:
         return Reply(reply).failed(answer.detail, exit_held);
       case run::WaitResult::timeout:
@@ -281,16 +290,20 @@ void TreeHost::handle_wait(const Request& request, const Reply& reply) {
 void TreeHost::handle_verify(const Request& request, const Reply& reply) {
   const bool full = request.flag("full");
   if (request.flag("sha256")) {
-    return Reply(reply).failed("--sha256 is not offered by this version: --full compares XXH3-128 of every byte",
-                               exit_usage);
+    return Reply(reply).failed(
+        "--sha256 is not offered by this version: --full compares XXH3-128 of every byte",
+        exit_usage);
   }
-  engine_->request_verify(run::VerifyOptions{.full = full}, [this, full, reply](const run::VerifyAnswer& answer) {
+  engine_->request_verify(run::VerifyOptions{.full = full}, [this, full, reply](
+                                                                const run::VerifyAnswer& answer) {
     using Outcome = run::VerifyAnswer::Outcome;
     Json peers = Json::array();
     uint64_t held = 0;
     for (const auto& peer : answer.peers) {
-      const bool equal = peer.outcome == Outcome::equal || peer.outcome == Outcome::equal_except_held;
-      const uint64_t peer_held = peer.outcome == Outcome::equal_except_held ? peer.differences.size() : 0;
+      const bool equal =
+          peer.outcome == Outcome::equal || peer.outcome == Outcome::equal_except_held;
+      const uint64_t peer_held =
+          peer.outcome == Outcome::equal_except_held ? peer.differences.size() : 0;
       held += peer_held;
       peers.push_back(Json{{"name", peer.name},
                            {"equal", equal},
@@ -299,7 +312,8 @@ void TreeHost::handle_verify(const Request& request, const Reply& reply) {
                            {"entries", answer.entries},
                            {"mismatches", equal ? std::vector<std::string>{} : peer.differences}});
     }
-    const bool equal = answer.outcome == Outcome::equal || answer.outcome == Outcome::equal_except_held;
+    const bool equal =
+        answer.outcome == Outcome::equal || answer.outcome == Outcome::equal_except_held;
     {
       const std::lock_guard lock(mutex_);
       verified_ = Verification{.equal = equal,
@@ -311,16 +325,19 @@ void TreeHost::handle_verify(const Request& request, const Reply& reply) {
     if (answer.outcome == Outcome::peer_away || answer.outcome == Outcome::failed) {
       std::string why;
       for (const auto& peer : answer.peers) {
-        if (peer.outcome == answer.outcome) why += (why.empty() ? "" : "; ") + peer.name + ": " + peer.detail;
+        if (peer.outcome == answer.outcome)
+          why += (why.empty() ? "" : "; ") + peer.name + ": " + peer.detail;
       }
-      return Reply(reply).failed("not verified: " + why,
-                                 answer.outcome == Outcome::peer_away ? exit_peer_away : exit_failed);
+      return Reply(reply).failed("not verified: " + why, answer.outcome == Outcome::peer_away
+                                                             ? exit_peer_away
+                                                             : exit_failed);
     }
     Reply(reply).done(print_json(Json{{"equal", equal},
                                       {"held", held},
-                                      {"position", {{"epoch", answer.position.epoch.value},
-                                                    {"reign", to_hex(answer.position.reign)},
-                                                    {"cut", answer.position.cut.value}}},
+                                      {"position",
+                                       {{"epoch", answer.position.epoch.value},
+                                        {"reign", to_hex(answer.position.reign)},
+                                        {"cut", answer.position.cut.value}}},
                                       {"fingerprint", to_hex(answer.content)},
                                       {"entries", answer.entries},
                                       {"bytes_read", answer.bytes_read},

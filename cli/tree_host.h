@@ -1,5 +1,5 @@
-// tree_host.h: one tree's engine on a thread of its own, opened again when it had to give up (its root went
-// away), and the control requests that it answers.
+// tree_host.h: one tree's engine on a thread of its own, opened again when it had to give up (its
+// root went away), and the control requests that it answers.
 //
 // Thread: any, but stop() and the destructor from the owner.
 #pragma once
@@ -29,7 +29,8 @@ class TreeHost {
   TreeHost(const TreeHost&) = delete;
   TreeHost& operator=(const TreeHost&) = delete;
 
-  // Opens the tree once, so that a first failure can be told at the start; the thread goes on trying.
+  // Opens the tree once, so that a first failure can be told at the start; the thread goes on
+  // trying.
   [[nodiscard]] Status start();
   void stop();
 
@@ -38,7 +39,8 @@ class TreeHost {
   void handle(const Request& request, const Reply& reply);
   // Blocks; nothing while the tree is not open.
   [[nodiscard]] std::optional<run::TreeFacts> facts();
-  // Added to the status: what this node knows of a peer that the engine does not (why a dial failed).
+  // Added to the status: what this node knows of a peer that the engine does not (why a dial
+  // failed).
   void set_peer_error(const std::string& node, const std::string& error);
   [[nodiscard]] Error last_error() const;
 

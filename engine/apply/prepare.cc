@@ -122,8 +122,8 @@ Status Applier::prepare_regular(Item& item, Content& content) {
   return {};
 }
 
-// The name was one of several of its inode and is to be another inode's: what is set on it must not reach the
-// names that stay.
+// The name was one of several of its inode and is to be another inode's: what is set on it must not
+// reach the names that stay.
 bool Applier::leaves_links(const Item& item) const {
   const std::optional<Entry> entry = index_.get(item.key);
   return entry && entry->attr.link.is_set() && entry->attr.link != item.attr.link &&

@@ -1,6 +1,7 @@
 // bytes.h: the little-endian, length-prefixed encoding of index records and hashed structures.
 //
-// Reading is total: a short or malformed buffer makes ok() false and yields zeros, never reads outside.
+// Reading is total: a short or malformed buffer makes ok() false and yields zeros, never reads
+// outside.
 #pragma once
 
 #include <bit>

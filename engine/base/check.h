@@ -1,4 +1,5 @@
-// check.h: invariants, checked in release builds too. A failed CHECK is a bug in repl, never bad input.
+// check.h: invariants, checked in release builds too. A failed CHECK is a bug in repl, never bad
+// input.
 #pragma once
 
 namespace repl {

@@ -6,8 +6,9 @@ namespace repl {
 
 namespace {
 
-// Length of the valid UTF-8 sequence at the start of `bytes`, 0 if there is none (RFC 3629: no overlongs, no
-// surrogates, nothing above U+10FFFF; C1 control characters count as invalid because terminals obey them).
+// Length of the valid UTF-8 sequence at the start of `bytes`, 0 if there is none (RFC 3629: no
+// overlongs, no surrogates, nothing above U+10FFFF; C1 control characters count as invalid because
+// terminals obey them).
 size_t utf8_length(std::string_view bytes) {
   const auto at = [&](size_t i) { return static_cast<uint8_t>(bytes[i]); };
   const auto tail = [&](size_t i) { return i < bytes.size() && (at(i) & 0xC0) == 0x80; };

@@ -6,7 +6,8 @@
 
 namespace repl {
 
-// Printable and reversible: control bytes, DEL, backslash and invalid UTF-8 become \xHH (backslash: \\).
+// Printable and reversible: control bytes, DEL, backslash and invalid UTF-8 become \xHH (backslash:
+// \\).
 [[nodiscard]] std::string escape(std::string_view bytes);
 
 }  // namespace repl

@@ -16,8 +16,8 @@ struct StrongId {
   [[nodiscard]] bool is_set() const { return value != 0; }
 };
 
-// A directory's number for life, the same on every node: 24-bit random tag of the reign that allocated it,
-// 40-bit counter. 0 is "none", 1 is the root of the tree.
+// A directory's number for life, the same on every node: 24-bit random tag of the reign that
+// allocated it, 40-bit counter. 0 is "none", 1 is the root of the tree.
 using DirId = StrongId<struct DirIdTag>;
 inline constexpr DirId root_dir{1};
 
@@ -48,8 +48,8 @@ struct Digest : Bits128 {
 struct Reign : Bits128 {
   auto operator<=>(const Reign&) const = default;
 };
-// The identity of a content that is being sent: of the source's inode, size and mtime, so that either side
-// may restart and go on. A wrong guess is caught by the digest.
+// The identity of a content that is being sent: of the source's inode, size and mtime, so that
+// either side may restart and go on. A wrong guess is caught by the digest.
 struct StageId : Bits128 {
   auto operator<=>(const StageId&) const = default;
 };

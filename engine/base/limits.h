@@ -1,5 +1,5 @@
-// limits.h: every limit of repl, with its unit, in one place. docs/ARCHITECTURE.md lists them; their relations
-// are asserted below.
+// limits.h: every limit of repl, with its unit, in one place. docs/ARCHITECTURE.md lists them;
+// their relations are asserted below.
 #pragma once
 
 #include <cstddef>
@@ -10,87 +10,97 @@ namespace repl::limits {
 // Names and records.
 inline constexpr size_t name_bytes_max = 255;             // NAME_MAX of every Linux filesystem
 inline constexpr size_t symlink_target_bytes_max = 4095;  // PATH_MAX - 1, readlink(2)
-inline constexpr size_t xattrs_bytes_max = 1 << 20;       // all attributes of one inode, names included
-inline constexpr size_t directory_depth_max = 4096;       // levels below the root
+inline constexpr size_t xattrs_bytes_max = 1 << 20;  // all attributes of one inode, names included
+inline constexpr size_t directory_depth_max = 4096;  // levels below the root
 
 // Content.
-inline constexpr size_t block_bytes = 64 * 1024;          // unit of digests and of aligned deltas
-inline constexpr size_t inline_bytes_max = 256 * 1024;    // files up to this size travel inside their record
+inline constexpr size_t block_bytes = 64 * 1024;  // unit of digests and of aligned deltas
+inline constexpr size_t inline_bytes_max =
+    256 * 1024;  // files up to this size travel inside their record
 inline constexpr size_t data_chunk_bytes_max = 256 * 1024;  // one Data message of a streamed file
-inline constexpr uint64_t rolling_bytes_max = 4ull << 30;  // larger files get no rolling search
-inline constexpr int stable_read_tries_max = 5;           // then the file is hot: sent as read, and counted
+inline constexpr uint64_t rolling_bytes_max = 4ull << 30;   // larger files get no rolling search
+inline constexpr int stable_read_tries_max = 5;  // then the file is hot: sent as read, and counted
 
 // Wire.
 inline constexpr size_t frame_bytes_max = 4 << 20;
 inline constexpr size_t records_per_message_max = 4096;
-inline constexpr size_t message_bytes_target = 512 * 1024;  // records are packed up to this before they leave
-inline constexpr size_t credit_bytes_initial = 16 << 20;    // sent but not yet consumed by the receiver
-inline constexpr size_t outbox_bytes_max = 32 << 20;        // waiting in one connection, per direction
-inline constexpr int zstd_window_log_max = 23;              // 8 MiB for decompression, per connection
+inline constexpr size_t message_bytes_target =
+    512 * 1024;  // records are packed up to this before they leave
+inline constexpr size_t credit_bytes_initial = 16
+                                               << 20;  // sent but not yet consumed by the receiver
+inline constexpr size_t outbox_bytes_max = 32 << 20;   // waiting in one connection, per direction
+inline constexpr int zstd_window_log_max = 23;         // 8 MiB for decompression, per connection
 inline constexpr int heartbeat_ms = 5'000;
-inline constexpr int peer_silent_ms_max = 20'000;           // then the connection is taken for dead
+inline constexpr int peer_silent_ms_max = 20'000;  // then the connection is taken for dead
 inline constexpr int handshake_ms_max = 10'000;
-inline constexpr int close_flush_ms_max = 1'000;         // a close waits this long for what is queued
+inline constexpr int close_flush_ms_max = 1'000;  // a close waits this long for what is queued
 inline constexpr int backoff_ms_min = 200;
 inline constexpr int backoff_ms_max = 30'000;
 inline constexpr int connections_unauthenticated_max = 64;
 
 // Change set, cuts.
-inline constexpr size_t dirty_keys_max = 1'000'000;         // then it degrades to "rescan this subtree"
-inline constexpr size_t cut_keys_max = 50'000;              // a cut closes at this many keys
+inline constexpr size_t dirty_keys_max = 1'000'000;  // then it degrades to "rescan this subtree"
+inline constexpr size_t cut_keys_max = 50'000;       // a cut closes at this many keys
 inline constexpr uint64_t cut_inline_bytes_max = 64 << 20;  // and at this many bytes held in memory
-inline constexpr int cut_close_wait_us = 300;               // a key modified but not yet closed waits this long
-inline constexpr int drain_pause_us = 1'500;                // between drains under load
+inline constexpr int cut_close_wait_us = 300;  // a key modified but not yet closed waits this long
+inline constexpr int drain_pause_us = 1'500;   // between drains under load
 
 // Index.
-inline constexpr size_t index_overlay_keys_max = 200'000;   // uncommitted; then the engine waits for the commit
-inline constexpr size_t index_map_bytes_min = 1ull << 30;   // LMDB map, grows by doubling
-inline constexpr uint64_t tombstones_max = 1'000'000;       // then older peers are compared in full
+inline constexpr size_t index_overlay_keys_max =
+    200'000;  // uncommitted; then the engine waits for the commit
+inline constexpr size_t index_map_bytes_min = 1ull << 30;  // LMDB map, grows by doubling
+inline constexpr uint64_t tombstones_max = 1'000'000;      // then older peers are compared in full
 inline constexpr size_t lineage_reigns_max = 256;
-inline constexpr size_t index_depth_max = 65'536;           // deeper places are refused
-inline constexpr size_t index_early_tables_max = 256;       // block tables whose content has no key yet
-inline constexpr size_t index_handle_bytes_max = 255;       // longer handles are not found again
+inline constexpr size_t index_depth_max = 65'536;      // deeper places are refused
+inline constexpr size_t index_early_tables_max = 256;  // block tables whose content has no key yet
+inline constexpr size_t index_handle_bytes_max = 255;  // longer handles are not found again
 inline constexpr size_t index_meta_name_bytes_max = 255;
 
 // Receiver.
-inline constexpr size_t held_fds_max = 256;                 // fsynced one by one; beyond it syncfs
+inline constexpr size_t held_fds_max = 256;                // fsynced one by one; beyond it syncfs
 inline constexpr size_t stages_open_max = 64;              // contents being received at a time
-inline constexpr uint64_t content_bytes_max = 4ull << 40;   // one file; its block hashes take 1 GiB
-inline constexpr size_t dir_fds_max = 512;                  // cached directory descriptors per tree
+inline constexpr uint64_t content_bytes_max = 4ull << 40;  // one file; its block hashes take 1 GiB
+inline constexpr size_t dir_fds_max = 512;                 // cached directory descriptors per tree
 
 // Delta, sender.
-inline constexpr size_t signature_bytes_max = 6 << 20;      // of a rolling signature; what 4 GiB need
-inline constexpr size_t rolling_signatures_max = 4;         // asked for and held at once
-inline constexpr size_t block_table_bytes_max = 64 << 20;   // of a peer's table: 256 GiB of content
-inline constexpr size_t stream_step_bytes = 1 << 20;        // read at once while a large file is sent
-inline constexpr size_t pump_bytes_max = 4 << 20;           // one pump() of a sender
-inline constexpr size_t asks_in_flight_max = 4;             // messages of AskKeys, ListDirectories
+inline constexpr size_t signature_bytes_max = 6 << 20;  // of a rolling signature; what 4 GiB need
+inline constexpr size_t rolling_signatures_max = 4;     // asked for and held at once
+inline constexpr size_t block_table_bytes_max = 64 << 20;  // of a peer's table: 256 GiB of content
+inline constexpr size_t stream_step_bytes = 1 << 20;  // read at once while a large file is sent
+inline constexpr size_t pump_bytes_max = 4 << 20;     // one pump() of a sender
+inline constexpr size_t asks_in_flight_max = 4;       // messages of AskKeys, ListDirectories
 inline constexpr size_t keys_per_ask_max = 1024;
-inline constexpr size_t live_batches_max = 256;             // cuts waiting for one peer, in memory
-inline constexpr uint64_t piece_bytes_max = 256ull << 20;   // of a first sync, between two publishes
-inline constexpr int refusals_max = 3;                      // of one key; then it counts as held
+inline constexpr size_t live_batches_max = 256;            // cuts waiting for one peer, in memory
+inline constexpr uint64_t piece_bytes_max = 256ull << 20;  // of a first sync, between two publishes
+inline constexpr int refusals_max = 3;                     // of one key; then it counts as held
 
 // Watch.
-inline constexpr size_t watch_read_bytes = 256 * 1024;      // one read(2) of kernel events
-inline constexpr size_t watch_known_handles_max = 262'144;  // cached; beyond it the index answers again
-inline constexpr size_t watch_foreign_handles_max = 65'536; // directories that are known not to be ours
+inline constexpr size_t watch_read_bytes = 256 * 1024;  // one read(2) of kernel events
+inline constexpr size_t watch_known_handles_max =
+    262'144;  // cached; beyond it the index answers again
+inline constexpr size_t watch_foreign_handles_max =
+    65'536;  // directories that are known not to be ours
 
 // Input and output.
-inline constexpr unsigned io_ring_depth = 64;               // operations in flight per io_uring
+inline constexpr unsigned io_ring_depth = 64;  // operations in flight per io_uring
 
 // People.
 inline constexpr size_t control_request_bytes_max = 64 * 1024;
-inline constexpr size_t control_reply_bytes_max = 4 << 20;   // unread by one client; then it is dropped
+inline constexpr size_t control_reply_bytes_max =
+    4 << 20;  // unread by one client; then it is dropped
 inline constexpr size_t control_clients_max = 32;
-inline constexpr int control_request_ms_max = 5'000;         // for a request to arrive in full
+inline constexpr int control_request_ms_max = 5'000;  // for a request to arrive in full
 inline constexpr size_t holds_listed_max = 100;
-inline constexpr size_t filter_rules_max = 10'000;           // rules and include patterns of one tree
+inline constexpr size_t filter_rules_max = 10'000;  // rules and include patterns of one tree
 inline constexpr size_t filter_pattern_bytes_max = 4'096;
 inline constexpr size_t config_bytes_max = 4 << 20;
-inline constexpr size_t serve_request_bytes_max = 60 * 1024; // in hex it must fit one argument, execve(2)
+inline constexpr size_t serve_request_bytes_max =
+    60 * 1024;  // in hex it must fit one argument, execve(2)
 
-static_assert(inline_bytes_max <= message_bytes_target, "one inline file must fit a packed message");
-static_assert(message_bytes_target + inline_bytes_max + xattrs_bytes_max + 64 * 1024 <= frame_bytes_max,
+static_assert(inline_bytes_max <= message_bytes_target,
+              "one inline file must fit a packed message");
+static_assert(message_bytes_target + inline_bytes_max + xattrs_bytes_max + 64 * 1024 <=
+                  frame_bytes_max,
               "a packed message and one more record must fit a frame");
 static_assert(data_chunk_bytes_max < frame_bytes_max);
 static_assert(frame_bytes_max < credit_bytes_initial, "a whole frame must always be sendable");

@@ -1,4 +1,5 @@
-// log.h: where the engine speaks to people. The implementation (cli/log_sink) writes through spdlog.
+// log.h: where the engine speaks to people. The implementation (cli/log_sink) writes through
+// spdlog.
 //
 // Thread: implementations are safe from any thread. Names of files pass through escape() first.
 #pragma once
@@ -22,19 +23,23 @@ class Log {
 
   template <typename... Args>
   void debug(fmt::format_string<Args...> format, Args&&... args) {
-    if (enabled(LogLevel::debug)) write(LogLevel::debug, fmt::format(format, std::forward<Args>(args)...));
+    if (enabled(LogLevel::debug))
+      write(LogLevel::debug, fmt::format(format, std::forward<Args>(args)...));
   }
   template <typename... Args>
   void info(fmt::format_string<Args...> format, Args&&... args) {
-    if (enabled(LogLevel::info)) write(LogLevel::info, fmt::format(format, std::forward<Args>(args)...));
+    if (enabled(LogLevel::info))
+      write(LogLevel::info, fmt::format(format, std::forward<Args>(args)...));
   }
   template <typename... Args>
   void warn(fmt::format_string<Args...> format, Args&&... args) {
-    if (enabled(LogLevel::warn)) write(LogLevel::warn, fmt::format(format, std::forward<Args>(args)...));
+    if (enabled(LogLevel::warn))
+      write(LogLevel::warn, fmt::format(format, std::forward<Args>(args)...));
   }
   template <typename... Args>
   void error(fmt::format_string<Args...> format, Args&&... args) {
-    if (enabled(LogLevel::error)) write(LogLevel::error, fmt::format(format, std::forward<Args>(args)...));
+    if (enabled(LogLevel::error))
+      write(LogLevel::error, fmt::format(format, std::forward<Args>(args)...));
   }
 };
 

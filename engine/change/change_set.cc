@@ -41,7 +41,8 @@ bool ChangeSet::all_open() const {
 std::vector<Dirty> ChangeSet::take(size_t keys_max) {
   std::vector<Dirty> taken;
   taken.reserve(std::min(keys_max, keys_.size()));
-  for (auto at = keys_.begin(); at != keys_.end() && taken.size() < keys_max; at = keys_.erase(at)) {
+  for (auto at = keys_.begin(); at != keys_.end() && taken.size() < keys_max;
+       at = keys_.erase(at)) {
     taken.push_back(Dirty{.key = at->first, .bits = at->second.bits, .since = at->second.since});
   }
   return taken;

@@ -1,8 +1,8 @@
 // change_set.h: the keys that may have changed since they were last looked at.
 //
 // At most one pending change per key; a key that is marked again keeps its first time. Bounded by
-// limits::dirty_keys_max: past it the set degrades to "rescan everything" (a reason, no keys), because a storm
-// of that size costs a scan less than it costs a list.
+// limits::dirty_keys_max: past it the set degrades to "rescan everything" (a reason, no keys),
+// because a storm of that size costs a scan less than it costs a list.
 //
 // Thread: one owner.
 #pragma once
@@ -21,7 +21,7 @@ namespace repl::change {
 
 struct Dirty {
   Key key;
-  uint32_t bits = 0;         // HintBits, or 0 when only suspected
+  uint32_t bits = 0;  // HintBits, or 0 when only suspected
   MonotonicTime since;
 };
 

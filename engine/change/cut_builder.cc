@@ -77,8 +77,8 @@ bool CutBuilder::full() const {
 
 void CutBuilder::work_off() {
   work_off_queue();
-  // A key in a directory that moved waits until the directory has been found at its new place, and that one for
-  // its own: as long as each pass finds one.
+  // A key in a directory that moved waits until the directory has been found at its new place, and
+  // that one for its own: as long as each pass finds one.
   for (size_t waiting = SIZE_MAX; !orphans_.empty() && orphans_.size() < waiting;) {
     waiting = orphans_.size();
     for (const Work& orphan : std::exchange(orphans_, {})) enqueue(orphan.key, orphan.bits);
@@ -86,7 +86,8 @@ void CutBuilder::work_off() {
   }
 }
 
-// Keys whose directory was not found: if it is gone, they went with it; else the next cut looks for them.
+// Keys whose directory was not found: if it is gone, they went with it; else the next cut looks for
+// them.
 void CutBuilder::settle_orphans() {
   for (const Work& orphan : std::exchange(orphans_, {})) {
     if (index_.summary(orphan.key.dir)) changes_.mark(orphan.key, orphan.bits, clock_.now());
@@ -158,7 +159,8 @@ void CutBuilder::take_item(CutItem item) {
     items_.emplace(item.key, std::move(item));
     return;
   }
-  // Looked at again: the base is what peers hold, so the first one stands; a content that changed once did.
+  // Looked at again: the base is what peers hold, so the first one stands; a content that changed
+  // once did.
   CutItem& first = at->second;
   if (first.removed) {
     item.base_content = {};
@@ -245,8 +247,8 @@ bool CutBuilder::look_again_at_newer() {
   return newer;
 }
 
-// A name that joins a group is linked to another one of it, so the names that stay as they are go along: alone
-// it would become a file of its own on the peers.
+// A name that joins a group is linked to another one of it, so the names that stay as they are go
+// along: alone it would become a file of its own on the peers.
 void CutBuilder::complete_link_groups() {
   std::unordered_set<LinkId> groups;
   for (const auto& [key, item] : items_) {
@@ -256,14 +258,18 @@ void CutBuilder::complete_link_groups() {
     for (const Key& name : index_.keys_of_link(group)) {
       const std::optional<Entry> entry = index_.get(name);
       if (!entry || items_.contains(name)) continue;
-      items_.emplace(name, CutItem{.key = name, .attr = entry->attr, .base_content = entry->attr.content,
-                                   .base_size = entry->attr.size, .bytes = {}, .copy_from = {}});
+      items_.emplace(name, CutItem{.key = name,
+                                   .attr = entry->attr,
+                                   .base_content = entry->attr.content,
+                                   .base_size = entry->attr.size,
+                                   .bytes = {},
+                                   .copy_from = {}});
     }
   }
 }
 
-// Directories first, from the top down; then the rest, names of one link group side by side; removals last.
-// What lies below a directory that went in this cut is left out: it went with it.
+// Directories first, from the top down; then the rest, names of one link group side by side;
+// removals last. What lies below a directory that went in this cut is left out: it went with it.
 std::vector<CutItem> CutBuilder::ordered_items() {
   struct Placed {
     std::tuple<int, size_t, uint64_t, bool> rank;
@@ -290,8 +296,9 @@ std::vector<CutItem> CutBuilder::ordered_items() {
     const bool directory = !item.removed && item.attr.type == FileType::directory;
     const int kind = item.removed ? 2 : directory ? 0 : 1;
     placed.push_back(Placed{
-        .rank = {kind, directory && !key.is_root() ? depth_of(key.dir) : 0, item.attr.link.value,
-                 item.content_changed},  // the others become links of a name that peers have already
+        .rank =
+            {kind, directory && !key.is_root() ? depth_of(key.dir) : 0, item.attr.link.value,
+             item.content_changed},  // the others become links of a name that peers have already
         .item = &item});
   }
   std::ranges::sort(placed, {}, [](const Placed& p) { return std::tie(p.rank, p.item->key); });

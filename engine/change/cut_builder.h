@@ -1,16 +1,16 @@
 // cut_builder.h: dirty keys → one cut.
 //
-// The cut rule: at T0 drain the events; D is the dirty set. Look at every key of D. Drain again. If no key of
-// the cut has a newer event, the cut is the state of T0 for those keys: it is exact. Else look again at those
-// that have, for rounds_max rounds; a cut that is still not exact then says so (`ordered` false) and its hot
-// keys stay dirty.
+// The cut rule: at T0 drain the events; D is the dirty set. Look at every key of D. Drain again. If
+// no key of the cut has a newer event, the cut is the state of T0 for those keys: it is exact. Else
+// look again at those that have, for rounds_max rounds; a cut that is still not exact then says so
+// (`ordered` false) and its hot keys stay dirty.
 //
-// Directories that are new to the tree are watched, then listed, and their children join the cut. What is gone
-// is recorded last, so that a directory that moved has been found at its new place before its old name is
-// taken for a removal.
+// Directories that are new to the tree are watched, then listed, and their children join the cut.
+// What is gone is recorded last, so that a directory that moved has been found at its new place
+// before its old name is taken for a removal.
 //
-// Thread: one owner. Bounds: limits::cut_keys_max keys and limits::cut_inline_bytes_max bytes; what does not
-// fit stays dirty for the next cut.
+// Thread: one owner. Bounds: limits::cut_keys_max keys and limits::cut_inline_bytes_max bytes; what
+// does not fit stays dirty for the next cut.
 #pragma once
 
 #include <functional>
@@ -44,8 +44,8 @@ struct Unreadable {
 
 class CutBuilder {
  public:
-  CutBuilder(Observer& observer, Index& index, io::DirCache& dirs, ChangeSet& changes, CutHooks hooks,
-             const Clock& clock);
+  CutBuilder(Observer& observer, Index& index, io::DirCache& dirs, ChangeSet& changes,
+             CutHooks hooks, const Clock& clock);
 
   // Null if nothing changed: looking at hints often finds nothing new.
   [[nodiscard]] std::shared_ptr<CutBatch> build(CutNumber cut);

@@ -1,5 +1,6 @@
-// id_allocator.h: ids for directories and link groups: a 24-bit random tag of the reign over a 40-bit counter,
-// checked against what the index already knows, so that two reigns never give one id to two directories.
+// id_allocator.h: ids for directories and link groups: a 24-bit random tag of the reign over a
+// 40-bit counter, checked against what the index already knows, so that two reigns never give one
+// id to two directories.
 //
 // Thread: one owner.
 #pragma once
@@ -15,7 +16,9 @@ class IdAllocator {
  public:
   // `taken` says whether an id is in use already.
   IdAllocator(uint32_t tag, uint64_t counter, std::function<bool(uint64_t)> taken)
-      : tag_(static_cast<uint64_t>(tag & 0xFFFFFF) << 40), counter_(counter), taken_(std::move(taken)) {}
+      : tag_(static_cast<uint64_t>(tag & 0xFFFFFF) << 40),
+        counter_(counter),
+        taken_(std::move(taken)) {}
 
   [[nodiscard]] DirId next_dir() { return DirId{next()}; }
   [[nodiscard]] LinkId next_link() { return LinkId{next()}; }

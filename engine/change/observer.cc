@@ -19,7 +19,6 @@ bool same_inode(const LocalStat& a, const LocalStat& b) {
   return a.inode == b.inode && a.birth == b.birth;
 }
 
-
 }  // namespace
 
 bool is_racy(const LocalStat& local) {
@@ -91,8 +90,16 @@ Outcome Observer::look(const Key& key, uint32_t bits, CutNumber cut, Contents co
 
 Outcome Observer::observe(const Key& key, int dir_fd, Seen seen, uint32_t bits, bool scan,
                           CutNumber cut, Contents contents) {
-  Pass pass{.key = key, .dir_fd = dir_fd, .seen = seen, .bits = bits, .scan = scan, .cut = cut,
-            .contents = contents, .old = {}, .now = {}, .outcome = {}};
+  Pass pass{.key = key,
+            .dir_fd = dir_fd,
+            .seen = seen,
+            .bits = bits,
+            .scan = scan,
+            .cut = cut,
+            .contents = contents,
+            .old = {},
+            .now = {},
+            .outcome = {}};
   Outcome& outcome = pass.outcome;
   const bool directory = seen.stat.attr.type == FileType::directory;
   const Membership member = membership(key, directory);
@@ -105,7 +112,8 @@ Outcome Observer::observe(const Key& key, int dir_fd, Seen seen, uint32_t bits, 
     return outcome;
   }
   pass.old = parts_.index.get(key);
-  const bool racy = pass.old && is_racy(pass.old->local) && pass.old->attr.type == FileType::regular;
+  const bool racy =
+      pass.old && is_racy(pass.old->local) && pass.old->attr.type == FileType::regular;
   const bool suspect = racy && (scan || (bits & hint_modified) != 0);
   if (pass.old && same_stat(*pass.old, seen.stat) && !suspect) return settle_unchanged(pass);
   if (!seen.details && !read_details(pass)) return std::move(outcome);
@@ -131,8 +139,8 @@ Outcome Observer::observe(const Key& key, int dir_fd, Seen seen, uint32_t bits, 
   return std::move(outcome);
 }
 
-// The stat is the index's. Only two things may be new: other names of the inode, and that by now the entry is
-// old enough to be trusted.
+// The stat is the index's. Only two things may be new: other names of the inode, and that by now
+// the entry is old enough to be trusted.
 Outcome Observer::settle_unchanged(Pass& pass) {
   const bool linked = pass.seen.stat.nlink > 1 || pass.old->attr.link.is_set();
   if (linked && pass.old->attr.type != FileType::directory) {
@@ -169,12 +177,12 @@ void Observer::describe_owner(Attributes& attr) {
   attr.group = names_.group(attr.gid);
 }
 
-// Attributes that a stat does not tell. The object may be replaced between the stat and here; then the look is
-// begun again by the event that says so, and what is recorded now is what this descriptor shows.
+// Attributes that a stat does not tell. The object may be replaced between the stat and here; then
+// the look is begun again by the event that says so, and what is recorded now is what this
+// descriptor shows.
 bool Observer::read_details(Pass& pass) {
   const auto failed = [&](const Error& error) {
-    pass.outcome.verdict =
-        error.code == ErrorCode::not_found ? Verdict::gone : Verdict::unreadable;
+    pass.outcome.verdict = error.code == ErrorCode::not_found ? Verdict::gone : Verdict::unreadable;
     pass.outcome.error = error;
     return false;
   };
@@ -204,8 +212,8 @@ bool Observer::read_details(Pass& pass) {
   return true;
 }
 
-// Which directory is it? A known handle keeps its id wherever it is found now; an unknown handle at a known
-// key keeps the key's id (a restored filesystem); else it is new.
+// Which directory is it? A known handle keeps its id wherever it is found now; an unknown handle at
+// a known key keeps the key's id (a restored filesystem); else it is new.
 bool Observer::settle_directory(Pass& pass) {
   Index& index = parts_.index;
   Attributes& attr = pass.now.attr;
@@ -275,8 +283,10 @@ bool Observer::settle_content(Pass& pass) {
       }
     }
   }
-  // One that was only too young to be trusted is mostly unchanged: reading it now spares sending it again.
-  const bool same_stat_as_old = was_file && same_stat(*old, pass.seen.stat) && old->attr.content.is_set();
+  // One that was only too young to be trusted is mostly unchanged: reading it now spares sending it
+  // again.
+  const bool same_stat_as_old =
+      was_file && same_stat(*old, pass.seen.stat) && old->attr.content.is_set();
   if (attr.size <= limits::inline_bytes_max &&
       (pass.contents == Contents::read_small || same_stat_as_old)) {
     if (!read_small(pass)) return false;
@@ -289,8 +299,8 @@ bool Observer::settle_content(Pass& pass) {
   return true;
 }
 
-// A stable read: statx, read, statx. A file that does not hold still is taken as it was read, and the event
-// that changed it brings it back.
+// A stable read: statx, read, statx. A file that does not hold still is taken as it was read, and
+// the event that changed it brings it back.
 bool Observer::read_small(Pass& pass) {
   Result<Fd> fd = io::open_read(pass.dir_fd, pass.key.name);
   if (!fd) {
@@ -317,7 +327,8 @@ bool Observer::read_small(Pass& pass) {
     attr.mtime = is.mtime;
     attr.mode = is.mode;
     pass.now.local = after->local;
-    if (*size > limits::inline_bytes_max) {  // it grew past what is kept in memory: the sender streams it
+    if (*size >
+        limits::inline_bytes_max) {  // it grew past what is kept in memory: the sender streams it
       attr.size = is.size;
       pass.outcome.item.content_changed = true;
       return true;
@@ -327,14 +338,15 @@ bool Observer::read_small(Pass& pass) {
     ContentHasher hasher;
     hasher.update(bytes);
     attr.content = hasher.finish();
-    if (!stable) pass.now.local.seen_wall_ns = 0;  // racy for ever: looked at again by whatever comes
+    if (!stable)
+      pass.now.local.seen_wall_ns = 0;  // racy for ever: looked at again by whatever comes
     pass.outcome.item.bytes = std::make_shared<const std::string>(std::move(bytes));
     return true;
   }
 }
 
-// All names of the inode that are in the tree share a link id and know their number. A name that joins or
-// leaves makes the others records of this cut, too: they are in `also`.
+// All names of the inode that are in the tree share a link id and know their number. A name that
+// joins or leaves makes the others records of this cut, too: they are in `also`.
 void Observer::settle_links(Pass& pass) {
   Attributes& attr = pass.now.attr;
   std::vector<Key> others;
@@ -380,8 +392,12 @@ std::vector<CutItem> Observer::record_removal(const Key& key, CutNumber cut) {
     entry->attr.link_names = static_cast<uint32_t>(left.size());
     entry->cut = cut;
     parts_.index.put(other, *entry);
-    items.push_back(CutItem{.key = other, .attr = entry->attr, .base_content = entry->attr.content,
-                            .base_size = entry->attr.size, .bytes = {}, .copy_from = {}});
+    items.push_back(CutItem{.key = other,
+                            .attr = entry->attr,
+                            .base_content = entry->attr.content,
+                            .base_size = entry->attr.size,
+                            .bytes = {},
+                            .copy_from = {}});
   }
   return items;
 }

@@ -1,8 +1,8 @@
 // observer.h: one key, as it is on disk now → the index, and what that means for a cut.
 //
-// This is where hints become truth. The observer looks (statx, attributes, and the bytes of a small content),
-// compares with the index, gives directories and link groups their ids, and puts what changed into the index
-// under the number of the cut that is being made.
+// This is where hints become truth. The observer looks (statx, attributes, and the bytes of a small
+// content), compares with the index, gives directories and link groups their ids, and puts what
+// changed into the index under the number of the cut that is being made.
 //
 // Thread: one owner.
 #pragma once
@@ -47,13 +47,14 @@ enum class Verdict : uint8_t {
 struct Outcome {
   Verdict verdict = Verdict::unchanged;
   CutItem item;
-  DirId list;              // a directory whose children must be looked at; unset: none
-  std::vector<Key> also;   // other keys to look at: names of the same inode, the former place of a moved one
+  DirId list;  // a directory whose children must be looked at; unset: none
+  std::vector<Key>
+      also;  // other keys to look at: names of the same inode, the former place of a moved one
   std::optional<Error> error;
 };
 
-// Whether a content that may have changed is read at once (small ones) or left unknown for the sender, which
-// digests it while it sends.
+// Whether a content that may have changed is read at once (small ones) or left unknown for the
+// sender, which digests it while it sends.
 enum class Contents : uint8_t { read_small, leave_unknown };
 
 struct ObserverParts {
@@ -61,12 +62,13 @@ struct ObserverParts {
   io::DirCache& dirs;
   const Policy& policy;
   IdAllocator& ids;
-  uint64_t root_mount = 0;      // STATX_MNT_ID of the root
-  std::string reserved_name;    // our staging directory below the root; empty: elsewhere
+  uint64_t root_mount = 0;    // STATX_MNT_ID of the root
+  std::string reserved_name;  // our staging directory below the root; empty: elsewhere
 };
 
-// An entry read within this time of its ctime may have changed again without a trace: it is read once more when
-// it is next suspected (git's "racy" rule). Longer than the kernel's timestamp granularity (a jiffy, ≤ 10 ms).
+// An entry read within this time of its ctime may have changed again without a trace: it is read
+// once more when it is next suspected (git's "racy" rule). Longer than the kernel's timestamp
+// granularity (a jiffy, ≤ 10 ms).
 inline constexpr int64_t racy_window_ns = 20'000'000;
 
 [[nodiscard]] bool is_racy(const LocalStat& local);
@@ -76,15 +78,16 @@ class Observer {
  public:
   explicit Observer(ObserverParts parts) : parts_(std::move(parts)) {}
 
-  // Looks at the key and records what it finds under `cut`. `bits`: what the kernel hinted, 0 when suspected
-  // for another reason; a content is suspect if a hint says modified, or if its stat says so.
+  // Looks at the key and records what it finds under `cut`. `bits`: what the kernel hinted, 0 when
+  // suspected for another reason; a content is suspect if a hint says modified, or if its stat says
+  // so.
   [[nodiscard]] Outcome look(const Key& key, uint32_t bits, CutNumber cut, Contents contents);
-  // The same for a child that a scan has seen already. `scan`: there were no hints, so a changed ctime alone
-  // makes a content suspect.
-  [[nodiscard]] Outcome observe(const Key& key, int dir_fd, Seen seen, uint32_t bits, bool scan, CutNumber cut,
-                                Contents contents);
-  // The key is gone: removes it from the index with all it holds, and settles its link group. Empty if the
-  // index had nothing there.
+  // The same for a child that a scan has seen already. `scan`: there were no hints, so a changed
+  // ctime alone makes a content suspect.
+  [[nodiscard]] Outcome observe(const Key& key, int dir_fd, Seen seen, uint32_t bits, bool scan,
+                                CutNumber cut, Contents contents);
+  // The key is gone: removes it from the index with all it holds, and settles its link group. Empty
+  // if the index had nothing there.
   [[nodiscard]] std::vector<CutItem> record_removal(const Key& key, CutNumber cut);
   [[nodiscard]] Membership membership(const Key& key, bool is_directory) const;
   // With ids = "name": fills owner and group from uid and gid.

@@ -11,7 +11,8 @@ namespace repl::change {
 
 class OwnerNames {
  public:
-  // The decimal number where the id has no name: it then travels as "#1234" and is the same everywhere.
+  // The decimal number where the id has no name: it then travels as "#1234" and is the same
+  // everywhere.
   [[nodiscard]] const std::string& user(uint32_t uid);
   [[nodiscard]] const std::string& group(uint32_t gid);
 

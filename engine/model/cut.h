@@ -15,22 +15,23 @@ namespace repl {
 struct CutItem {
   Key key;
   bool removed = false;
-  bool content_changed = false;   // regular files: new, or the bytes may differ from the base
-  Attributes attr;                // what the key is now; attr.content may be unset for large contents
-  Digest base_content;            // what a peer at the previous cut holds under the key; unset: nothing
+  bool content_changed = false;  // regular files: new, or the bytes may differ from the base
+  Attributes attr;      // what the key is now; attr.content may be unset for large contents
+  Digest base_content;  // what a peer at the previous cut holds under the key; unset: nothing
   uint64_t base_size = 0;
   std::shared_ptr<const std::string> bytes;  // the whole content, if it is small and changed
-  std::optional<Key> copy_from;   // the content was seen to come from there (move); as of the previous cut
+  std::optional<Key>
+      copy_from;  // the content was seen to come from there (move); as of the previous cut
 };
 
-// Items are ordered as Records wants them: directories before what is in them, names of one link group
-// together, the first of them carrying the content.
+// Items are ordered as Records wants them: directories before what is in them, names of one link
+// group together, the first of them carrying the content.
 struct CutBatch {
   CutNumber cut;
   bool ordered = true;
-  bool by_log = false;            // after a scan: no items, the index's log of changes names the keys
+  bool by_log = false;  // after a scan: no items, the index's log of changes names the keys
   std::vector<CutItem> items;
-  Fingerprint content;            // of the root, after this cut
+  Fingerprint content;  // of the root, after this cut
   bool content_known = false;
 };
 

@@ -1,5 +1,5 @@
-// dir_parents.h: directory id → where it hangs. What the index knows and others need in order to walk or to speak
-// of paths.
+// dir_parents.h: directory id → where it hangs. What the index knows and others need in order to
+// walk or to speak of paths.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
-// entry.h: one key's record. Attributes are replicated and fingerprinted; LocalStat is the node's own.
+// entry.h: one key's record. Attributes are replicated and fingerprinted; LocalStat is the node's
+// own.
 #pragma once
 
 #include <compare>
@@ -29,22 +30,23 @@ struct Timestamp {
 
 struct Attributes {
   FileType type = FileType::none;
-  uint16_t mode = 0;    // permission bits with setuid, setgid, sticky (07777); 0777 for symlinks
+  uint16_t mode = 0;  // permission bits with setuid, setgid, sticky (07777); 0777 for symlinks
   uint32_t uid = 0;
   uint32_t gid = 0;
-  std::string owner;    // with ids = "name": hashed and mapped instead of uid and gid; else empty
+  std::string owner;  // with ids = "name": hashed and mapped instead of uid and gid; else empty
   std::string group;
-  Timestamp mtime;      // directories' and symlinks' too
-  uint64_t size = 0;    // regular files only, else 0
-  uint64_t rdev = 0;    // devices only, as makedev(3)
-  std::string target;   // symlinks only
-  std::string xattrs;   // canonical: (string name, string value)* sorted by name, bytes.h encoding; ACLs too
-  Digest content;       // regular files only; unset = not known yet
-  DirId dir;            // directories only: the directory's own id
-  LinkId link;          // set if the inode has more than one name in the tree
+  Timestamp mtime;     // directories' and symlinks' too
+  uint64_t size = 0;   // regular files only, else 0
+  uint64_t rdev = 0;   // devices only, as makedev(3)
+  std::string target;  // symlinks only
+  std::string
+      xattrs;  // canonical: (string name, string value)* sorted by name, bytes.h encoding; ACLs too
+  Digest content;           // regular files only; unset = not known yet
+  DirId dir;                // directories only: the directory's own id
+  LinkId link;              // set if the inode has more than one name in the tree
   uint32_t link_names = 1;  // how many names in the tree lead to it
-  // Directories merely on the way to what is included: created if missing, otherwise left alone. Mode, owner,
-  // times and xattrs stay unset, so that they are neither hashed nor applied.
+  // Directories merely on the way to what is included: created if missing, otherwise left alone.
+  // Mode, owner, times and xattrs stay unset, so that they are neither hashed nor applied.
   bool transit = false;
   bool operator==(const Attributes&) const = default;
 };
@@ -52,8 +54,9 @@ struct Attributes {
 struct LocalStat {
   Timestamp ctime;
   uint64_t inode = 0;
-  Timestamp birth;      // 0 where the filesystem has none; with `inode` tells a reused number
-  std::string handle;   // directories only: kernel file handle (type + bytes), identifies, never opens
+  Timestamp birth;  // 0 where the filesystem has none; with `inode` tells a reused number
+  std::string
+      handle;  // directories only: kernel file handle (type + bytes), identifies, never opens
   int64_t seen_wall_ns = 0;  // when it was read, for the racy rule
   bool operator==(const LocalStat&) const = default;
 };
@@ -61,7 +64,7 @@ struct LocalStat {
 struct Entry {
   Attributes attr;
   LocalStat local;
-  CutNumber cut;        // the cut that last changed it
+  CutNumber cut;  // the cut that last changed it
 };
 
 }  // namespace repl

@@ -1,4 +1,5 @@
-// hash.h: digests of contents, hashes of entries. Frozen: both are on disk and compared between nodes.
+// hash.h: digests of contents, hashes of entries. Frozen: both are on disk and compared between
+// nodes.
 //
 // XXH3-128 throughout: not cryptographic. It finds every accident; against a hostile writer only
 // `repl verify --full --sha256` is a proof.
@@ -17,8 +18,9 @@ namespace repl {
 // XXH3-128 of some bytes.
 [[nodiscard]] Digest hash_bytes(std::string_view bytes);
 
-// The digest of a content of one block (64 KiB) or less is the hash of its bytes; of a longer one the hash
-// over the hashes of its blocks (each as high, low, little-endian), the last block being short.
+// The digest of a content of one block (64 KiB) or less is the hash of its bytes; of a longer one
+// the hash over the hashes of its blocks (each as high, low, little-endian), the last block being
+// short.
 class ContentHasher {
  public:
   ContentHasher();
@@ -29,7 +31,8 @@ class ContentHasher {
   void update(std::string_view bytes);
   void update_zeros(uint64_t count);  // a hole
   [[nodiscard]] uint64_t size() const { return size_; }
-  // Ends the content. blocks() is complete afterwards (one entry even for a content of one block or none).
+  // Ends the content. blocks() is complete afterwards (one entry even for a content of one block or
+  // none).
   [[nodiscard]] Digest finish();
   [[nodiscard]] const std::vector<Digest>& blocks() const { return blocks_; }
 
@@ -43,11 +46,11 @@ class ContentHasher {
 // The digest of a content from its block hashes.
 [[nodiscard]] Digest digest_of_blocks(std::span<const Digest> blocks);
 
-// Entry hashes for fingerprints. `seed` is the tree's (seed_of(tree name)). For a directory the caller passes
-// the sum of its children's hashes. `name` is empty for the root.
+// Entry hashes for fingerprints. `seed` is the tree's (seed_of(tree name)). For a directory the
+// caller passes the sum of its children's hashes. `name` is empty for the root.
 [[nodiscard]] uint64_t fingerprint_seed(std::string_view tree_name);
-[[nodiscard]] Bits128 entry_content_hash(uint64_t seed, std::string_view name, const Attributes& attr,
-                                         const Fingerprint& children);
+[[nodiscard]] Bits128 entry_content_hash(uint64_t seed, std::string_view name,
+                                         const Attributes& attr, const Fingerprint& children);
 // Over (name, directory id or link id, children's identity): what content comparison leaves out.
 [[nodiscard]] Bits128 entry_identity_hash(uint64_t seed, std::string_view name,
                                           const Attributes& attr, const Fingerprint& children);

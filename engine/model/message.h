@@ -1,5 +1,6 @@
 // message.h: what two nodes say to each other about one tree. transport/codec maps it to protobuf
-// (transport/wire.proto; docs/PROTOCOL.md); the state machines of send, apply and role know only this.
+// (transport/wire.proto; docs/PROTOCOL.md); the state machines of send, apply and role know only
+// this.
 //
 // Everything here arrived from a peer when it arrived: names, sizes and counts are validated by
 // transport/codec (shape) and by the state machine (meaning), never asserted.
@@ -17,7 +18,8 @@
 
 namespace repl {
 
-// --- contact -------------------------------------------------------------------------------------------------
+// --- contact
+// -------------------------------------------------------------------------------------------------
 
 // How much of a content is already staged on the speaker's side.
 struct StageProgress {
@@ -27,26 +29,28 @@ struct StageProgress {
 
 // Both sides say it first, at once, and again when something of it changed before they agreed.
 struct Hello {
-  uint32_t version = 0;       // of this protocol
+  uint32_t version = 0;  // of this protocol
   uint64_t features = 0;
   std::string node;
   std::string tree;
   Role role = Role::none;
-  Position position;          // durable
+  Position position;  // durable
   Epoch epoch_seen;
   Lineage lineage;
-  bool synced = false;        // the start scan has ended
-  Bits128 policy;             // hash of filter and attribute policy
-  Fingerprint content;        // of the root
+  bool synced = false;  // the start scan has ended
+  Bits128 policy;       // hash of filter and attribute policy
+  Fingerprint content;  // of the root
   Fingerprint identity;
-  bool content_known = false; // every digest under `content` is known
+  bool content_known = false;  // every digest under `content` is known
   bool tree_empty = false;
-  bool incomplete = false;    // stands between two cuts of a first sync in pieces
-  bool dirty_start = false;   // keys on the speaker's disk may differ from its index (crash in a publish)
+  bool incomplete = false;  // stands between two cuts of a first sync in pieces
+  bool dirty_start =
+      false;  // keys on the speaker's disk may differ from its index (crash in a publish)
   std::vector<StageProgress> stages;
 };
 
-// --- comparison: the primary asks, the secondary answers ------------------------------------------------------
+// --- comparison: the primary asks, the secondary answers
+// ------------------------------------------------------
 
 // What the secondary has for one key.
 struct KeyInfo {
@@ -56,7 +60,7 @@ struct KeyInfo {
   Bits128 identity;                // entry_identity_hash
   Digest content;
   uint64_t size = 0;
-  DirId dir;                       // directories
+  DirId dir;  // directories
   LinkId link;
 };
 struct ListDirectories {
@@ -76,7 +80,8 @@ struct KeysAnswer {  // same order as asked; `name` is empty in each
   std::vector<Key> keys;
   std::vector<KeyInfo> infos;
 };
-// The secondary takes the primary's ids for directories and link groups that are equal but for their ids.
+// The secondary takes the primary's ids for directories and link groups that are equal but for
+// their ids.
 struct AdoptIds {
   struct Item {
     Key key;  // named with ids that are already the primary's (parents first)
@@ -86,7 +91,8 @@ struct AdoptIds {
   std::vector<Item> items;
 };
 
-// --- cuts ----------------------------------------------------------------------------------------------------
+// --- cuts
+// ----------------------------------------------------------------------------------------------------
 
 struct CutBegin {
   Epoch epoch;
@@ -96,21 +102,31 @@ struct CutBegin {
 };
 
 // Where the bytes of a regular file come from.
-struct ContentNone {};                        // metadata only: the receiver's content has attr.content already
-struct ContentInline { std::string bytes; };  // at most limits::inline_bytes_max
-struct ContentStaged { StageId stage; };      // built by Stage* messages, ended before the cut ends
-struct ContentCopy { Key from; };             // equal to what the receiver holds there before this cut
-struct ContentLink { Key to; };               // another name of the group, put earlier in this cut
+struct ContentNone {};  // metadata only: the receiver's content has attr.content already
+struct ContentInline {
+  std::string bytes;
+};  // at most limits::inline_bytes_max
+struct ContentStaged {
+  StageId stage;
+};  // built by Stage* messages, ended before the cut ends
+struct ContentCopy {
+  Key from;
+};  // equal to what the receiver holds there before this cut
+struct ContentLink {
+  Key to;
+};  // another name of the group, put earlier in this cut
 using Content = std::variant<ContentNone, ContentInline, ContentStaged, ContentCopy, ContentLink>;
 
-// The key shall be this. A directory whose id the receiver knows elsewhere is moved with all it holds; a
-// ContentCopy whose source is removed in the same cut is a move. A key of another type is displaced.
+// The key shall be this. A directory whose id the receiver knows elsewhere is moved with all it
+// holds; a ContentCopy whose source is removed in the same cut is a move. A key of another type is
+// displaced.
 struct Put {
   Key key;
   Attributes attr;
   Content content;
 };
-// The key shall not be. A directory goes with all it holds, except what the same cut moves out of it.
+// The key shall not be. A directory goes with all it holds, except what the same cut moves out of
+// it.
 struct Remove {
   Key key;
   bool disown = false;  // leave it on disk, forget it: it is not ours (mirror without --delete)
@@ -151,17 +167,18 @@ struct StageEnd {
   uint64_t size = 0;
   Digest digest;
 };
-// The source vanished or cannot be read: the key stays as it is on the receiver, this cut goes on without it.
+// The source vanished or cannot be read: the key stays as it is on the receiver, this cut goes on
+// without it.
 struct StageAbort {
   StageId stage;
 };
 
 struct CutEnd {
   CutNumber cut;
-  uint64_t records = 0;    // in the whole cut
-  bool ordered = true;     // false: could not be exact
-  bool last = true;        // false: the next CutBegin goes on with the same cut (first sync in pieces)
-  Fingerprint content;     // the root's after this cut, if known
+  uint64_t records = 0;  // in the whole cut
+  bool ordered = true;   // false: could not be exact
+  bool last = true;     // false: the next CutBegin goes on with the same cut (first sync in pieces)
+  Fingerprint content;  // the root's after this cut, if known
   bool content_known = false;
 };
 
@@ -170,13 +187,14 @@ struct Ack {
   Reign reign;
   CutNumber cut;
   AckLevel level = AckLevel::received;
-  Fingerprint content;         // with `applied`: the secondary's root, so that equality is proved with every cut
+  Fingerprint
+      content;  // with `applied`: the secondary's root, so that equality is proved with every cut
   bool content_known = false;
-  uint64_t held_keys = 0;      // keys that differ because a person must decide
+  uint64_t held_keys = 0;  // keys that differ because a person must decide
 };
 
-// The receiver could not use what was sent for this key (base differs, digest differs, drift): the cut goes on
-// without it. `hold`: a person decides; else the primary sends the whole content again.
+// The receiver could not use what was sent for this key (base differs, digest differs, drift): the
+// cut goes on without it. `hold`: a person decides; else the primary sends the whole content again.
 struct Refused {
   CutNumber cut;
   Key key;
@@ -184,7 +202,8 @@ struct Refused {
   std::string reason;
 };
 
-// --- signatures, verification, end ---------------------------------------------------------------------------
+// --- signatures, verification, end
+// ---------------------------------------------------------------------------
 
 enum class SignatureKind : uint8_t { blocks = 0, rolling = 1 };
 struct SignatureRequest {
@@ -219,9 +238,9 @@ struct VerifyReply {
 
 // The secondary's state, whenever it changes: for the primary's status and `wait`.
 struct PeerNotice {
-  std::string hold;          // empty: none
+  std::string hold;  // empty: none
   uint64_t held_keys = 0;
-  std::string error;         // e.g. disk full; retried
+  std::string error;  // e.g. disk full; retried
 };
 
 struct Bye {
@@ -230,8 +249,9 @@ struct Bye {
 };
 
 using Message =
-    std::variant<Hello, ListDirectories, DirectoryListing, AskKeys, KeysAnswer, AdoptIds, CutBegin, Records,
-                 StageBegin, StageData, StageHole, StageCopy, StageEnd, StageAbort, CutEnd, Ack, Refused,
-                 SignatureRequest, Signature, VerifyRequest, VerifyReply, PeerNotice, Bye>;
+    std::variant<Hello, ListDirectories, DirectoryListing, AskKeys, KeysAnswer, AdoptIds, CutBegin,
+                 Records, StageBegin, StageData, StageHole, StageCopy, StageEnd, StageAbort, CutEnd,
+                 Ack, Refused, SignatureRequest, Signature, VerifyRequest, VerifyReply, PeerNotice,
+                 Bye>;
 
 }  // namespace repl

@@ -1,5 +1,5 @@
-// policy.h: which attributes of a tree are replicated, and how. Its hash, with the filter's, is spoken at
-// contact; while two nodes differ the tree holds.
+// policy.h: which attributes of a tree are replicated, and how. Its hash, with the filter's, is
+// spoken at contact; while two nodes differ the tree holds.
 #pragma once
 
 #include <string>

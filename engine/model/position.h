@@ -1,7 +1,7 @@
 // position.h: how far a node is, and whose child its history is.
 //
-// Equality and ancestry are decided by reign ids through the lineage, never by comparing the numbers of
-// different reigns.
+// Equality and ancestry are decided by reign ids through the lineage, never by comparing the
+// numbers of different reigns.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace repl {
 
 struct Position {
   Epoch epoch;
-  Reign reign;    // unset: this node has no lineage
+  Reign reign;  // unset: this node has no lineage
   CutNumber cut;
   bool operator==(const Position&) const = default;
 };
@@ -26,8 +26,8 @@ struct LineageStep {
   bool operator==(const LineageStep&) const = default;
 };
 
-// Oldest first; the last step is the current reign. Bounded by limits::lineage_reigns_max: pruned means
-// "compare in full", not "unrelated".
+// Oldest first; the last step is the current reign. Bounded by limits::lineage_reigns_max: pruned
+// means "compare in full", not "unrelated".
 using Lineage = std::vector<LineageStep>;
 
 enum class Role : uint8_t { none = 0, primary = 1, secondary = 2 };

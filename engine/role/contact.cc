@@ -9,13 +9,16 @@ namespace repl::role {
 namespace {
 
 constexpr const char* policy_differs =
-    "the filter or attribute policy of this tree differs between the two nodes: put the same config file on "
+    "the filter or attribute policy of this tree differs between the two nodes: put the same "
+    "config file on "
     "both and reload";
 
 bool has_lineage(const Hello& hello) { return hello.position.reign.is_set(); }
 
 SendDecision hold(std::string reason) { return SendDecision{.reason = std::move(reason)}; }
-SendDecision wait_for(std::string reason) { return SendDecision{.wait = true, .reason = std::move(reason)}; }
+SendDecision wait_for(std::string reason) {
+  return SendDecision{.wait = true, .reason = std::move(reason)};
+}
 
 SendDecision decide_join(const Self& self, const Hello& peer, bool join_other_content) {
   if (peer.tree_empty) return SendDecision{.send = Send::first_sync, .reason = {}};
@@ -29,7 +32,8 @@ SendDecision decide_join(const Self& self, const Hello& peer, bool join_other_co
     return SendDecision{.send = Send::compare, .reason = {}};
   }
   return hold("node " + peer.node +
-              " has no history with this tree and other content in it: nothing is sent. Empty its tree, or make "
+              " has no history with this tree and other content in it: nothing is sent. Empty its "
+              "tree, or make "
               "it equal (rsync), and restart it");
 }
 
@@ -37,7 +41,8 @@ SendDecision decide_update(const Self& self, const Hello& peer) {
   const bool same_reign = peer.position.reign == self.position.reign;
   if (same_reign && peer.position.cut > self.position.cut) {
     return hold("node " + peer.node +
-                " knows more of this reign than this node remembers: this node's state or tree went back in time; "
+                " knows more of this reign than this node remembers: this node's state or tree "
+                "went back in time; "
                 "nothing is sent");
   }
   if (!has_reign(self.lineage, peer.position.reign)) {
@@ -65,44 +70,55 @@ SendDecision decide_send(const Self& self, const Hello& peer, bool join_other_co
   if (peer.tree != self.tree) return hold("the peer speaks of another tree: " + peer.tree);
   if (peer.policy != self.policy) return hold(policy_differs);
   if (peer.role == Role::primary) {
-    return hold("node " + peer.node + " says that it is the primary, too: neither is applied over the other");
+    return hold("node " + peer.node +
+                " says that it is the primary, too: neither is applied over the other");
   }
   if (peer.epoch_seen > self.position.epoch) {
     return hold("node " + peer.node + " has seen a newer epoch: another node was promoted");
   }
   if (!peer.synced) return wait_for("the peer is still scanning its tree");
-  return has_lineage(peer) ? decide_update(self, peer) : decide_join(self, peer, join_other_content);
+  return has_lineage(peer) ? decide_update(self, peer)
+                           : decide_join(self, peer, join_other_content);
 }
 
 ReceiveDecision decide_receive(const Self& self, const Hello& peer, bool join_other_content) {
-  const auto refuse = [](std::string reason) { return ReceiveDecision{.reason = std::move(reason)}; };
+  const auto refuse = [](std::string reason) {
+    return ReceiveDecision{.reason = std::move(reason)};
+  };
   if (peer.tree != self.tree) return refuse("the peer speaks of another tree: " + peer.tree);
   if (peer.policy != self.policy) return refuse(policy_differs);
   if (self.role == Role::primary) {
     return refuse("both nodes say that they are the primary: neither is applied over the other");
   }
   if (peer.role != Role::primary) {
-    return ReceiveDecision{.wait = true, .reason = "no primary yet: node " + peer.node + " is not one"};
+    return ReceiveDecision{.wait = true,
+                           .reason = "no primary yet: node " + peer.node + " is not one"};
   }
   if (peer.position.epoch < self.epoch_seen) {
     return refuse("node " + peer.node + " is the primary of an older epoch: refused");
   }
   if (!self.synced) return ReceiveDecision{.wait = true, .reason = "still scanning the tree"};
   if (has_lineage(self)) {
-    if (has_reign(peer.lineage, self.position.reign)) return ReceiveDecision{.accept = true, .reason = {}};
-    return refuse("node " + peer.node + " follows another history of this tree: nothing is applied");
+    if (has_reign(peer.lineage, self.position.reign))
+      return ReceiveDecision{.accept = true, .reason = {}};
+    return refuse("node " + peer.node +
+                  " follows another history of this tree: nothing is applied");
   }
   if (self.tree_empty) return ReceiveDecision{.accept = true, .reason = {}};
-  // The primary waits to hear that our contents are known, and hears nothing new once we have accepted.
-  if (join_other_content && self.content_known) return ReceiveDecision{.accept = true, .reason = {}};
+  // The primary waits to hear that our contents are known, and hears nothing new once we have
+  // accepted.
+  if (join_other_content && self.content_known)
+    return ReceiveDecision{.accept = true, .reason = {}};
   if (self.content_known && peer.content_known && self.content == peer.content) {
     return ReceiveDecision{.accept = true, .reason = {}};
   }
   if (!self.content_known || !peer.content_known) {
     return ReceiveDecision{.wait = true, .reason = "comparing contents before joining"};
   }
-  return refuse("this node has no history with this tree and other content in it: nothing is applied. Empty the "
-                "tree, or make it equal (rsync), and restart");
+  return refuse(
+      "this node has no history with this tree and other content in it: nothing is applied. Empty "
+      "the "
+      "tree, or make it equal (rsync), and restart");
 }
 
 bool may_found(bool first_in_list, const Self& self, const std::vector<NodeHeard>& others) {

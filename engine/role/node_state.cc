@@ -79,9 +79,9 @@ NodeState found_tree(const Reign& reign) {
 NodeState begin_run(NodeState state, const Reign& fresh) {
   if (state.role == Role::primary && !state.clean_stop) {
     state.position.reign = fresh;
-    append_step(state.lineage, LineageStep{.reign = fresh,
-                                           .epoch = state.position.epoch,
-                                           .began_at = state.position.cut});
+    append_step(
+        state.lineage,
+        LineageStep{.reign = fresh, .epoch = state.position.epoch, .began_at = state.position.cut});
     state.id_counter = 0;
   }
   state.clean_stop = false;

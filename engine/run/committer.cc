@@ -62,7 +62,8 @@ void Committer::stop() {
   sync_.wait();
   take_result();
   before_freeze_();
-  if (Status s = parts_.index->flush(); !s) parts_.log.error("{}: {}", parts_.options.name, s.error().message);
+  if (Status s = parts_.index->flush(); !s)
+    parts_.log.error("{}: {}", parts_.options.name, s.error().message);
 }
 
 }  // namespace repl::run

@@ -1,5 +1,5 @@
-// committer.h: gets the index's pending changes onto the disk through the sync thread, soon but not at once, so
-// that many cuts share a commit.
+// committer.h: gets the index's pending changes onto the disk through the sync thread, soon but not
+// at once, so that many cuts share a commit.
 //
 // Thread: the engine's.
 #pragma once

@@ -30,8 +30,8 @@ bool ContentWalk::step(uint64_t bytes_max) {
   return false;
 }
 
-// Depth first. The index may change between steps: what went is skipped, what came behind the cursor is not missed
-// by its event.
+// Depth first. The index may change between steps: what went is skipped, what came behind the
+// cursor is not missed by its event.
 bool ContentWalk::next_file() {
   while (!stack_.empty()) {
     Level& level = stack_.back();
@@ -69,7 +69,8 @@ bool ContentWalk::fetch(Level& level) {
 
 void ContentWalk::begin_file(const Key& key, const Entry& entry) {
   ++files_seen_;
-  file_.emplace(OpenFile{.key = key, .entry = entry, .fd = {}, .opened = {}, .offset = 0, .hasher = {}});
+  file_.emplace(
+      OpenFile{.key = key, .entry = entry, .fd = {}, .opened = {}, .offset = 0, .hasher = {}});
   const Result<int> dir = dirs_.open(key.dir);
   if (!dir) return end_file(dir.error().message);
   Result<Fd> fd = io::open_read(*dir, key.name);
@@ -102,11 +103,15 @@ uint64_t ContentWalk::read_some(uint64_t bytes_max) {
 void ContentWalk::end_file(std::string problem) {
   OpenFile file = std::move(*file_);
   file_.reset();
-  Found found{.key = std::move(file.key), .entry = std::move(file.entry), .digest = {}, .blocks = {},
+  Found found{.key = std::move(file.key),
+              .entry = std::move(file.entry),
+              .digest = {},
+              .blocks = {},
               .problem = std::move(problem)};
   if (found.problem.empty()) {
     const Result<io::Stat> stat = io::stat_fd(file.fd.get());
-    const bool still = stat && stat->attr.size == file.offset && stat->attr.mtime == file.opened.attr.mtime &&
+    const bool still = stat && stat->attr.size == file.offset &&
+                       stat->attr.mtime == file.opened.attr.mtime &&
                        stat->attr.size == found.entry.attr.size;
     if (still && (kind_ == WalkKind::everything || change::same_stat(found.entry, *stat))) {
       found.digest = file.hasher.finish();

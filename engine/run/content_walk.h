@@ -1,7 +1,8 @@
-// content_walk.h: goes through the regular files of the index and reads their bytes, in bounded steps.
+// content_walk.h: goes through the regular files of the index and reads their bytes, in bounded
+// steps.
 //
-// Two uses: learning the digests that are not known yet (before two trees are compared), and re-reading
-// everything to prove that the bytes are what the index says (`verify --full`).
+// Two uses: learning the digests that are not known yet (before two trees are compared), and
+// re-reading everything to prove that the bytes are what the index says (`verify --full`).
 //
 // Thread: one owner. A step reads at most about `bytes_max`; a large file goes on in the next.
 #pragma once
@@ -23,8 +24,9 @@ enum class WalkKind : uint8_t { unknown_only, everything };
 
 class ContentWalk {
  public:
-  // A file that held still was read: its digest and blocks. With unknown_only its stat must be the entry's, too;
-  // a re-read judges bytes, not times. Else there is no digest: the caller marks it dirty, or counts it.
+  // A file that held still was read: its digest and blocks. With unknown_only its stat must be the
+  // entry's, too; a re-read judges bytes, not times. Else there is no digest: the caller marks it
+  // dirty, or counts it.
   struct Found {
     Key key;
     Entry entry;

@@ -22,8 +22,8 @@ void DriftCheck::hold(const Key& key, std::string reason) {
 }
 
 bool DriftCheck::quick_same(const Entry& entry, const io::Stat& stat) {
-  return change::same_stat(entry, stat) && stat.attr.mode == entry.attr.mode && stat.attr.uid == entry.attr.uid &&
-         stat.attr.gid == entry.attr.gid;
+  return change::same_stat(entry, stat) && stat.attr.mode == entry.attr.mode &&
+         stat.attr.uid == entry.attr.uid && stat.attr.gid == entry.attr.gid;
 }
 
 DirId DriftCheck::check_scanned(const Key& key, const io::Stat& seen) {
@@ -33,23 +33,27 @@ DirId DriftCheck::check_scanned(const Key& key, const io::Stat& seen) {
   return entry->attr.type == FileType::directory ? entry->attr.dir : DirId{};
 }
 
-// It is as the index says. What a hold wants beyond that only the primary can send: Applier::recheck_holds().
+// It is as the index says. What a hold wants beyond that only the primary can send:
+// Applier::recheck_holds().
 void DriftCheck::release(const Key& key, const Attributes& recorded) {
   const auto at = holds_.all().find(key);
-  if (at != holds_.all().end() && !at->second.wants_removal && at->second.wanted == recorded) holds_.clear(key);
+  if (at != holds_.all().end() && !at->second.wants_removal && at->second.wanted == recorded)
+    holds_.clear(key);
 }
 
 DirId DriftCheck::check(const Key& key, int dir_fd, const io::Stat& stat) {
   const bool directory = stat.attr.type == FileType::directory;
   const Membership member = observer_.membership(key, directory);
   const bool covered = parts_.root_mount != 0 && stat.mount != parts_.root_mount;
-  if (member == Membership::excluded || (member == Membership::transit && !directory) || covered) return {};
+  if (member == Membership::excluded || (member == Membership::transit && !directory) || covered)
+    return {};
   const std::optional<Entry> entry = parts_.index->get(key);
   if (!entry) {
     if (member == Membership::included) hold(key, "it was made here, not by the primary");
     return {};
   }
-  const DirId below = entry->attr.type == FileType::directory && directory ? entry->attr.dir : DirId{};
+  const DirId below =
+      entry->attr.type == FileType::directory && directory ? entry->attr.dir : DirId{};
   if (quick_same(*entry, stat)) {
     release(key, entry->attr);
     return below;
@@ -71,14 +75,15 @@ DirId DriftCheck::check(const Key& key, int dir_fd, const io::Stat& stat) {
 void DriftCheck::check_missing(const Key& key) {
   if (parts_.index->contains(key)) {
     hold(key, "it was removed here");
-  } else if (const auto at = holds_.all().find(key); at != holds_.all().end() && at->second.wants_removal) {
+  } else if (const auto at = holds_.all().find(key);
+             at != holds_.all().end() && at->second.wants_removal) {
     holds_.clear(key);
   }
 }
 
 DirId DriftCheck::look(const Key& key) {
-  // RACE: a cut may have removed the directory since its name was heard of; what a descriptor that is still
-  // cached leads to is ours, in staging.
+  // RACE: a cut may have removed the directory since its name was heard of; what a descriptor that
+  // is still cached leads to is ours, in staging.
   if (key.is_root() || !parts_.index->summary(key.dir)) return {};
   const Result<int> dir = parts_.dirs->open(key.dir);
   if (!dir) return {};  // the directory's own key says why

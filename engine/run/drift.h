@@ -1,8 +1,8 @@
-// drift.h: has somebody changed the replica? A secondary's tree must be what apply recorded; what is not is
-// drift: held, never overwritten unseen.
+// drift.h: has somebody changed the replica? A secondary's tree must be what apply recorded; what
+// is not is drift: held, never overwritten unseen.
 //
-// What was only touched and is equal again is not drift. A key below a directory that drifted is looked at when
-// its own event or the scan comes to it.
+// What was only touched and is equal again is not drift. A key below a directory that drifted is
+// looked at when its own event or the scan comes to it.
 //
 // Thread: the engine's.
 #pragma once
@@ -23,13 +23,14 @@ class DriftCheck {
   DriftCheck(TreeParts& parts, const change::Observer& observer, apply::Holds& holds)
       : parts_(parts), observer_(observer), holds_(holds) {}
 
-  // Compares what stands at the key with the index, and holds or releases the key. Returns the directory that
-  // stands there, if the index knows it.
+  // Compares what stands at the key with the index, and holds or releases the key. Returns the
+  // directory that stands there, if the index knows it.
   DirId check(const Key& key, int dir_fd, const io::Stat& stat);
   void check_missing(const Key& key);
   // Looks for itself; returns what check() does.
   DirId look(const Key& key);
-  // By what a scan saw a while ago: what seems to differ is looked at again, since cuts are published meanwhile.
+  // By what a scan saw a while ago: what seems to differ is looked at again, since cuts are
+  // published meanwhile.
   DirId check_scanned(const Key& key, const io::Stat& seen);
 
  private:

@@ -1,4 +1,5 @@
-// facts.h: what an engine can say about its tree at a moment. Plain values, for status, wait and verify.
+// facts.h: what an engine can say about its tree at a moment. Plain values, for status, wait and
+// verify.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +17,10 @@ namespace repl::run {
 struct PeerFacts {
   std::string name;
   bool connected = false;
-  std::string phase;           // "away", "waiting", "comparing", "catching up", "in sync", "held"
-  std::string reason;          // why it waits or holds
+  std::string phase;   // "away", "waiting", "comparing", "catching up", "in sync", "held"
+  std::string reason;  // why it waits or holds
   bool held = false;
-  double lag_seconds = 0;      // age of the oldest change not durable there; 0 when there is none
+  double lag_seconds = 0;  // age of the oldest change not durable there; 0 when there is none
   uint64_t lag_paths = 0;
   uint64_t lag_bytes = 0;
   CutNumber applied;
@@ -40,14 +41,14 @@ struct TreeFacts {
   std::string root;
   std::string staging;
   Role role = Role::none;
-  std::string state;           // "scanning", "synced", "rescanning", "waiting", "held", "catching up"
+  std::string state;  // "scanning", "synced", "rescanning", "waiting", "held", "catching up"
   Position position;
   uint64_t unordered_cuts = 0;
   std::string watch_mode;
   std::string watch_why;
   std::string io_backend;
-  std::vector<std::string> holds;      // why the tree, or a peer, waits for a person
-  std::vector<std::string> held_paths; // escaped, bounded
+  std::vector<std::string> holds;       // why the tree, or a peer, waits for a person
+  std::vector<std::string> held_paths;  // escaped, bounded
   uint64_t held_keys = 0;
   std::vector<std::string> errors;
   uint64_t entries = 0;
@@ -79,12 +80,12 @@ struct VerifyAnswer {
     std::string detail;
     std::vector<std::string> differences;  // paths, bounded
   };
-  Outcome outcome = Outcome::failed;       // the worst of them
+  Outcome outcome = Outcome::failed;  // the worst of them
   Position position;
   Fingerprint content;
   uint64_t entries = 0;
-  uint64_t bytes_read = 0;                 // here
-  std::vector<std::string> differences;    // here: bytes that are not what the index says
+  uint64_t bytes_read = 0;               // here
+  std::vector<std::string> differences;  // here: bytes that are not what the index says
   std::vector<Peer> peers;
 };
 

@@ -35,8 +35,8 @@ PeerSender::PeerSender(TreeParts& parts, const Session& session, send::SenderCal
     : node_(session.peer),
       outbox_(session.link),
       source_(*parts.dirs, *parts.backend, std::move(name_owners)),
-      sender_(*parts.index, fingerprint_seed(parts.options.name), source_, outbox_, std::move(callbacks),
-              parts.log) {}
+      sender_(*parts.index, fingerprint_seed(parts.options.name), source_, outbox_,
+              std::move(callbacks), parts.log) {}
 
 void PeerSender::say(Message message) { static_cast<void>(outbox_.send(message, false)); }
 
@@ -45,7 +45,8 @@ void PeerSender::describe(PeerFacts& facts) const {
   facts.phase = phase_name(status.phase, status.in_sync);
   facts.applied = status.acked[static_cast<size_t>(AckLevel::applied)];
   facts.durable = status.acked[static_cast<size_t>(AckLevel::durable)];
-  facts.transferring = status.phase != send::SendPhase::live && status.phase != send::SendPhase::idle;
+  facts.transferring =
+      status.phase != send::SendPhase::live && status.phase != send::SendPhase::idle;
   facts.files_done = status.files_done;
   facts.files_total = status.files_total;
   facts.bytes_done = status.bytes_done;

@@ -60,19 +60,18 @@ Primary::Primary(TreeParts& parts, SyncThread& sync, std::function<void()> wake,
       drain_([] {}),
       observer_(observer_parts(parts)),
       builder_(observer_, *parts.index, *parts.dirs, parts.changes,
-               change::CutHooks{
-                   .drain = [this] { drain_(); },
-                   .watch =
-                       [this](DirId dir, int fd, std::string_view handle) {
-                         if (!parts_.watcher) return;
-                         if (Status s = parts_.watcher->add(dir, fd, handle); !s) {
-                           scan_errors_.push_back(s.error().message);
-                         }
-                       },
-                   .unwatch =
-                       [this](DirId dir) {
-                         if (parts_.watcher) parts_.watcher->remove(dir);
-                       }},
+               change::CutHooks{.drain = [this] { drain_(); },
+                                .watch =
+                                    [this](DirId dir, int fd, std::string_view handle) {
+                                      if (!parts_.watcher) return;
+                                      if (Status s = parts_.watcher->add(dir, fd, handle); !s) {
+                                        scan_errors_.push_back(s.error().message);
+                                      }
+                                    },
+                                .unwatch =
+                                    [this](DirId dir) {
+                                      if (parts_.watcher) parts_.watcher->remove(dir);
+                                    }},
                parts.clock),
       committer_(parts, sync, [this] { before_commit(); }),
       verifier_(parts) {
@@ -85,13 +84,16 @@ Primary::Primary(TreeParts& parts, SyncThread& sync, std::function<void()> wake,
 
 Primary::~Primary() { waiters_.fail_all("the tree is closed here"); }
 
-void Primary::on_hint(const Key& key, uint32_t bits) { parts_.changes.mark(key, bits, parts_.clock.now()); }
+void Primary::on_hint(const Key& key, uint32_t bits) {
+  parts_.changes.mark(key, bits, parts_.clock.now());
+}
 
 void Primary::on_lost(std::optional<DirId> below, const std::string& reason) {
   parts_.changes.mark_rescan(below, reason);
 }
 
-// --- scans ---------------------------------------------------------------------------------------------------
+// --- scans
+// ---------------------------------------------------------------------------------------------------
 
 void Primary::start_scan(std::vector<DirId> below) {
   scan_cut_ = CutNumber{parts_.state.position.cut.value + 1};
@@ -104,14 +106,16 @@ void Primary::start_scan(std::vector<DirId> below) {
 
 void Primary::step_scan() {
   if (!scan_->step()) return;
-  for (const RecordScan::Trouble& trouble : scan_->troubles()) unreadable_[trouble.key] = trouble.reason;
+  for (const RecordScan::Trouble& trouble : scan_->troubles())
+    unreadable_[trouble.key] = trouble.reason;
   for (const Error& error : scan_->watch_errors()) scan_errors_.push_back(error.message);
   if (!unreadable_.empty()) retry_at_ = parts_.clock.now() + retry_delay;
   if (scan_->root_emptied()) {
     if (!emptied_) {
-      parts_.log.error("{}: the root is empty, but {} entries were in it: nothing is removed on any peer until "
-                       "`repl approve {}` says that this was meant",
-                       parts_.options.name, parts_.index->counts().entries - 1, parts_.options.name);
+      parts_.log.error(
+          "{}: the root is empty, but {} entries were in it: nothing is removed on any peer until "
+          "`repl approve {}` says that this was meant",
+          parts_.options.name, parts_.index->counts().entries - 1, parts_.options.name);
     }
     emptied_ = true;
     return;
@@ -141,7 +145,8 @@ Result<uint64_t> Primary::approve() {
   return uint64_t{1};
 }
 
-// --- cuts ----------------------------------------------------------------------------------------------------
+// --- cuts
+// ----------------------------------------------------------------------------------------------------
 
 bool Primary::cut_is_due(MonotonicTime now) const {
   if (!synced() || parts_.changes.empty() || parts_.changes.rescan_needed()) return false;
@@ -171,8 +176,9 @@ void Primary::advance_to(CutNumber cut, MonotonicTime now) {
 void Primary::report_unreadable(MonotonicTime now) {
   for (const change::Unreadable& item : builder_.unreadable()) {
     const auto [at, fresh] = unreadable_.try_emplace(item.key, item.error.message);
-    if (fresh) parts_.log.warn("{}: {}: {}; tried again", parts_.options.name, parts_.describe(item.key),
-                               item.error.message);
+    if (fresh)
+      parts_.log.warn("{}: {}: {}; tried again", parts_.options.name, parts_.describe(item.key),
+                      item.error.message);
     if (!retry_at_) retry_at_ = now + retry_delay;
   }
 }
@@ -211,9 +217,11 @@ bool Primary::step(MonotonicTime now) {
       peers.push_back(standing_of(node));
       if (!emptied_) continue;
       peers.back().connected = peers.back().held = true;
-      peers.back().reason = "the root is empty here, but entries were in it: `repl approve` sends that";
+      peers.back().reason =
+          "the root is empty here, but entries were in it: `repl approve` sends that";
     }
-    waiters_.step(now, parts_.state.position.cut, parts_.changes.empty(), builds_, !synced(), peers);
+    waiters_.step(now, parts_.state.position.cut, parts_.changes.empty(), builds_, !synced(),
+                  peers);
   }
   while (!cut_times_.empty() && std::ranges::all_of(durable_, [&](const auto& peer) {
     return peer.second >= cut_times_.front().first;
@@ -239,7 +247,8 @@ std::optional<MonotonicTime> Primary::deadline() const {
   return first;
 }
 
-// --- contents that are not known yet -------------------------------------------------------------------------
+// --- contents that are not known yet
+// -------------------------------------------------------------------------
 
 void Primary::begin_digests() {
   if (digests_) return;
@@ -278,7 +287,8 @@ void Primary::content_known(const Key& key, const Attributes& attr, const Digest
   if (blocks.size() > 1) parts_.index->put_block_table(digest, blocks);
 }
 
-// --- peers ---------------------------------------------------------------------------------------------------
+// --- peers
+// ---------------------------------------------------------------------------------------------------
 
 void Primary::describe(Hello& hello) const { hello.synced = synced(); }
 
@@ -304,8 +314,8 @@ void Primary::on_hello(Session& session) {
   if (decision.send == role::Send::nothing) {
     if (session.held) {
       parts_.log.warn("{}: {}", parts_.options.name, decision.reason);
-      held_[&session] = PeerStanding{.node = session.peer, .connected = true, .held = true,
-                                     .reason = decision.reason};
+      held_[&session] = PeerStanding{
+          .node = session.peer, .connected = true, .held = true, .reason = decision.reason};
     }
     return;
   }
@@ -318,12 +328,14 @@ void Primary::on_hello(Session& session) {
                                                             : "comparing");
   send::SenderCallbacks callbacks{
       .mark_dirty = [this](const Key& key) { on_hint(key, hint_modified); },
-      .content_known = [this](const Key& key, const Attributes& attr, const Digest& digest,
-                              const std::vector<Digest>& blocks) { content_known(key, attr, digest, blocks); }};
-  auto sender = std::make_unique<PeerSender>(parts_, session, std::move(callbacks),
-                                             parts_.options.policy.ids_by_name
-                                                 ? [this](Attributes& attr) { observer_.describe_owner(attr); }
-                                                 : std::function<void(Attributes&)>{});
+      .content_known =
+          [this](const Key& key, const Attributes& attr, const Digest& digest,
+                 const std::vector<Digest>& blocks) { content_known(key, attr, digest, blocks); }};
+  auto sender = std::make_unique<PeerSender>(
+      parts_, session, std::move(callbacks),
+      parts_.options.policy.ids_by_name
+          ? [this](Attributes& attr) { observer_.describe_owner(attr); }
+          : std::function<void(Attributes&)>{});
   sender->start(plan_of(parts_, decision, *session.hello));
   senders_[&session] = std::move(sender);
 }
@@ -331,7 +343,8 @@ void Primary::on_hello(Session& session) {
 Status Primary::on_message(Session& session, const Message& message) {
   const auto at = senders_.find(&session);
   if (at == senders_.end()) {
-    // An acknowledgement of a cut that an earlier connection brought: the hello says how far the peer is.
+    // An acknowledgement of a cut that an earlier connection brought: the hello says how far the
+    // peer is.
     if (std::holds_alternative<Bye>(message) || std::holds_alternative<PeerNotice>(message) ||
         std::holds_alternative<Ack>(message)) {
       return {};
@@ -344,7 +357,8 @@ Status Primary::on_message(Session& session, const Message& message) {
     return {};
   }
   if (const auto* notice = std::get_if<PeerNotice>(&message)) {
-    if (!notice->error.empty()) parts_.log.warn("{}: {}: {}", parts_.options.name, sender.node(), notice->error);
+    if (!notice->error.empty())
+      parts_.log.warn("{}: {}: {}", parts_.options.name, sender.node(), notice->error);
     sender.on_notice(*notice);
     return sender.on_message(message);
   }
@@ -363,7 +377,8 @@ void Primary::on_closed(Session& session) {
   senders_.erase(at);
 }
 
-// What every peer has for good need not be in the log; what each has is known again after a restart.
+// What every peer has for good need not be in the log; what each has is known again after a
+// restart.
 void Primary::before_commit() {
   CutNumber everywhere = parts_.state.position.cut;
   for (const std::string& node : parts_.options.nodes) {
@@ -403,7 +418,8 @@ void Primary::verify(const VerifyOptions& options, std::function<void(VerifyAnsw
     if (node != parts_.options.node) peers.push_back(node);
   }
   WaitRequest first{.level = AckLevel::durable, .timeout_ms = 600'000, .wait_for_peers = false};
-  wait(first, [this, options, peers = std::move(peers), answer = std::move(answer)](const WaitAnswer& waited) mutable {
+  wait(first, [this, options, peers = std::move(peers),
+               answer = std::move(answer)](const WaitAnswer& waited) mutable {
     verifier_.begin(options, std::move(peers), waited, std::move(answer));
     const std::optional<DirSummary> root = parts_.index->summary(root_dir);
     if (root && root->unknown > 0) begin_digests();
@@ -415,8 +431,10 @@ void Primary::describe(TreeFacts& facts) const {
   facts.state = emptied_ ? "held" : scan_ ? "scanning" : digests_ ? "reading contents" : "synced";
   facts.unordered_cuts = unordered_cuts_;
   if (emptied_) {
-    facts.holds.push_back("the root is empty, but entries were in it: nothing is removed on any peer until `repl "
-                          "approve " + parts_.options.name + "`");
+    facts.holds.push_back(
+        "the root is empty, but entries were in it: nothing is removed on any peer until `repl "
+        "approve " +
+        parts_.options.name + "`");
   }
   for (const auto& [key, reason] : unreadable_) {
     if (facts.errors.size() >= limits::holds_listed_max) break;
@@ -435,7 +453,8 @@ void Primary::describe(TreeFacts& facts) const {
       peer.durable = std::max(peer.durable, at->second);
     }
     if (peer.durable >= facts.position.cut) continue;
-    const auto first = std::ranges::find_if(cut_times_, [&](const auto& c) { return c.first > peer.durable; });
+    const auto first =
+        std::ranges::find_if(cut_times_, [&](const auto& c) { return c.first > peer.durable; });
     if (first != cut_times_.end()) {
       peer.lag_seconds = std::chrono::duration<double>(now - first->second).count();
     }

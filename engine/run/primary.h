@@ -1,7 +1,9 @@
-// primary.h: a node that sends: scans, watches, makes cuts, and keeps one sender per connected peer.
+// primary.h: a node that sends: scans, watches, makes cuts, and keeps one sender per connected
+// peer.
 //
-// Every start begins in a scan: until it has ended nothing is sent. Lost events are another scan. A cut leaves
-// as soon as there is nothing else to do; under load what came meanwhile is the next one.
+// Every start begins in a scan: until it has ended nothing is sent. Lost events are another scan. A
+// cut leaves as soon as there is nothing else to do; under load what came meanwhile is the next
+// one.
 //
 // Thread: the engine's.
 #pragma once
@@ -79,10 +81,11 @@ class Primary final : public Duty {
   Committer committer_;
   std::unique_ptr<RecordScan> scan_;
   CutNumber scan_cut_;
-  bool emptied_ = false;              // the root lost everything: held until approved
+  bool emptied_ = false;  // the root lost everything: held until approved
   std::unique_ptr<ContentWalk> digests_;
   std::map<const Session*, std::unique_ptr<PeerSender>> senders_;
-  std::map<const Session*, PeerStanding> held_;  // peers that are sent nothing until a person decides
+  std::map<const Session*, PeerStanding>
+      held_;                                  // peers that are sent nothing until a person decides
   std::map<std::string, CutNumber> durable_;  // by node, of this lineage; kept while a peer is away
   std::deque<std::pair<CutNumber, MonotonicTime>> cut_times_;
   Waiters waiters_;

@@ -37,13 +37,15 @@ DirId RecordScan::take(const Key& key, change::Outcome outcome) {
       covered_.push_back(key);
       return {};
     case change::Verdict::unreadable:
-      troubles_.push_back(Trouble{.key = key, .reason = outcome.error ? outcome.error->message : ""});
+      troubles_.push_back(
+          Trouble{.key = key, .reason = outcome.error ? outcome.error->message : ""});
       return {};
     case change::Verdict::no_parent:
       return {};
   }
   const std::optional<Entry> entry = parts_.index->get(key);
-  return entry && entry->attr.type == FileType::directory && !key.is_root() ? entry->attr.dir : DirId{};
+  return entry && entry->attr.type == FileType::directory && !key.is_root() ? entry->attr.dir
+                                                                            : DirId{};
 }
 
 DirId RecordScan::child(const Key& key, int dir_fd, scan::Child& child) {
@@ -67,7 +69,8 @@ void RecordScan::unwatched(DirId, const Error& error) {
   if (watch_errors_.size() < 8) watch_errors_.push_back(error);
 }
 
-// Names of link groups and former places of what moved; each look may ask for more, but settles something.
+// Names of link groups and former places of what moved; each look may ask for more, but settles
+// something.
 void RecordScan::look_later() {
   while (!later_.empty()) {
     const Key key = std::move(later_.back());

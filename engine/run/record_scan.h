@@ -1,8 +1,9 @@
-// record_scan.h: a scan whose findings go into the index: the start of a primary, a rescan after lost events,
-// and the first look of a node without history.
+// record_scan.h: a scan whose findings go into the index: the start of a primary, a rescan after
+// lost events, and the first look of a node without history.
 //
-// It is round 0 of the cut rule. Contents that may have changed are left unknown (or marked by their stat);
-// whoever sends them digests them. What is missing is recorded last, because it may have moved.
+// It is round 0 of the cut rule. Contents that may have changed are left unknown (or marked by
+// their stat); whoever sends them digests them. What is missing is recorded last, because it may
+// have moved.
 //
 // Thread: the engine's.
 #pragma once
@@ -22,7 +23,8 @@ class RecordScan final : public ScanVisitor {
     Key key;
     std::string reason;
   };
-  RecordScan(TreeParts& parts, change::Observer& observer, CutNumber cut, std::function<void()> wake);
+  RecordScan(TreeParts& parts, change::Observer& observer, CutNumber cut,
+             std::function<void()> wake);
 
   void begin(DirId dir) { scan_.begin(dir); }
   // True when it has ended: everything is recorded.
@@ -32,7 +34,8 @@ class RecordScan final : public ScanVisitor {
   [[nodiscard]] const std::vector<Trouble>& troubles() const { return troubles_; }
   [[nodiscard]] const std::vector<Error>& watch_errors() const { return watch_errors_; }
   [[nodiscard]] const std::vector<Key>& covered() const { return covered_; }
-  // The scan found fewer than it should: an empty root where the index has entries. Nothing was recorded.
+  // The scan found fewer than it should: an empty root where the index has entries. Nothing was
+  // recorded.
   [[nodiscard]] bool root_emptied() const { return root_emptied_; }
   void accept_emptied_root() {
     root_emptied_accepted_ = true;

@@ -43,14 +43,15 @@ Result<std::unique_ptr<Secondary>> Secondary::make(TreeParts& parts, SyncThread&
   const int root = ::fcntl(parts.dirs->root(), F_DUPFD_CLOEXEC, 0);
   if (root < 0) return fail_errno("duplicate the root's descriptor");
   Fd root_fd(root);
-  Result<apply::Recovery> recovered = apply::recover(root_fd.get(), *parts.staging, *parts.index, parts.log);
+  Result<apply::Recovery> recovered =
+      apply::recover(root_fd.get(), *parts.staging, *parts.index, parts.log);
   if (!recovered) return fail(recovered.error());
   secondary->dirty_start_ = !recovered->planned_keys.empty();
   const apply::OnDrift on_drift = parts.options.standing == Standing::configured
                                       ? apply::OnDrift::hold
                                       : apply::OnDrift::keep_and_replace;
-  auto applier = apply::Applier::make(std::move(root_fd), *parts.staging, *parts.index, parts.options.policy,
-                                      on_drift, parts.log);
+  auto applier = apply::Applier::make(std::move(root_fd), *parts.staging, *parts.index,
+                                      parts.options.policy, on_drift, parts.log);
   if (!applier) return fail(applier.error());
   secondary->applier_ = std::move(*applier);
   secondary->drift_ =
@@ -75,7 +76,8 @@ void Secondary::on_hint(const Key& key, uint32_t bits) {
 
 void Secondary::on_lost(std::optional<DirId>, const std::string&) { rescan_wanted_ = true; }
 
-// --- what is on disk -----------------------------------------------------------------------------------------
+// --- what is on disk
+// -----------------------------------------------------------------------------------------
 
 void Secondary::start_scan() {
   parts_.dirs->next_generation();
@@ -83,7 +85,8 @@ void Secondary::start_scan() {
   hints_.clear();
   troubles_.clear();
   if (records()) {
-    record_scan_ = std::make_unique<RecordScan>(parts_, observer_, parts_.state.position.cut, wake_);
+    record_scan_ =
+        std::make_unique<RecordScan>(parts_, observer_, parts_.state.position.cut, wake_);
     record_scan_->accept_emptied_root();
     record_scan_->begin(root_dir);
   } else {
@@ -155,7 +158,8 @@ void Secondary::look_at_hints() {
   if (held) recheck_holds();
 }
 
-// A directory that apply made entered the tree whole, by one rename: nothing below it is watched yet.
+// A directory that apply made entered the tree whole, by one rename: nothing below it is watched
+// yet.
 void Secondary::watch_below(DirId dir) {
   if (!new_dirs_) new_dirs_ = std::make_unique<DriftScan>(parts_, *drift_, wake_);
   new_dirs_->begin(dir);
@@ -174,7 +178,8 @@ void Secondary::recheck_holds() {
   if (Status s = receiver_->recheck_holds(); !s) troubles_.push_back(s.error().message);
 }
 
-// The primary's `wait` and `status` speak of what is held here; an Ack says it too, but none comes without a cut.
+// The primary's `wait` and `status` speak of what is held here; an Ack says it too, but none comes
+// without a cut.
 void Secondary::tell_holds() {
   if (!receiver_ || applier_->holds().size() == told_holds_) return;
   told_holds_ = applier_->holds().size();
@@ -192,7 +197,8 @@ bool Secondary::step(MonotonicTime now) {
   return walk_ != nullptr;
 }
 
-// --- durability ----------------------------------------------------------------------------------------------
+// --- durability
+// ----------------------------------------------------------------------------------------------
 
 void Secondary::step_sync(MonotonicTime now) {
   if (syncing_) {
@@ -237,13 +243,15 @@ void Secondary::store_position(const Position& position) {
   parts_.store_state();
 }
 
-// --- the primary ---------------------------------------------------------------------------------------------
+// --- the primary
+// ---------------------------------------------------------------------------------------------
 
 void Secondary::describe(Hello& hello) const {
   hello.synced = ready_to_meet();
   hello.incomplete = parts_.index->meta(apply::incomplete_meta).has_value();
   hello.dirty_start = dirty_start_;
-  if (Result<std::vector<StageProgress>> stages = parts_.staging->progress()) hello.stages = std::move(*stages);
+  if (Result<std::vector<StageProgress>> stages = parts_.staging->progress())
+    hello.stages = std::move(*stages);
 }
 
 void Secondary::on_hello(Session& session) {
@@ -281,13 +289,16 @@ void Secondary::on_hello(Session& session) {
   receiver_ = std::make_unique<apply::Receiver>(
       *applier_, *parts_.index, parts_.log,
       apply::ReceiverActions{
-          .send = [link](Message message, bool bulk) { static_cast<void>(link->send(std::move(message), bulk)); },
+          .send = [link](Message message,
+                         bool bulk) { static_cast<void>(link->send(std::move(message), bulk)); },
           .store_position = [this](const Position& position) { store_position(position); },
-          .rolling_signature = [](int fd, uint64_t size) {
-            return delta::make_signature(size, [fd](uint64_t offset, char* buffer, size_t bytes) {
-              return io::read_at(fd, offset, buffer, bytes);
-            });
-          }});
+          .rolling_signature =
+              [](int fd, uint64_t size) {
+                return delta::make_signature(size,
+                                             [fd](uint64_t offset, char* buffer, size_t bytes) {
+                                               return io::read_at(fd, offset, buffer, bytes);
+                                             });
+              }});
   receiver_->start(session.hello->position.epoch, session.hello->position.reign, durable);
   told_holds_ = 0;
   if (synced()) recheck_holds();
@@ -295,7 +306,8 @@ void Secondary::on_hello(Session& session) {
 }
 
 Status Secondary::on_message(Session& session, const Message& message) {
-  if (std::holds_alternative<Bye>(message) || std::holds_alternative<PeerNotice>(message)) return {};
+  if (std::holds_alternative<Bye>(message) || std::holds_alternative<PeerNotice>(message))
+    return {};
   if (&session != primary_ || !receiver_) {
     return fail(ErrorCode::protocol, session.reason.empty() ? "a message before anything was agreed"
                                                             : "not accepted: " + session.reason);
@@ -353,7 +365,8 @@ void Secondary::answer_verify() {
 
 Result<uint64_t> Secondary::approve() {
   if (!receiver_) {
-    return fail(ErrorCode::closed, "the primary is not connected: its versions cannot be fetched now");
+    return fail(ErrorCode::closed,
+                "the primary is not connected: its versions cannot be fetched now");
   }
   std::vector<Key> keys;
   for (const auto& [key, hold] : applier_->holds().all()) keys.push_back(key);
@@ -363,7 +376,10 @@ Result<uint64_t> Secondary::approve() {
 }
 
 void Secondary::describe(TreeFacts& facts) const {
-  facts.state = !synced() ? "scanning" : walk_ ? "reading contents" : receiver_ ? "following" : "waiting";
+  facts.state = !synced()   ? "scanning"
+                : walk_     ? "reading contents"
+                : receiver_ ? "following"
+                            : "waiting";
   facts.held_keys = applier_->holds().size();
   for (const auto& [key, hold] : applier_->holds().all()) {
     if (facts.held_paths.size() >= limits::holds_listed_max) break;
@@ -371,8 +387,8 @@ void Secondary::describe(TreeFacts& facts) const {
   }
   if (facts.held_keys > 0) {
     facts.holds.push_back(std::to_string(facts.held_keys) +
-                          " paths were changed here and are held: `repl approve " + parts_.options.name +
-                          "` lets the primary's versions in and keeps these");
+                          " paths were changed here and are held: `repl approve " +
+                          parts_.options.name + "` lets the primary's versions in and keeps these");
   }
   for (const std::string& trouble : troubles_) facts.errors.push_back(trouble);
   if (!sync_error_.empty()) facts.errors.push_back(sync_error_);

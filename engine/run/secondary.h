@@ -1,13 +1,14 @@
-// secondary.h: a node that receives: checks at its start that the tree is what apply recorded, then applies the
-// primary's cuts and watches for drift. A node without lineage is one, too: it looks at what it has and waits.
+// secondary.h: a node that receives: checks at its start that the tree is what apply recorded, then
+// applies the primary's cuts and watches for drift. A node without lineage is one, too: it looks at
+// what it has and waits.
 //
 // Thread: the engine's; fsync and commits on the sync thread.
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -66,7 +67,9 @@ class Secondary final : public Duty {
   [[nodiscard]] bool records() const;
   [[nodiscard]] bool synced() const { return !record_scan_ && !drift_scan_; }
   // Contact speaks of what is durable: while a published cut is not, nobody is met.
-  [[nodiscard]] bool ready_to_meet() const { return synced() && !syncing_ && !applier_->work_pending(); }
+  [[nodiscard]] bool ready_to_meet() const {
+    return synced() && !syncing_ && !applier_->work_pending();
+  }
 
   TreeParts& parts_;
   SyncThread& sync_;
@@ -75,7 +78,7 @@ class Secondary final : public Duty {
   std::unique_ptr<apply::Applier> applier_;
   std::unique_ptr<apply::Receiver> receiver_;
   std::unique_ptr<DriftCheck> drift_;
-  Session* primary_ = nullptr;      // accepted
+  Session* primary_ = nullptr;  // accepted
   std::unique_ptr<RecordScan> record_scan_;
   std::unique_ptr<DriftScan> drift_scan_;
   std::unique_ptr<ContentWalk> walk_;
@@ -84,7 +87,7 @@ class Secondary final : public Duty {
   std::map<Key, uint32_t> hints_;
   bool rescan_wanted_ = false;
   bool dirty_start_ = false;
-  uint64_t told_holds_ = 0;         // to this primary
+  uint64_t told_holds_ = 0;  // to this primary
   std::optional<apply::SyncWork> syncing_;
   std::optional<MonotonicTime> sync_retry_;
   std::string sync_error_;

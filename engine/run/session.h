@@ -15,16 +15,16 @@ namespace repl::run {
 
 struct Session {
   std::shared_ptr<Link> link;
-  std::string peer;              // as the link knows it; the hello must say the same
-  std::optional<Hello> hello;    // the peer's last
-  std::optional<Hello> said;     // our last
-  bool decided = false;          // we send to it, or accept from it
-  bool held = false;             // a person must do something
-  std::string reason;            // why it waits or holds
+  std::string peer;            // as the link knows it; the hello must say the same
+  std::optional<Hello> hello;  // the peer's last
+  std::optional<Hello> said;   // our last
+  bool decided = false;        // we send to it, or accept from it
+  bool held = false;           // a person must do something
+  std::string reason;          // why it waits or holds
 };
 
-// One of the two things a node does in a tree: a Primary sends, a Secondary receives. The engine hands each
-// what concerns it.
+// One of the two things a node does in a tree: a Primary sends, a Secondary receives. The engine
+// hands each what concerns it.
 class Duty {
  public:
   virtual ~Duty() = default;

@@ -1,4 +1,5 @@
-// sync_thread.h: the one thread that waits for disks: fsync, syncfs and index commits. Jobs run in order.
+// sync_thread.h: the one thread that waits for disks: fsync, syncfs and index commits. Jobs run in
+// order.
 //
 // Thread: post() from the owner; `done` is called on the sync thread and must only wake the owner.
 // Bounds: the owner posts one job at a time and takes its result before the next.

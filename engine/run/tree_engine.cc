@@ -18,13 +18,15 @@ constexpr uint32_t protocol_version = 1;
 constexpr size_t drain_bytes = 1 << 20;
 
 bool same_but_progress(const Hello& a, const Hello& b) {
-  return a.role == b.role && a.position == b.position && a.synced == b.synced && a.content == b.content &&
-         a.content_known == b.content_known && a.tree_empty == b.tree_empty && a.policy == b.policy;
+  return a.role == b.role && a.position == b.position && a.synced == b.synced &&
+         a.content == b.content && a.content_known == b.content_known &&
+         a.tree_empty == b.tree_empty && a.policy == b.policy;
 }
 
 }  // namespace
 
-Result<std::unique_ptr<TreeEngine>> TreeEngine::open(TreeOptions options, const Clock& clock, Log& log) {
+Result<std::unique_ptr<TreeEngine>> TreeEngine::open(TreeOptions options, const Clock& clock,
+                                                     Log& log) {
   Result<std::unique_ptr<TreeParts>> parts = TreeParts::open(std::move(options), clock, log);
   if (!parts) return fail(parts.error());
   Result<EventLoop> loop = EventLoop::make();
@@ -61,8 +63,8 @@ void TreeEngine::post(std::function<void()> task) {
   loop_.wake();
 }
 
-// Which duty, and which reign: a primary that was not stopped cleanly begins a new reign, because it may have
-// sent cuts that its index does not remember. Durable before anybody hears of it.
+// Which duty, and which reign: a primary that was not stopped cleanly begins a new reign, because
+// it may have sent cuts that its index does not remember. Durable before anybody hears of it.
 Status TreeEngine::begin() {
   role::NodeState& state = parts_->state;
   const bool was_primary = state.role == Role::primary;
@@ -121,8 +123,8 @@ Status TreeEngine::run() {
   return ended_;
 }
 
-// After a drain that found work the next one waits a little: a listener that wakes for every event slows the
-// writer by half, one that batches hardly.
+// After a drain that found work the next one waits a little: a listener that wakes for every event
+// slows the writer by half, one that batches hardly.
 Status TreeEngine::drain_watch() {
   watch_waits_ = false;
   uint64_t ours = 0;
@@ -131,10 +133,11 @@ Status TreeEngine::drain_watch() {
     Result<watch::Drained> drained = parts_->watcher->drain(drain_bytes);
     if (!drained) return fail(drained.error());
     if (drained->root_gone) {
-      return fail(ErrorCode::not_found,
-                  "the root " + escape(parts_->options.root) +
-                      " was removed, replaced or unmounted: nothing is sent or applied until it is back",
-                  Remedy::hold);
+      return fail(
+          ErrorCode::not_found,
+          "the root " + escape(parts_->options.root) +
+              " was removed, replaced or unmounted: nothing is sent or applied until it is back",
+          Remedy::hold);
     }
     for (const watch::Hint& hint : drained->hints) {
       if (hint.dir.is_set() && (hint.bits & hint_self) == 0) {
@@ -206,24 +209,28 @@ void TreeEngine::take_new_links() {
 
 void TreeEngine::serve_sessions() {
   for (const auto& session : sessions_) {
-    // RACE: the last messages may arrive, and the connection end, between two calls; what arrived before
-    // the end is there once open() is false. An end after this look wakes the engine again.
+    // RACE: the last messages may arrive, and the connection end, between two calls; what arrived
+    // before the end is there once open() is false. An end after this look wakes the engine again.
     const bool open = session->link->open();
     for (const Message& message : session->link->receive()) {
       if (const Hello* hello = std::get_if<Hello>(&message)) {
         if (!session->peer.empty() && hello->node != session->peer) {
-          close_session(*session, make_error(ErrorCode::untrusted, "it calls itself " + escape(hello->node)));
+          close_session(*session,
+                        make_error(ErrorCode::untrusted, "it calls itself " + escape(hello->node)));
           break;
         }
-        if (!std::ranges::count(parts_->options.nodes, hello->node) || hello->node == parts_->options.node) {
-          close_session(*session, make_error(ErrorCode::untrusted, "node " + escape(hello->node) +
-                                                                       " does not carry this tree"));
+        if (!std::ranges::count(parts_->options.nodes, hello->node) ||
+            hello->node == parts_->options.node) {
+          close_session(*session,
+                        make_error(ErrorCode::untrusted,
+                                   "node " + escape(hello->node) + " does not carry this tree"));
           break;
         }
         if (hello->version != protocol_version) {
-          close_session(*session, make_error(ErrorCode::protocol,
-                                             "it speaks protocol version " + std::to_string(hello->version) +
-                                                 ", this node speaks " + std::to_string(protocol_version)));
+          close_session(*session,
+                        make_error(ErrorCode::protocol,
+                                   "it speaks protocol version " + std::to_string(hello->version) +
+                                       ", this node speaks " + std::to_string(protocol_version)));
           break;
         }
         session->peer = hello->node;
@@ -245,7 +252,8 @@ void TreeEngine::serve_sessions() {
 void TreeEngine::close_session(Session& session, const Error& why) {
   if (!session.link) return;
   const std::string& tree = parts_->options.name;
-  if (why.code == ErrorCode::closed) {  // that a peer goes away is ordinary; what it did wrong is not
+  if (why.code ==
+      ErrorCode::closed) {  // that a peer goes away is ordinary; what it did wrong is not
     parts_->log.info("{}: connection with {} closed: {}", tree, escape(session.peer), why.message);
   } else {
     parts_->log.warn("{}: connection with {} closed: {}", tree, escape(session.peer), why.message);
@@ -277,7 +285,8 @@ Hello TreeEngine::make_hello() const {
 
 // Said again to those with whom nothing is decided, when something of it has changed.
 void TreeEngine::say_hello() {
-  const bool anybody = std::ranges::any_of(sessions_, [](const auto& s) { return s->link && !s->decided; });
+  const bool anybody =
+      std::ranges::any_of(sessions_, [](const auto& s) { return s->link && !s->decided; });
   if (!anybody) return;
   const Hello hello = make_hello();
   for (const auto& session : sessions_) {
@@ -296,10 +305,10 @@ void TreeEngine::consider_founding() {
   for (const std::string& node : options.nodes) {
     if (node == options.node) continue;
     const auto at = heard_.find(node);
-    others.push_back(role::NodeHeard{.node = node,
-                                     .heard = at != heard_.end(),
-                                     .has_lineage = at != heard_.end() &&
-                                                    at->second.position.reign.is_set()});
+    others.push_back(
+        role::NodeHeard{.node = node,
+                        .heard = at != heard_.end(),
+                        .has_lineage = at != heard_.end() && at->second.position.reign.is_set()});
   }
   const bool first = !options.nodes.empty() && options.nodes.front() == options.node;
   if (role::may_found(first, make_hello(), others)) become_primary();
@@ -307,8 +316,9 @@ void TreeEngine::consider_founding() {
 
 // The first primary of the tree. What its scan found is the tree's first cut.
 void TreeEngine::become_primary() {
-  parts_->log.info("{}: every node has been heard and none has a history: this node is the first primary",
-                   parts_->options.name);
+  parts_->log.info(
+      "{}: every node has been heard and none has a history: this node is the first primary",
+      parts_->options.name);
   secondary_->stop();
   parts_->state = role::found_tree(random_reign());
   parts_->start_ids();
@@ -318,7 +328,8 @@ void TreeEngine::become_primary() {
     parts_->state = role::NodeState{};
     return;
   }
-  primary_ = std::make_unique<Primary>(*parts_, sync_, [this] { loop_.wake(); }, Primary::Start::scanned);
+  primary_ =
+      std::make_unique<Primary>(*parts_, sync_, [this] { loop_.wake(); }, Primary::Start::scanned);
   drain_between_rounds();
   duty_ = primary_.get();
   secondary_.reset();
@@ -331,7 +342,8 @@ void TreeEngine::request_facts(std::function<void(TreeFacts)> answer) {
 void TreeEngine::request_wait(WaitRequest request, std::function<void(WaitAnswer)> answer) {
   post([this, request, answer = std::move(answer)]() mutable {
     if (!primary_) {
-      answer(WaitAnswer{.result = WaitResult::not_primary, .cut = parts_->state.position.cut,
+      answer(WaitAnswer{.result = WaitResult::not_primary,
+                        .cut = parts_->state.position.cut,
                         .detail = "this node is not the primary: ask it there"});
       return;
     }
@@ -362,7 +374,9 @@ void TreeEngine::request_verify(VerifyOptions options, std::function<void(Verify
 }
 
 void TreeEngine::request_approve(std::function<void(Result<uint64_t>)> answer) {
-  post([this, answer = std::move(answer)] { answer(primary_ ? primary_->approve() : secondary_->approve()); });
+  post([this, answer = std::move(answer)] {
+    answer(primary_ ? primary_->approve() : secondary_->approve());
+  });
 }
 
 TreeFacts TreeEngine::facts() const {
@@ -374,7 +388,8 @@ TreeFacts TreeEngine::facts() const {
   facts.staging = parts_->staging_path;
   facts.role = parts_->state.role;
   facts.position = parts_->state.position;
-  facts.watch_mode = parts_->watcher ? std::string(watch::to_string(parts_->watcher->mode())) : "none";
+  facts.watch_mode =
+      parts_->watcher ? std::string(watch::to_string(parts_->watcher->mode())) : "none";
   facts.watch_why = parts_->watch_why;
   facts.io_backend = std::string(parts_->backend->name());
   const IndexCounts counts = parts_->index->counts();
@@ -385,7 +400,8 @@ TreeFacts TreeEngine::facts() const {
     PeerFacts peer;
     peer.name = node;
     peer.phase = "away";
-    if (const auto at = last_errors_.find(node); at != last_errors_.end()) peer.last_error = at->second;
+    if (const auto at = last_errors_.find(node); at != last_errors_.end())
+      peer.last_error = at->second;
     for (const auto& session : sessions_) {
       if (!session->link || session->peer != node) continue;
       peer.connected = true;

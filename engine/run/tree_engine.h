@@ -1,10 +1,10 @@
 // tree_engine.h: one tree on one node, from kernel event to peers or from a peer to the disk.
 //
-// It owns the tree's parts, one duty (Primary or Secondary), and the sessions with peers. A node without
-// lineage begins as a Secondary; the one that founds the tree becomes the Primary.
+// It owns the tree's parts, one duty (Primary or Secondary), and the sessions with peers. A node
+// without lineage begins as a Secondary; the one that founds the tree becomes the Primary.
 //
-// Thread: run() is the engine's thread. attach(), request_*() and stop() from any thread; answers are called on
-// the engine's thread.
+// Thread: run() is the engine's thread. attach(), request_*() and stop() from any thread; answers
+// are called on the engine's thread.
 #pragma once
 
 #include <atomic>
@@ -28,7 +28,8 @@ class Secondary;
 
 class TreeEngine {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<TreeEngine>> open(TreeOptions options, const Clock& clock, Log& log);
+  [[nodiscard]] static Result<std::unique_ptr<TreeEngine>> open(TreeOptions options,
+                                                                const Clock& clock, Log& log);
   ~TreeEngine();
   TreeEngine(const TreeEngine&) = delete;
   TreeEngine& operator=(const TreeEngine&) = delete;
@@ -42,8 +43,8 @@ class TreeEngine {
   void request_facts(std::function<void(TreeFacts)> answer);
   void request_wait(WaitRequest request, std::function<void(WaitAnswer)> answer);
   void request_verify(VerifyOptions options, std::function<void(VerifyAnswer)> answer);
-  // Releases what is held: on a secondary the primary's versions go in and the local ones are kept; on a primary
-  // an emptied root is accepted. The answer says how many.
+  // Releases what is held: on a secondary the primary's versions go in and the local ones are kept;
+  // on a primary an emptied root is accepted. The answer says how many.
   void request_approve(std::function<void(Result<uint64_t>)> answer);
 
  private:
@@ -70,14 +71,14 @@ class TreeEngine {
   std::unique_ptr<Secondary> secondary_;
   Duty* duty_ = nullptr;
   std::vector<std::unique_ptr<Session>> sessions_;
-  std::map<std::string, Hello> heard_;         // last hello of every peer
+  std::map<std::string, Hello> heard_;  // last hello of every peer
   std::map<std::string, std::string> last_errors_;
-  MonotonicTime next_drain_{};                 // under load the kernel's queue may fill a little
+  MonotonicTime next_drain_{};  // under load the kernel's queue may fill a little
   bool watch_waits_ = false;
   Status ended_;
 
   std::atomic<bool> stop_ = false;
-  mutable std::mutex mutex_;                   // guards the two below
+  mutable std::mutex mutex_;  // guards the two below
   std::deque<std::function<void()>> posted_;
   std::vector<std::shared_ptr<Link>> new_links_;
 };

@@ -22,15 +22,15 @@ enum class Standing : uint8_t {
 struct TreeOptions {
   std::string name;
   std::string node;
-  std::vector<std::string> nodes;   // all that carry the tree, this one too
-  std::string root;                 // absolute
-  std::string staging;              // absolute; empty: chosen (below)
-  std::string state_dir;            // of this tree on this node; made if missing, mode 0700
+  std::vector<std::string> nodes;  // all that carry the tree, this one too
+  std::string root;                // absolute
+  std::string staging;             // absolute; empty: chosen (below)
+  std::string state_dir;           // of this tree on this node; made if missing, mode 0700
   Policy policy;
   Standing standing = Standing::configured;
-  bool keep_extra = false;          // mirror without --delete: what only the copy has stays
+  bool keep_extra = false;  // mirror without --delete: what only the copy has stays
   std::optional<watch::Mode> watch_mode;
-  bool watch_live = true;           // false: a scan and what it finds, no watch (mirror --once)
+  bool watch_live = true;  // false: a scan and what it finds, no watch (mirror --once)
   io::BackendChoice io = io::BackendChoice::automatic;
   size_t scan_threads = 2;
 };

@@ -62,7 +62,8 @@ Reign random_reign() {
 TreeParts::TreeParts(TreeOptions o, const Clock& c, Log& l)
     : options(std::move(o)), clock(c), log(l), changes(limits::dirty_keys_max) {}
 
-Result<std::unique_ptr<TreeParts>> TreeParts::open(TreeOptions options, const Clock& clock, Log& log) {
+Result<std::unique_ptr<TreeParts>> TreeParts::open(TreeOptions options, const Clock& clock,
+                                                   Log& log) {
   std::unique_ptr<TreeParts> parts(new TreeParts(std::move(options), clock, log));
   if (Status s = parts->open_root(); !s) return fail(s.error());
   if (Status s = parts->open_index(); !s) return fail(s.error());
@@ -77,10 +78,11 @@ Status TreeParts::open_root() {
   Result<Fd> root = io::open_root(options.root);
   if (!root) {
     if (root.error().code == ErrorCode::not_found) {
-      return fail(ErrorCode::not_found,
-                  "the root " + escape(options.root) +
-                      " does not exist (or is not a directory): create it, or mount it, and start again",
-                  Remedy::hold);
+      return fail(
+          ErrorCode::not_found,
+          "the root " + escape(options.root) +
+              " does not exist (or is not a directory): create it, or mount it, and start again",
+          Remedy::hold);
     }
     return fail(root.error());
   }
@@ -112,8 +114,8 @@ Status TreeParts::open_index() {
   return {};
 }
 
-// In the state directory where that is on the tree's own mount (a rename must work); else in the root, under a
-// reserved name.
+// In the state directory where that is on the tree's own mount (a rename must work); else in the
+// root, under a reserved name.
 Status TreeParts::open_staging() {
   reserved_name = staging_name;
   staging_path = options.staging;
@@ -141,12 +143,13 @@ Status TreeParts::open_staging() {
   return {};
 }
 
-// Making the area in the root is no change of the tree: the root keeps its time. (Two trees that are equal would
-// differ by it, and not join.)
+// Making the area in the root is no change of the tree: the root keeps its time. (Two trees that
+// are equal would differ by it, and not join.)
 Status TreeParts::make_staging_dir() {
   const bool in_root = staging_path == options.root + "/" + staging_name;
   std::error_code code;
-  if (!in_root || std::filesystem::exists(staging_path, code)) return make_private_dir(staging_path);
+  if (!in_root || std::filesystem::exists(staging_path, code))
+    return make_private_dir(staging_path);
   const Result<io::Stat> before = io::stat_fd(dirs->root());
   if (!before) return fail(before.error());
   if (Status s = make_private_dir(staging_path); !s) return s;
@@ -154,7 +157,8 @@ Status TreeParts::make_staging_dir() {
                              {.tv_sec = before->attr.mtime.seconds,
                               .tv_nsec = static_cast<long>(before->attr.mtime.nanoseconds)}};
   if (::futimens(dirs->root(), times) != 0) {  // somebody else's directory, and not root
-    log.warn("{}: {}", options.name, sys_error("keep the modification time of the root", errno).message);
+    log.warn("{}: {}", options.name,
+             sys_error("keep the modification time of the root", errno).message);
   }
   return {};
 }
@@ -178,7 +182,8 @@ void TreeParts::start_ids() {
   const uint32_t tag = static_cast<uint32_t>(state.position.reign.low) & 0xFFFFFF;
   const Index& known = *index;
   ids = std::make_unique<change::IdAllocator>(
-      tag == 0 ? static_cast<uint32_t>(random_reign().low | 1) : tag, state.id_counter, [&known](uint64_t id) {
+      tag == 0 ? static_cast<uint32_t>(random_reign().low | 1) : tag, state.id_counter,
+      [&known](uint64_t id) {
         return known.summary(DirId{id}).has_value() || !known.keys_of_link(LinkId{id}).empty();
       });
 }

@@ -1,5 +1,5 @@
-// tree_parts.h: what a tree stands on: root, staging area, index, descriptors, I/O. Opened in order, each
-// failure with what to do about it.
+// tree_parts.h: what a tree stands on: root, staging area, index, descriptors, I/O. Opened in
+// order, each failure with what to do about it.
 //
 // Thread: the engine's.
 #pragma once
@@ -29,7 +29,7 @@ struct TreeParts {
   uint64_t root_inode = 0;
   uint64_t root_device = 0;
   std::string staging_path;
-  std::string reserved_name;       // below the root; never in the tree
+  std::string reserved_name;  // below the root; never in the tree
   std::unique_ptr<Index> index;
   std::unique_ptr<io::DirCache> dirs;
   std::unique_ptr<io::Backend> backend;
@@ -42,7 +42,8 @@ struct TreeParts {
   role::NodeState state;
 
   // Opens everything. `state` is as stored; the caller decides what run begins (role::begin_run).
-  [[nodiscard]] static Result<std::unique_ptr<TreeParts>> open(TreeOptions options, const Clock& clock, Log& log);
+  [[nodiscard]] static Result<std::unique_ptr<TreeParts>> open(TreeOptions options,
+                                                               const Clock& clock, Log& log);
   // New ids come from here on: call when the reign is settled.
   void start_ids();
   // Puts `state` into the index; durable with its next commit.

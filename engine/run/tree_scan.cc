@@ -7,7 +7,8 @@
 
 namespace repl::run {
 
-TreeScan::TreeScan(TreeParts& parts, ScanVisitor& visitor, bool all_details, std::function<void()> wake)
+TreeScan::TreeScan(TreeParts& parts, ScanVisitor& visitor, bool all_details,
+                   std::function<void()> wake)
     : parts_(parts),
       visitor_(visitor),
       all_details_(all_details),
@@ -38,8 +39,10 @@ bool TreeScan::step() {
 void TreeScan::visit(scan::Listing& listing) {
   if (listing.watch_error) visitor_.unwatched(listing.dir, *listing.watch_error);
   if (listing.error) {
-    // Gone between its listing in the parent and here: the parent's event, or the next look, says so.
-    if (listing.error->code != ErrorCode::not_found) visitor_.unreadable(listing.dir, *listing.error);
+    // Gone between its listing in the parent and here: the parent's event, or the next look, says
+    // so.
+    if (listing.error->code != ErrorCode::not_found)
+      visitor_.unreadable(listing.dir, *listing.error);
     return;
   }
   std::unordered_set<std::string_view> present;

@@ -1,6 +1,8 @@
-// tree_scan.h: walks the tree with the scanner's threads and tells a visitor what is there and what is missing.
+// tree_scan.h: walks the tree with the scanner's threads and tells a visitor what is there and what
+// is missing.
 //
-// Watches are set before each directory is listed, so what changes behind the scan arrives as an event.
+// Watches are set before each directory is listed, so what changes behind the scan arrives as an
+// event.
 //
 // Thread: the engine's; the scanner's workers only read directories and set watches.
 #pragma once
@@ -29,7 +31,8 @@ class ScanVisitor {
 
 class TreeScan {
  public:
-  // `all_details`: attributes that cost system calls are read by the workers for every child (a first scan).
+  // `all_details`: attributes that cost system calls are read by the workers for every child (a
+  // first scan).
   TreeScan(TreeParts& parts, ScanVisitor& visitor, bool all_details, std::function<void()> wake);
 
   // Posts one more subtree.

@@ -17,8 +17,8 @@ using Outcome = VerifyAnswer::Outcome;
 
 }  // namespace
 
-void Verifier::begin(const VerifyOptions& options, std::vector<std::string> peers, const WaitAnswer& waited,
-                     std::function<void(VerifyAnswer)> answer) {
+void Verifier::begin(const VerifyOptions& options, std::vector<std::string> peers,
+                     const WaitAnswer& waited, std::function<void(VerifyAnswer)> answer) {
   auto run = std::make_unique<Run>();
   run->id = next_id_++;
   run->options = options;
@@ -35,10 +35,9 @@ void Verifier::begin(const VerifyOptions& options, std::vector<std::string> peer
   }
   if (options.full) {
     Run* target = run.get();
-    run->walk = std::make_unique<ContentWalk>(*parts_.index, *parts_.dirs, WalkKind::everything,
-                                              [this, target](const ContentWalk::Found& found) {
-                                                take_found(*target, found);
-                                              });
+    run->walk = std::make_unique<ContentWalk>(
+        *parts_.index, *parts_.dirs, WalkKind::everything,
+        [this, target](const ContentWalk::Found& found) { take_found(*target, found); });
   } else {
     run->walked = true;
   }
@@ -58,7 +57,8 @@ bool Verifier::step(MonotonicTime now, const Ask& ask) {
   for (const auto& run : runs_) {
     for (auto& [node, peer] : run->peers) {
       if (peer.done || peer.asked || now < peer.again) continue;
-      peer.asked = ask(node, VerifyRequest{.id = run->id, .full = run->options.full && peer.tries == 0});
+      peer.asked =
+          ask(node, VerifyRequest{.id = run->id, .full = run->options.full && peer.tries == 0});
       if (peer.asked) continue;
       peer.done = true;
       peer.answer.outcome = Outcome::peer_away;
@@ -72,7 +72,8 @@ bool Verifier::step(MonotonicTime now, const Ask& ask) {
   }
   std::vector<std::unique_ptr<Run>> ended;
   std::erase_if(runs_, [&](std::unique_ptr<Run>& run) {
-    const bool done = run->walked && std::ranges::all_of(run->peers, [](const auto& p) { return p.second.done; });
+    const bool done =
+        run->walked && std::ranges::all_of(run->peers, [](const auto& p) { return p.second.done; });
     if (done) ended.push_back(std::move(run));
     return done;
   });
@@ -90,12 +91,15 @@ void Verifier::on_reply(const std::string& node, const VerifyReply& reply) {
 
 void Verifier::judge(Peer& peer, const VerifyReply& reply) {
   for (const std::string& path : reply.mismatches) {
-    if (peer.answer.differences.size() < limits::holds_listed_max) peer.answer.differences.push_back(path);
+    if (peer.answer.differences.size() < limits::holds_listed_max)
+      peer.answer.differences.push_back(path);
   }
   const std::optional<DirSummary> root = parts_.index->summary(root_dir);
-  // Equal fingerprints prove equality whatever the positions are; different ones prove a difference only at one.
-  const bool comparable = reply.synced && root && root->unknown == 0 &&
-                          (reply.position == parts_.state.position || reply.content == parts_.index->root_content());
+  // Equal fingerprints prove equality whatever the positions are; different ones prove a difference
+  // only at one.
+  const bool comparable =
+      reply.synced && root && root->unknown == 0 &&
+      (reply.position == parts_.state.position || reply.content == parts_.index->root_content());
   if (!comparable && ++peer.tries < compare_tries) {
     peer.asked = false;
     peer.again = parts_.clock.now() + compare_pause;
@@ -104,10 +108,11 @@ void Verifier::judge(Peer& peer, const VerifyReply& reply) {
   peer.done = true;
   if (!comparable) {
     peer.answer.outcome = Outcome::failed;
-    peer.answer.detail = !reply.synced                     ? "the peer is scanning or making a cut durable"
-                         : !root || root->unknown != 0 ? "not every content has been read here yet"
-                                                       : "the tree keeps changing: no moment at which both stood at "
-                                                         "one position was found";
+    peer.answer.detail = !reply.synced ? "the peer is scanning or making a cut durable"
+                         : !root || root->unknown != 0
+                             ? "not every content has been read here yet"
+                             : "the tree keeps changing: no moment at which both stood at "
+                               "one position was found";
   } else if (reply.content != parts_.index->root_content() || !peer.answer.differences.empty()) {
     peer.answer.outcome = Outcome::different;
     peer.answer.detail = reply.content != parts_.index->root_content()

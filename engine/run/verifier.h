@@ -1,8 +1,9 @@
 // verifier.h: `repl verify`: is every peer's tree this one's?
 //
-// First everything written before the call is made durable on the peers (as `wait`); with `full` every byte is
-// re-read here and there and compared with the index; then root fingerprints are compared at one position. A
-// tree that keeps changing is asked again until an answer falls between two cuts, for compare_tries.
+// First everything written before the call is made durable on the peers (as `wait`); with `full`
+// every byte is re-read here and there and compared with the index; then root fingerprints are
+// compared at one position. A tree that keeps changing is asked again until an answer falls between
+// two cuts, for compare_tries.
 //
 // Thread: the engine's.
 #pragma once

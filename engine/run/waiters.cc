@@ -7,8 +7,11 @@ namespace repl::run {
 
 void Waiters::add(const WaitRequest& request, std::function<void(WaitAnswer)> answer,
                   uint64_t builds_needed, MonotonicTime now) {
-  Waiter waiter{.request = request, .answer = std::move(answer), .builds_needed = builds_needed,
-                .until = {}, .target = {}};
+  Waiter waiter{.request = request,
+                .answer = std::move(answer),
+                .builds_needed = builds_needed,
+                .until = {},
+                .target = {}};
   if (request.timeout_ms) waiter.until = now + std::chrono::milliseconds(*request.timeout_ms);
   waiters_.push_back(std::move(waiter));
 }
@@ -20,14 +23,17 @@ std::optional<WaitAnswer> Waiters::judge(const Waiter& waiter, MonotonicTime now
   uint64_t held_keys = 0;
   for (const PeerStanding& peer : peers) {
     if (!peer.connected && !waiter.request.wait_for_peers) {
-      return WaitAnswer{.result = WaitResult::peer_away, .cut = waiter.target.value_or(CutNumber{}),
-                        .detail = peer.node + " is away" + (peer.reason.empty() ? "" : ": " + peer.reason)};
+      return WaitAnswer{
+          .result = WaitResult::peer_away,
+          .cut = waiter.target.value_or(CutNumber{}),
+          .detail = peer.node + " is away" + (peer.reason.empty() ? "" : ": " + peer.reason)};
     }
     if (peer.held) {
-      return WaitAnswer{.result = WaitResult::held, .cut = waiter.target.value_or(CutNumber{}),
+      return WaitAnswer{.result = WaitResult::held,
+                        .cut = waiter.target.value_or(CutNumber{}),
                         .detail = peer.node + ": " + peer.reason};
     }
-    const CutNumber reached = waiter.request.level == AckLevel::durable    ? peer.durable
+    const CutNumber reached = waiter.request.level == AckLevel::durable   ? peer.durable
                               : waiter.request.level == AckLevel::applied ? peer.applied
                                                                           : peer.received;
     held_keys += peer.held_keys;
@@ -37,12 +43,15 @@ std::optional<WaitAnswer> Waiters::judge(const Waiter& waiter, MonotonicTime now
     }
   }
   if (all && held_keys > 0) {
-    return WaitAnswer{.result = WaitResult::held, .cut = *waiter.target,
-                      .detail = std::to_string(held_keys) + " paths are held on a peer: see repl status"};
+    return WaitAnswer{
+        .result = WaitResult::held,
+        .cut = *waiter.target,
+        .detail = std::to_string(held_keys) + " paths are held on a peer: see repl status"};
   }
   if (all) return WaitAnswer{.result = WaitResult::reached, .cut = *waiter.target, .detail = {}};
   if (waiter.until && now >= *waiter.until) {
-    return WaitAnswer{.result = WaitResult::timeout, .cut = waiter.target.value_or(CutNumber{}),
+    return WaitAnswer{.result = WaitResult::timeout,
+                      .cut = waiter.target.value_or(CutNumber{}),
                       .detail = missing};
   }
   return std::nullopt;
@@ -52,7 +61,8 @@ void Waiters::step(MonotonicTime now, CutNumber cut, bool clean, uint64_t builds
                    const std::vector<PeerStanding>& peers) {
   std::vector<std::pair<std::function<void(WaitAnswer)>, WaitAnswer>> done;
   std::erase_if(waiters_, [&](Waiter& waiter) {
-    if (!waiter.target && !scanning && (clean || builds >= waiter.builds_needed)) waiter.target = cut;
+    if (!waiter.target && !scanning && (clean || builds >= waiter.builds_needed))
+      waiter.target = cut;
     std::optional<WaitAnswer> answer = judge(waiter, now, peers);
     if (!answer) return false;
     done.emplace_back(std::move(waiter.answer), std::move(*answer));

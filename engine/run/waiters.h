@@ -1,7 +1,8 @@
 // waiters.h: `repl wait`: who waits for which cut to have reached the peers.
 //
-// Exact: the events that the kernel had when the call came are drained, what they name is in a cut, and that cut
-// (or a later one) is acknowledged by every peer at the asked level, with nothing held back.
+// Exact: the events that the kernel had when the call came are drained, what they name is in a cut,
+// and that cut (or a later one) is acknowledged by every peer at the asked level, with nothing held
+// back.
 //
 // Thread: the engine's.
 #pragma once
@@ -20,20 +21,20 @@ namespace repl::run {
 struct PeerStanding {
   std::string node;
   bool connected = false;
-  bool held = false;          // the tree or the peer waits for a person
+  bool held = false;  // the tree or the peer waits for a person
   std::string reason;
   CutNumber received;
   CutNumber applied;
   CutNumber durable;
-  uint64_t held_keys = 0;     // keys that differ because a person must decide
-  bool owes = false;          // something of an acknowledged cut must still be sent again
+  uint64_t held_keys = 0;  // keys that differ because a person must decide
+  bool owes = false;       // something of an acknowledged cut must still be sent again
 };
 
 class Waiters {
  public:
   // `builds_needed`: how many cuts must have been built before everything dirty now is in one.
-  void add(const WaitRequest& request, std::function<void(WaitAnswer)> answer, uint64_t builds_needed,
-           MonotonicTime now);
+  void add(const WaitRequest& request, std::function<void(WaitAnswer)> answer,
+           uint64_t builds_needed, MonotonicTime now);
   // `clean`: nothing is dirty and no scan is under way.
   void step(MonotonicTime now, CutNumber cut, bool clean, uint64_t builds, bool scanning,
             const std::vector<PeerStanding>& peers);

@@ -11,12 +11,14 @@ namespace {
 
 class WantedContent {
  public:
-  WantedContent(const Index& index, uint64_t seed, const std::unordered_map<Key, apply::Hold>& holds)
+  WantedContent(const Index& index, uint64_t seed,
+                const std::unordered_map<Key, apply::Hold>& holds)
       : index_(index), seed_(seed), holds_(holds) {}
 
   Fingerprint root() {
     for (const auto& [key, hold] : holds_) take(key, hold);
-    while (!by_depth_.empty()) {  // deepest first: a directory is settled before the one that holds it
+    while (
+        !by_depth_.empty()) {  // deepest first: a directory is settled before the one that holds it
       const auto last = std::prev(by_depth_.end());
       const std::set<DirId> dirs = std::move(last->second);
       by_depth_.erase(last);
@@ -24,7 +26,8 @@ class WantedContent {
     }
     const std::optional<Entry> entry = index_.get(root_key);
     if (!entry) return index_.root_content();
-    return Fingerprint{entry_content_hash(seed_, root_key.name, own_attributes(root_key, entry->attr), sum(root_dir))};
+    return Fingerprint{entry_content_hash(seed_, root_key.name,
+                                          own_attributes(root_key, entry->attr), sum(root_dir))};
   }
 
  private:
@@ -58,7 +61,8 @@ class WantedContent {
       static_cast<void>(sum(recorded->attr.dir));  // its own attributes: settled with it
       return;
     }
-    if (recorded) sum(key.dir) = subtract(sum(key.dir), index_.content_hash(key).value_or(Bits128{}));
+    if (recorded)
+      sum(key.dir) = subtract(sum(key.dir), index_.content_hash(key).value_or(Bits128{}));
     if (!hold.wants_removal) {
       sum(key.dir) = add(sum(key.dir), entry_content_hash(seed_, key.name, hold.wanted, {}));
     }
@@ -79,9 +83,11 @@ class WantedContent {
     const std::optional<Bits128> was = index_.content_hash(place);
     if (!entry || !was) return;
     const auto held = holds_.find(place);
-    const bool goes = held != holds_.end() && (held->second.wants_removal || !is_dir(held->second.wanted));
+    const bool goes =
+        held != holds_.end() && (held->second.wants_removal || !is_dir(held->second.wanted));
     if (goes) return;  // with everything below it
-    const Bits128 now = entry_content_hash(seed_, place.name, own_attributes(place, entry->attr), sums_[dir]);
+    const Bits128 now =
+        entry_content_hash(seed_, place.name, own_attributes(place, entry->attr), sums_[dir]);
     sum(place.dir) = add(subtract(sum(place.dir), *was), now);
   }
 
@@ -94,7 +100,8 @@ class WantedContent {
 
 }  // namespace
 
-Fingerprint wanted_content(const Index& index, uint64_t seed, const std::unordered_map<Key, apply::Hold>& holds) {
+Fingerprint wanted_content(const Index& index, uint64_t seed,
+                           const std::unordered_map<Key, apply::Hold>& holds) {
   if (holds.empty()) return index.root_content();
   return WantedContent(index, seed, holds).root();
 }

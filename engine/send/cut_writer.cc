@@ -43,7 +43,8 @@ void CutWriter::begin(const CutBegin& begin, CutNumber peer_at, bool disown) {
   emit(begin_);
 }
 
-// Every piece is a cut of its own to the peer: it counts its own records, and a link leads to a record of it.
+// Every piece is a cut of its own to the peer: it counts its own records, and a link leads to a
+// record of it.
 void CutWriter::reopen() {
   open_ = true;
   records_ = 0;
@@ -116,7 +117,8 @@ bool CutWriter::put_as_link(const Work& work) {
   if (group.deferred) {
     group.followers.push_back(work.key);
   } else {
-    if (std::exchange(group.piece, piece_) != piece_) {  // the peer has it since: named, not sent again
+    if (std::exchange(group.piece, piece_) !=
+        piece_) {  // the peer has it since: named, not sent again
       record(Put{.key = group.first, .attr = group.attr, .content = ContentNone{}});
     }
     ++counters_.linked;

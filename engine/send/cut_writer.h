@@ -124,7 +124,7 @@ class CutWriter {
     Attributes attr;  // as sent
     bool deferred = false;
     std::vector<Key> followers;  // waiting for the first
-    uint64_t piece = 0;  // in which `first` was sent
+    uint64_t piece = 0;          // in which `first` was sent
   };
 
   void put(Work work);

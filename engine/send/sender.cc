@@ -55,7 +55,8 @@ void Sender::start(const Plan& plan) {
   plan_ = plan;
   tree_cut_ = plan.cut;
   sent_ = plan.mode == PlanMode::in_sync ? plan.cut : plan.since;
-  // The position that a peer names is durable there: whoever waits for it need not wait for another cut.
+  // The position that a peer names is durable there: whoever waits for it need not wait for another
+  // cut.
   if (plan.mode == PlanMode::in_sync || plan.mode == PlanMode::changes) status_.acked.fill(sent_);
   writer_.set_stages(plan.stages);
   begin_run(plan.mode);

@@ -1,5 +1,5 @@
-// Random operations on the source while the link is cut and joined and either engine is stopped and opened again;
-// then quiet: equal. REPL_SEED=N replays one seed, REPL_SEEDS=N runs so many.
+// Random operations on the source while the link is cut and joined and either engine is stopped and
+// opened again; then quiet: equal. REPL_SEED=N replays one seed, REPL_SEEDS=N runs so many.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/xattr.h>
@@ -42,9 +42,11 @@ class Writer {
       case 12:
         return ignore(::chmod(any_file().c_str(), static_cast<mode_t>(pick(07777))));
       case 13:
-        return ignore(::lchown(any_file().c_str(), static_cast<uid_t>(pick(5)), static_cast<gid_t>(pick(5))));
+        return ignore(
+            ::lchown(any_file().c_str(), static_cast<uid_t>(pick(5)), static_cast<gid_t>(pick(5))));
       case 14:
-        return ignore(::setxattr(any_file().c_str(), ("user.k" + std::to_string(pick(3))).c_str(), "value", pick(5), 0));
+        return ignore(::setxattr(any_file().c_str(), ("user.k" + std::to_string(pick(3))).c_str(),
+                                 "value", pick(5), 0));
       case 15:
         return make_directory();
       case 16:
@@ -59,7 +61,8 @@ class Writer {
   }
 
  private:
-  static void ignore(int) {}  // most operations fail now and then: the name is another kind, or gone
+  static void ignore(int) {
+  }  // most operations fail now and then: the name is another kind, or gone
   size_t pick(size_t below) { return std::uniform_int_distribution<size_t>(0, below - 1)(random_); }
   std::string in(const std::string& dir) { return dir.empty() ? root_ : root_ + "/" + dir; }
   std::string any_dir() { return dirs_[pick(dirs_.size())]; }
@@ -73,11 +76,13 @@ class Writer {
   }
   void create(size_t size) {
     const std::string content = bytes(size);
-    const int fd = ::open(fresh().c_str(), O_CREAT | O_WRONLY | O_TRUNC | O_NOFOLLOW | O_NONBLOCK, 0644);
+    const int fd =
+        ::open(fresh().c_str(), O_CREAT | O_WRONLY | O_TRUNC | O_NOFOLLOW | O_NONBLOCK, 0644);
     write_and_close(fd, content);
   }
   void append() {
-    write_and_close(::open(any_file().c_str(), O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK), bytes(pick(3'000)));
+    write_and_close(::open(any_file().c_str(), O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK),
+                    bytes(pick(3'000)));
   }
   void overwrite() {
     const int fd = ::open(any_file().c_str(), O_WRONLY | O_NOFOLLOW | O_NONBLOCK);
@@ -121,10 +126,11 @@ class Writer {
   void map_and_write() {
     const int fd = ::open(any_file().c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0) return;
-    struct stat st {};
+    struct stat st{};
     ::fstat(fd, &st);
     if (S_ISREG(st.st_mode) && st.st_size > 0) {
-      void* at = ::mmap(nullptr, static_cast<size_t>(st.st_size), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+      void* at = ::mmap(nullptr, static_cast<size_t>(st.st_size), PROT_READ | PROT_WRITE,
+                        MAP_SHARED, fd, 0);
       if (at != MAP_FAILED) {
         static_cast<char*>(at)[pick(static_cast<size_t>(st.st_size))] ^= 1;
         ::munmap(at, static_cast<size_t>(st.st_size));
@@ -139,7 +145,8 @@ class Writer {
     ::close(fd);
   }
   void exchange() {
-    ignore(::renameat2(AT_FDCWD, any_file().c_str(), AT_FDCWD, any_file().c_str(), RENAME_EXCHANGE));
+    ignore(
+        ::renameat2(AT_FDCWD, any_file().c_str(), AT_FDCWD, any_file().c_str(), RENAME_EXCHANGE));
   }
 
   std::string root_;

@@ -1,5 +1,5 @@
-// engine_pair.h: two real engines in one process, joined by an in-memory channel whose messages pass through the
-// codec; for tests of the whole path without processes.
+// engine_pair.h: two real engines in one process, joined by an in-memory channel whose messages
+// pass through the codec; for tests of the whole path without processes.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -85,7 +85,8 @@ class EngineNode {
     return ask<run::TreeFacts>([](auto& engine, auto answer) { engine.request_facts(answer); });
   }
   [[nodiscard]] run::WaitAnswer wait(run::WaitRequest request) {
-    return ask<run::WaitAnswer>([&](auto& engine, auto answer) { engine.request_wait(request, answer); });
+    return ask<run::WaitAnswer>(
+        [&](auto& engine, auto answer) { engine.request_wait(request, answer); });
   }
   [[nodiscard]] run::VerifyAnswer verify(bool full) {
     return ask<run::VerifyAnswer>(
@@ -133,7 +134,8 @@ struct EnginePair {
     for (;;) {
       const run::WaitAnswer answer =
           a.wait({.level = AckLevel::durable, .timeout_ms = timeout_ms, .wait_for_peers = true});
-      if (answer.result != run::WaitResult::not_primary || std::chrono::steady_clock::now() > until) return answer;
+      if (answer.result != run::WaitResult::not_primary || std::chrono::steady_clock::now() > until)
+        return answer;
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
   }
@@ -142,14 +144,14 @@ struct EnginePair {
     std::string text;
     for (EngineNode* node : {&a, &b}) {
       const run::TreeFacts facts = node->facts();
-      text += fmt::format("\n{}: {} cut {} reign {} held {}", facts.node, facts.state, facts.position.cut.value,
-                          to_hex(facts.position.reign), facts.held_keys);
+      text += fmt::format("\n{}: {} cut {} reign {} held {}", facts.node, facts.state,
+                          facts.position.cut.value, to_hex(facts.position.reign), facts.held_keys);
       for (const std::string& line : facts.held_paths) text += "\n  held " + line;
       for (const std::string& line : facts.errors) text += "\n  error " + line;
       for (const run::PeerFacts& peer : facts.peers) {
-        text += fmt::format("\n  peer {} {} applied {} durable {} files {}/{} {} {}", peer.name, peer.phase,
-                            peer.applied.value, peer.durable.value, peer.files_done, peer.files_total, peer.reason,
-                            peer.last_error);
+        text += fmt::format("\n  peer {} {} applied {} durable {} files {}/{} {} {}", peer.name,
+                            peer.phase, peer.applied.value, peer.durable.value, peer.files_done,
+                            peer.files_total, peer.reason, peer.last_error);
       }
     }
     const run::VerifyAnswer verified = a.verify(false);
@@ -176,10 +178,12 @@ struct EnginePair {
       for (const std::string& path : paths) {
         const auto key = (*index)->key_of_path(path);
         const auto entry = key ? (*index)->get(*key) : std::nullopt;
-        text += fmt::format("\n{} index: {} {}", node->options.node, path, entry ? "known" : "unknown");
+        text +=
+            fmt::format("\n{} index: {} {}", node->options.node, path, entry ? "known" : "unknown");
         if (!entry) continue;
-        text += fmt::format(" type {} link {:x} names {} cut {} inode {}", static_cast<int>(entry->attr.type),
-                            entry->attr.link.value, entry->attr.link_names, entry->cut.value, entry->local.inode);
+        text += fmt::format(" type {} link {:x} names {} cut {} inode {}",
+                            static_cast<int>(entry->attr.type), entry->attr.link.value,
+                            entry->attr.link_names, entry->cut.value, entry->local.inode);
         for (const Key& other : (*index)->keys_of_link(entry->attr.link)) {
           text += " with " + (*index)->path_of(other).value_or("?");
         }

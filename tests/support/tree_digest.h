@@ -1,5 +1,5 @@
-// tree_digest.h: a tree as plain text, one line per name, everything that is replicated in it to the nanosecond;
-// for tests that compare two trees. Own code: nothing of repl's is used.
+// tree_digest.h: a tree as plain text, one line per name, everything that is replicated in it to
+// the nanosecond; for tests that compare two trees. Own code: nothing of repl's is used.
 #pragma once
 
 #include <dirent.h>
@@ -41,12 +41,13 @@ inline std::string xattrs_of(const std::string& path) {
 }
 
 // path → description. Names in `except` at the top are left out.
-inline std::map<std::string, std::string> describe_tree(const std::string& root, const std::set<std::string>& except) {
+inline std::map<std::string, std::string> describe_tree(const std::string& root,
+                                                        const std::set<std::string>& except) {
   std::map<std::string, std::string> lines;
   std::map<std::pair<dev_t, ino_t>, std::string> first_name;
   std::function<void(const std::string&)> walk = [&](const std::string& relative) {
     const std::string path = relative.empty() ? root : root + "/" + relative;
-    struct stat st {};
+    struct stat st{};
     if (::lstat(path.c_str(), &st) != 0) return;
     std::ostringstream line;
     line << std::oct << st.st_mode << std::dec << " " << st.st_uid << ":" << st.st_gid << " "
@@ -58,7 +59,8 @@ inline std::map<std::string, std::string> describe_tree(const std::string& root,
     }
     if (S_ISLNK(st.st_mode)) {
       std::string target(4096, '\0');
-      target.resize(static_cast<size_t>(std::max<ssize_t>(::readlink(path.c_str(), target.data(), target.size()), 0)));
+      target.resize(static_cast<size_t>(
+          std::max<ssize_t>(::readlink(path.c_str(), target.data(), target.size()), 0)));
       line << " -> " << target;
     }
     if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) line << " dev " << st.st_rdev;
@@ -85,7 +87,8 @@ inline std::map<std::string, std::string> describe_tree(const std::string& root,
 }
 
 // Empty when equal; else the first differences, for people.
-inline std::string difference(const std::map<std::string, std::string>& a, const std::map<std::string, std::string>& b) {
+inline std::string difference(const std::map<std::string, std::string>& a,
+                              const std::map<std::string, std::string>& b) {
   std::ostringstream out;
   int told = 0;
   for (const auto& [path, line] : a) {

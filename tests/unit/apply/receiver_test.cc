@@ -130,7 +130,8 @@ TEST_F(Hostile, AnApprovedRemovalOfWhatWasMadeHereKeepsIt) {
   EXPECT_EQ(std::distance(fs::directory_iterator(volume_.mount() + "/staging/kept"), {}), 1);
 }
 
-// What was refused, or differed in a comparison, goes under the number of the cut that is durable already.
+// What was refused, or differed in a comparison, goes under the number of the cut that is durable
+// already.
 TEST_F(Hostile, TheDurableCutMayComeAgain) {
   ASSERT_TRUE(receiver_->on_message(begin(10)));
   ASSERT_TRUE(receiver_->on_message(records({file(root_dir, "again", "x")})));

@@ -17,12 +17,15 @@ class CutBuilderTest : public IndexTest {
   void SetUp() override {
     open();
     std::filesystem::create_directory(root());
-    dirs_ = std::make_unique<io::DirCache>(Fd(::open(root().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)), *index_);
-    observer_ = std::make_unique<Observer>(
-        ObserverParts{.index = *index_, .dirs = *dirs_, .policy = policy_, .ids = ids_, .reserved_name = {}});
+    dirs_ = std::make_unique<io::DirCache>(
+        Fd(::open(root().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)), *index_);
+    observer_ = std::make_unique<Observer>(ObserverParts{
+        .index = *index_, .dirs = *dirs_, .policy = policy_, .ids = ids_, .reserved_name = {}});
     builder_ = std::make_unique<CutBuilder>(
         *observer_, *index_, *dirs_, changes_,
-        CutHooks{.drain = [] {}, .watch = [](DirId, int, std::string_view) {}, .unwatch = [](DirId) {}}, clock_);
+        CutHooks{
+            .drain = [] {}, .watch = [](DirId, int, std::string_view) {}, .unwatch = [](DirId) {}},
+        clock_);
     static_cast<void>(observer_->look(root_key, 0, CutNumber{1}, Contents::read_small));
   }
   [[nodiscard]] std::string root() const { return temp_.path() + "/root"; }

@@ -15,22 +15,27 @@ class ObserverTest : public IndexTest {
   void SetUp() override {
     open();
     std::filesystem::create_directory(root());
-    dirs_ = std::make_unique<io::DirCache>(Fd(::open(root().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)), *index_);
-    observer_ = std::make_unique<Observer>(
-        ObserverParts{.index = *index_, .dirs = *dirs_, .policy = policy_, .ids = ids_, .reserved_name = {}});
+    dirs_ = std::make_unique<io::DirCache>(
+        Fd(::open(root().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)), *index_);
+    observer_ = std::make_unique<Observer>(ObserverParts{
+        .index = *index_, .dirs = *dirs_, .policy = policy_, .ids = ids_, .reserved_name = {}});
     static_cast<void>(observer_->look(root_key, 0, CutNumber{1}, Contents::read_small));
   }
   [[nodiscard]] std::string root() const { return temp_.path() + "/root"; }
-  void write(const std::string& name, const std::string& text) const { std::ofstream(root() + "/" + name) << text; }
+  void write(const std::string& name, const std::string& text) const {
+    std::ofstream(root() + "/" + name) << text;
+  }
   // As a scan sees it.
   Outcome scan(const Key& key) {
     const Result<io::Stat> stat = io::stat_at(dirs_->root(), key.name);
-    return observer_->observe(key, dirs_->root(), Seen{.stat = *stat, .xattrs = {}, .target = {}, .handle = {}}, 0,
+    return observer_->observe(key, dirs_->root(),
+                              Seen{.stat = *stat, .xattrs = {}, .target = {}, .handle = {}}, 0,
                               true, CutNumber{2}, Contents::leave_unknown);
   }
   void set_seen(const Key& key, int64_t after_ctime_ns) {
     LocalStat local = index_->get(key)->local;
-    local.seen_wall_ns = local.ctime.seconds * 1'000'000'000 + local.ctime.nanoseconds + after_ctime_ns;
+    local.seen_wall_ns =
+        local.ctime.seconds * 1'000'000'000 + local.ctime.nanoseconds + after_ctime_ns;
     index_->put_local(key, local);
   }
 
@@ -43,18 +48,21 @@ class ObserverTest : public IndexTest {
 TEST_F(ObserverTest, AnEntryTooYoungToBeTrustedIsReadNotForgotten) {
   const Key key = at(root_dir.value, "f");
   write("f", "one");
-  ASSERT_EQ(observer_->look(key, hint_modified, CutNumber{1}, Contents::read_small).verdict, Verdict::changed);
+  ASSERT_EQ(observer_->look(key, hint_modified, CutNumber{1}, Contents::read_small).verdict,
+            Verdict::changed);
   const Digest digest = index_->get(key)->attr.content;
   set_seen(key, 1);
   ASSERT_TRUE(is_racy(index_->get(key)->local));
   EXPECT_EQ(scan(key).verdict, Verdict::unchanged);
-  EXPECT_EQ(index_->get(key)->attr.content, digest) << "a scan must not make it unknown: it would be sent again";
+  EXPECT_EQ(index_->get(key)->attr.content, digest)
+      << "a scan must not make it unknown: it would be sent again";
 }
 
 TEST_F(ObserverTest, AChangeWithinTheTimestampIsSeenByTheNextScan) {
   const Key key = at(root_dir.value, "f");
   write("f", "one");
-  ASSERT_EQ(observer_->look(key, hint_modified, CutNumber{1}, Contents::read_small).verdict, Verdict::changed);
+  ASSERT_EQ(observer_->look(key, hint_modified, CutNumber{1}, Contents::read_small).verdict,
+            Verdict::changed);
   Entry entry = *index_->get(key);
   entry.attr.content = hash_bytes("two");  // as if it had been read before a write of the same tick
   index_->put(key, entry);

@@ -1,5 +1,5 @@
-// The decision at contact, over every combination of what two nodes can be. The invariants are checked for all;
-// the rows that matter are named.
+// The decision at contact, over every combination of what two nodes can be. The invariants are
+// checked for all; the rows that matter are named.
 #include "engine/role/contact.h"
 
 #include <gtest/gtest.h>
@@ -50,7 +50,8 @@ TEST(Send, EqualPositionAndFingerprintIsInSync) {
 TEST(Send, EqualPositionWithAnotherFingerprintIsNot) {
   Hello peer = secondary();
   peer.content.low = 99;
-  EXPECT_EQ(decide_send(primary(), peer, false).send, Send::compare) << "the log has nothing to say";
+  EXPECT_EQ(decide_send(primary(), peer, false).send, Send::compare)
+      << "the log has nothing to say";
 }
 
 TEST(Send, ABitBehindGetsWhatChanged) {
@@ -156,7 +157,8 @@ TEST(Receive, OtherContentWithoutHistoryIsNeverOverwritten) {
   Hello reading = stranger();
   reading.content_known = false;
   EXPECT_TRUE(decide_receive(reading, primary(), true).wait)
-      << "who accepts says hello no more, and the primary waits to hear that the contents are known";
+      << "who accepts says hello no more, and the primary waits to hear that the contents are "
+         "known";
   reading.content_known = true;
   EXPECT_TRUE(decide_receive(reading, primary(), true).accept);
   Hello equal = stranger();
@@ -164,8 +166,8 @@ TEST(Receive, OtherContentWithoutHistoryIsNeverOverwritten) {
   EXPECT_TRUE(decide_receive(equal, primary(), false).accept);
 }
 
-// Every pair of states: whoever sends is a primary that has scanned, to a node that is none, of the same tree
-// and policy; and never is anything sent that the other side would refuse for good.
+// Every pair of states: whoever sends is a primary that has scanned, to a node that is none, of the
+// same tree and policy; and never is anything sent that the other side would refuse for good.
 TEST(Contact, InvariantsHoldForEveryPair) {
   std::vector<Hello> states;
   for (const Role role : {Role::none, Role::primary, Role::secondary}) {
@@ -176,7 +178,8 @@ TEST(Contact, InvariantsHoldForEveryPair) {
           hello.role = role;
           hello.position.reign = of == 0 ? Reign{} : reign(of);
           hello.position.cut = CutNumber{cut};
-          if (of == 0 || of == 9) hello.lineage = {{.reign = hello.position.reign, .epoch = Epoch{1}, .began_at = {}}};
+          if (of == 0 || of == 9)
+            hello.lineage = {{.reign = hello.position.reign, .epoch = Epoch{1}, .began_at = {}}};
           if (of == 0) hello.lineage.clear();
           hello.synced = (bits & 1) != 0;
           hello.content_known = (bits & 2) != 0;
@@ -214,7 +217,8 @@ TEST(Founding, OnlyTheFirstAndOnlyWhenAllAreHeardAndNew) {
   EXPECT_FALSE(may_found(false, self, {{.node = "s", .heard = true}}));
   EXPECT_FALSE(may_found(true, self, {{.node = "s", .heard = false}}));
   EXPECT_FALSE(may_found(true, self, {{.node = "s", .heard = true, .has_lineage = true}}));
-  EXPECT_FALSE(may_found(true, self, {{.node = "s", .heard = true}, {.node = "u", .heard = false}}));
+  EXPECT_FALSE(
+      may_found(true, self, {{.node = "s", .heard = true}, {.node = "u", .heard = false}}));
   EXPECT_FALSE(may_found(true, secondary(), {{.node = "s", .heard = true}}));
   Hello scanning = self;
   scanning.synced = false;

@@ -57,8 +57,10 @@ TEST(BeginRun, AnUncleanStopBeginsANewReignWhereTheIndexStands) {
   ASSERT_EQ(begun.lineage.size(), 2U);
   EXPECT_EQ(begun.lineage.back().began_at, CutNumber{40});
   // What a peer holds up to there is common past; what it holds beyond is not.
-  EXPECT_TRUE(is_ancestor({.epoch = Epoch{1}, .reign = reign(1), .cut = CutNumber{40}}, begun.lineage));
-  EXPECT_FALSE(is_ancestor({.epoch = Epoch{1}, .reign = reign(1), .cut = CutNumber{41}}, begun.lineage));
+  EXPECT_TRUE(
+      is_ancestor({.epoch = Epoch{1}, .reign = reign(1), .cut = CutNumber{40}}, begun.lineage));
+  EXPECT_FALSE(
+      is_ancestor({.epoch = Epoch{1}, .reign = reign(1), .cut = CutNumber{41}}, begun.lineage));
 }
 
 TEST(BeginRun, ASecondaryKeepsItsPosition) {

@@ -21,8 +21,8 @@ struct WaitersTest : testing::Test {
   void add(WaitRequest request, uint64_t builds_needed = 1) {
     waiters.add(request, [this](WaitAnswer a) { answer = std::move(a); }, builds_needed, at(0));
   }
-  void step(int ms, uint64_t cut, bool clean, uint64_t builds, const std::vector<PeerStanding>& peers,
-            bool scanning = false) {
+  void step(int ms, uint64_t cut, bool clean, uint64_t builds,
+            const std::vector<PeerStanding>& peers, bool scanning = false) {
     waiters.step(at(ms), CutNumber{cut}, clean, builds, scanning, peers);
   }
   Waiters waiters;

@@ -72,7 +72,9 @@ struct WantedContentTest : testing::Test {
   std::unordered_map<Key, apply::Hold> holds;
 };
 
-TEST_F(WantedContentTest, NothingHeldIsTheIndexItself) { EXPECT_EQ(wanted(), here->root_content()); }
+TEST_F(WantedContentTest, NothingHeldIsTheIndexItself) {
+  EXPECT_EQ(wanted(), here->root_content());
+}
 
 TEST_F(WantedContentTest, ChangesRemovalsAndNewNamesFarBelow) {
   hold(Key{DirId{51}, "f"}, file("new"));
@@ -91,7 +93,8 @@ TEST_F(WantedContentTest, AHeldDirectorysOwnAttributesAndWhatIsBelowIt) {
 
 TEST_F(WantedContentTest, WhatDriftedAloneIsStillWhatThePrimaryHas) {
   hold(Key{DirId{51}, "f"}, file("old"));
-  holds[Key{root_dir, "made here"}] = apply::Hold{.key = Key{root_dir, "made here"}, .wants_removal = true};
+  holds[Key{root_dir, "made here"}] =
+      apply::Hold{.key = Key{root_dir, "made here"}, .wants_removal = true};
   EXPECT_EQ(wanted(), there->root_content());
 }
 
