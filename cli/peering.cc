@@ -22,6 +22,12 @@
 
 namespace repl::cli {
 
+namespace {
+
+constexpr Duration useful_connection = std::chrono::seconds(3);
+
+}  // namespace
+
 std::string link_socket_path(const std::string& runtime_dir, const std::string& tree) {
   return runtime_dir + "/" + tree + ".link";
 }
@@ -219,14 +225,15 @@ void Peering::dial_for_ever(const std::string& node) {
       if (stop_) return;
       dialled_ = {link};
     }
+    const MonotonicTime attached = clock_.now();
     host_.attach(link);
     link->wait_closed();
-    if (kept->counters().messages_in > 0) {
+    // A connection that ends again and again at once (a full disk there) is not hammered.
+    if (clock_.now() - attached > useful_connection) {
       backoff.reset();
       told.clear();
-    } else if (!kept->open()) {
-      host_.set_peer_error(node, kept->close_reason().message);
     }
+    if (!kept->open()) host_.set_peer_error(node, kept->close_reason().message);
   } while (pause(backoff.next()));
 }
 
