@@ -140,7 +140,10 @@ void CutBuilder::look(const Work& work) {
       orphans_.push_back(work);
       break;
   }
-  if ((work.bits & (hint_created | hint_removed | hint_moved)) != 0) touch_parent(work.key);
+  // One that waits for its directory is looked at again, with the same bits.
+  const bool found = outcome.verdict != Verdict::no_parent;
+  if (found && (work.bits & (hint_created | hint_removed | hint_moved)) != 0)
+    touch_parent(work.key);
   if (outcome.list.is_set()) list_directory(outcome.list, work.key);
 }
 

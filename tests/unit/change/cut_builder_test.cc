@@ -68,5 +68,22 @@ TEST_F(CutBuilderTest, ARenamedNameOfALinkGroupTakesTheOthersAlong) {
   EXPECT_LT(named("stays") - items.begin(), named("new") - items.begin());
 }
 
+// The directory of a key is replaced by another one: the build waits for it, and ends.
+TEST_F(CutBuilderTest, AKeyInADirectoryThatWasReplacedDoesNotWaitForEver) {
+  std::filesystem::create_directory(root() + "/under");
+  std::filesystem::create_directory(root() + "/over");
+  mark("under", hint_created);
+  mark("over", hint_created);
+  ASSERT_GE(build().size(), 2u);
+  const DirId under = index_->get(at(root_dir.value, "under"))->attr.dir;
+  std::filesystem::rename(root() + "/over", root() + "/under");
+  changes_.mark(at(under.value, "brief"), hint_created | hint_removed, clock_.now());
+  mark("over", hint_removed | hint_moved);
+  mark("under", hint_created | hint_moved);
+  EXPECT_FALSE(build().empty());
+  EXPECT_FALSE(index_->summary(under));
+  EXPECT_TRUE(changes_.empty());
+}
+
 }  // namespace
 }  // namespace repl::change
