@@ -264,6 +264,9 @@ int Mirror::run() {
       continue;
     }
     const run::PeerFacts& peer = facts->peers.front();
+    log_.debug("{}: {} applied {} durable {} of {}, files {}/{}, held {}", facts->state, peer.phase,
+               peer.applied.value, peer.durable.value, facts->position.cut.value, peer.files_done,
+               peer.files_total, peer.held_keys);
     show(*facts, peer);
     if (!facts->holds.empty()) return finish(*facts, peer);
     if (stop || (options_.once && was_in_sync_)) return finish(*facts, peer);
@@ -293,7 +296,10 @@ int run_mirror(const MirrorOptions& options) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
   const SystemClock clock;
-  const std::unique_ptr<Log> log = make_log(std::max(options.global.log_level, LogLevel::warn));
+  const std::unique_ptr<Log> log =
+      make_log(options.global.log_level == LogLevel::debug
+                   ? LogLevel::debug
+                   : std::max(options.global.log_level, LogLevel::warn));
   Mirror mirror(options, clock, *log);
   if (Status s = mirror.prepare(); !s) return report(s.error());
   return mirror.run();

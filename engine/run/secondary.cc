@@ -192,9 +192,12 @@ bool Secondary::step(MonotonicTime now) {
   if (synced() && !hints_.empty()) look_at_hints();
   step_new_dirs();
   if (walk_) step_walk();
+  send_answers();
   step_sync(now);
   tell_holds();
-  return walk_ != nullptr;
+  // A commit that has just ended let go of the disk: what waited for it begins at once.
+  const bool sync_now = applier_->work_pending() && !syncing_ && !sync_.busy() && !sync_retry_;
+  return walk_ != nullptr || sync_now;
 }
 
 // --- durability
@@ -285,12 +288,11 @@ void Secondary::on_hello(Session& session) {
   parts_.state.lineage = session.hello->lineage;
   parts_.state.epoch_seen = std::max(parts_.state.epoch_seen, session.hello->position.epoch);
   parts_.store_state();
-  Link* link = session.link.get();
+  answers_.clear();
   receiver_ = std::make_unique<apply::Receiver>(
       *applier_, *parts_.index, parts_.log,
       apply::ReceiverActions{
-          .send = [link](Message message,
-                         bool bulk) { static_cast<void>(link->send(std::move(message), bulk)); },
+          .send = [this](Message message, bool bulk) { answer(std::move(message), bulk); },
           .store_position = [this](const Position& position) { store_position(position); },
           .rolling_signature =
               [](int fd, uint64_t size) {
@@ -303,6 +305,24 @@ void Secondary::on_hello(Session& session) {
   told_holds_ = 0;
   if (synced()) recheck_holds();
   parts_.log.info("{}: following {}", parts_.options.name, session.peer);
+}
+
+// Listings and signatures may be more than the link takes at once: they wait here. The primary
+// bounds them by what it asks for.
+void Secondary::answer(Message message, bool bulk) {
+  if (!bulk) {
+    static_cast<void>(primary_->link->send(std::move(message), false));
+    return;
+  }
+  answers_.push_back(std::move(message));
+  send_answers();
+}
+
+void Secondary::send_answers() {
+  while (primary_ != nullptr && !answers_.empty() && primary_->link->writable() > 0) {
+    static_cast<void>(primary_->link->send(std::move(answers_.front()), true));
+    answers_.pop_front();
+  }
 }
 
 Status Secondary::on_message(Session& session, const Message& message) {

@@ -5,6 +5,7 @@
 // Thread: the engine's; fsync and commits on the sync thread.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -59,6 +60,8 @@ class Secondary final : public Duty {
   void step_new_dirs();
   void tell_holds();
   void begin_digests();
+  void answer(Message message, bool bulk);
+  void send_answers();
   void begin_verify(const VerifyRequest& request);
   void answer_verify();
   void store_position(const Position& position);
@@ -87,7 +90,8 @@ class Secondary final : public Duty {
   std::map<Key, uint32_t> hints_;
   bool rescan_wanted_ = false;
   bool dirty_start_ = false;
-  uint64_t told_holds_ = 0;  // to this primary
+  uint64_t told_holds_ = 0;      // to this primary
+  std::deque<Message> answers_;  // bulk that the link did not take yet
   std::optional<apply::SyncWork> syncing_;
   std::optional<MonotonicTime> sync_retry_;
   std::string sync_error_;
