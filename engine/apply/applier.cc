@@ -80,6 +80,12 @@ Status Applier::put(Put put) {
   owners_.map(item.attr);
   if (const Status known = check_key(item.key, item.attr.type == FileType::directory); !known)
     return known;
+  if (!knows_parent(item.key)) {
+    // The primary's picture of this tree is not right: it sends the directories above along next.
+    cut_.dirs.erase(item.attr.dir);
+    shop_.resend(item, "its directory is not known here");
+    return {};
+  }
   const bool below_held = cut_.held_dirs.contains(item.key.dir) || holds_.holds_dir(item.key.dir);
   if (below_held && !index_.place_of(item.key.dir) && !staged_.contains(item.key.dir)) {
     shop_.hold(item, "its directory is held");
@@ -162,15 +168,17 @@ Status Applier::check_put(const Put& put) const {
 
 Status Applier::check_key(const Key& key, bool is_directory) const {
   if (key.is_root()) return {};
-  const bool parent_known = key.dir == root_dir || cut_.dirs.contains(key.dir) ||
-                            index_.place_of(key.dir) || holds_.holds_dir(key.dir);
-  if (!parent_known) return broken("a record below an unknown directory");
   if (policy_.filter.includes_everything()) return {};
   const std::optional<std::string> path = final_path(key);
   if (path && policy_.filter.membership_of_path(*path, is_directory) == Membership::excluded) {
     return broken("a record of a path that the filter excludes");
   }
   return {};
+}
+
+bool Applier::knows_parent(const Key& key) const {
+  return key.is_root() || key.dir == root_dir || cut_.dirs.contains(key.dir) ||
+         index_.place_of(key.dir) || holds_.holds_dir(key.dir);
 }
 
 std::optional<Key> Applier::final_place(DirId dir) const {

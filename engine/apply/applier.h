@@ -69,6 +69,7 @@ class Applier {
   Applier(Fd root, Staging& staging, Index& index, const Policy& policy, OnDrift on_drift,
           Log& log);
   Status check_key(const Key& key, bool is_directory) const;
+  [[nodiscard]] bool knows_parent(const Key& key) const;
   Status check_put(const Put& put) const;
   // Where the key will be after this cut; nothing if its parent is unknown.
   std::optional<std::string> final_path(const Key& key) const;

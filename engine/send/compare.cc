@@ -90,7 +90,7 @@ Status Comparer::on_listing(const DirectoryListing& listing) {
     task.begun = true;
     ++directories_;
     // The peer knows the id, but not at this place: it is moved, with all it holds.
-    if (task.kind != Task::Kind::same) found_(Candidate{.key = task.key});
+    if (task.kind != Task::Kind::same) found_(Candidate{.key = task.key, .dir = task.dir});
   }
   if (Status merged = merge(task, listing.children); !merged) return merged;
   if (!listing.last) return {};
@@ -107,7 +107,7 @@ void Comparer::unknown_to_peer(Task task) {
     to_ask_.push_front(std::move(task));
     return;
   }
-  found_(Candidate{.key = task.key});
+  found_(Candidate{.key = task.key, .dir = task.dir});
   ours_only_.push_back(Walk{.dir = task.dir});
 }
 
@@ -154,7 +154,7 @@ void Comparer::listing_ended(const Task& task) {
   if (!entry) return;
   // With the peer's own children under our attributes: equal means that only children differ.
   const Bits128 with_ours = entry_content_hash(seed_, task.key.name, entry->attr, task.peer_sum);
-  if (with_ours != task.peer_hash) found_(Candidate{.key = task.key});
+  if (with_ours != task.peer_hash) found_(Candidate{.key = task.key, .dir = task.dir});
 }
 
 void Comparer::only_ours(DirId dir, std::string_view name, const Entry& entry) {

@@ -37,6 +37,7 @@ struct Candidate {
   FileType peer_type = FileType::none;
   Digest peer_content;
   uint64_t peer_size = 0;
+  DirId dir;  // the directory that was found at `key`: it is looked up again before it is sent
 };
 
 // What the sender tells its owner. Called from within start, on_message and pump; may change the

@@ -163,6 +163,13 @@ void Sender::begin_resend() {
   for (const Key& key : std::exchange(resend_, {})) {
     const std::optional<Entry> entry = index_.get(key);
     found.push_back(Candidate{.key = key, .removed = !entry, .whole = true});
+    if (entry) found.back().dir = entry->attr.dir;
+    // It may be refused because the peer lacks a directory above it.
+    for (auto above = entry ? index_.place_of(key.dir) : std::nullopt; above;
+         above = index_.place_of(above->parent)) {
+      found.push_back(
+          Candidate{.key = Key{.dir = above->parent, .name = above->name}, .whole = true});
+    }
     if (!entry || !entry->attr.link.is_set()) continue;
     for (Key& name : index_.keys_of_link(entry->attr.link)) {  // a group is sent with all its names
       found.push_back(Candidate{.key = std::move(name), .whole = true});
@@ -186,6 +193,8 @@ void Sender::begin_cut(bool first_sync) {
           .epoch = plan_.epoch, .reign = plan_.reign, .cut = merging_, .first_sync = first_sync},
       peer_at, plan_.disown_extra);
   if (merging_ < tree_cut_) writer_.not_exact();
+  given_.clear();
+  given_dirs_.clear();
   piece_records_ = 0;
   piece_began_bytes_ = 0;
   phase_ = SendPhase::cutting;
@@ -199,9 +208,9 @@ bool Sender::feed_writer() {
     return true;
   }
   if (candidates_.empty()) return false;
-  const Candidate next = std::move(candidates_.front());
+  Candidate next = std::move(candidates_.front());
   candidates_.pop_front();
-  writer_.add(next);
+  give(std::move(next));
   ++status_.files_done;
   ++piece_records_;
   return true;
@@ -223,7 +232,8 @@ bool Sender::next_of_first_sync() {
     walk_.push_front(Walk{.dir = walk.dir, .cursor = children.back().first});
   }
   for (const auto& [name, entry] : children) {
-    candidates_.push_back(Candidate{.key = Key{.dir = walk.dir, .name = name}});
+    candidates_.push_back(
+        Candidate{.key = Key{.dir = walk.dir, .name = name}, .dir = entry.attr.dir});
     if (entry.attr.type == FileType::directory) walk_.push_back(Walk{.dir = entry.attr.dir});
   }
   return true;
@@ -248,6 +258,8 @@ bool Sender::step_cutting() {
   if (more_pieces) {
     writer_.end(false, Fingerprint{}, false);
     writer_.reopen();
+    given_.clear();
+    given_dirs_.clear();
     piece_records_ = 0;
     piece_began_bytes_ = writer_.bytes_sent();
     return true;

@@ -117,6 +117,10 @@ class Sender {
   void begin_resend();
   bool next_of_first_sync();
   bool feed_writer();
+  void give(Candidate next);
+  [[nodiscard]] bool give_parents(DirId dir, bool all);
+  [[nodiscard]] bool give_once(const Candidate& next);
+  [[nodiscard]] Candidate candidate_at(const Key& key, bool removed) const;
   void divert();
 
   [[nodiscard]] Status on_answer(const KeysAnswer& answer);
@@ -145,7 +149,9 @@ class Sender {
   std::deque<Candidate> to_ask_;      // changes: not yet asked
   std::deque<std::vector<Candidate>> asked_;
   std::unique_ptr<Comparer> comparer_;
-  std::deque<Walk> walk_;  // first sync: directories to walk
+  std::unordered_set<Key> given_;         // keys of this cut's records
+  std::unordered_set<DirId> given_dirs_;  // directories among them
+  std::deque<Walk> walk_;                 // first sync: directories to walk
   bool walk_root_ = false;
   uint64_t piece_records_ = 0;
   uint64_t piece_began_bytes_ = 0;

@@ -46,7 +46,7 @@ void Sender::begin_changes() {
   std::vector<Candidate> found;
   std::unordered_set<Key> groups;
   const auto add = [&](const Key& key, bool removed) {
-    found.push_back(Candidate{.key = key, .removed = removed});
+    found.push_back(candidate_at(key, removed));
     return found.size() <= limits::dirty_keys_max;
   };
   const bool reaches = index_.changes_since(
@@ -146,6 +146,10 @@ Status Sender::on_answer(const KeysAnswer& answer) {
 
 void Sender::judge(const KeyInfo& theirs, const Candidate& asked) {
   const std::optional<Entry> ours = index_.get(asked.key);
+  if (asked.dir.is_set() && (!ours || ours->attr.dir != asked.dir)) {
+    candidates_.push_back(asked);  // moved since: give() finds it
+    return;
+  }
   const bool nothing_there = theirs.type == FileType::none;
   if (!ours) {
     // A directory that lives elsewhere with us is moved there by its own record.
@@ -161,7 +165,8 @@ void Sender::judge(const KeyInfo& theirs, const Candidate& asked) {
   candidates_.push_back(Candidate{.key = asked.key,
                                   .peer_type = theirs.type,
                                   .peer_content = theirs.content,
-                                  .peer_size = theirs.size});
+                                  .peer_size = theirs.size,
+                                  .dir = asked.dir});
 }
 
 // --- compare ---
@@ -222,6 +227,73 @@ bool Sender::step_comparing() {
   } else {
     begin_cut(false);
   }
+  return true;
+}
+
+// --- giving candidates to the writer ---
+
+Candidate Sender::candidate_at(const Key& key, bool removed) const {
+  Candidate candidate{.key = key, .removed = removed};
+  if (const auto entry = removed ? std::nullopt : index_.get(key)) candidate.dir = entry->attr.dir;
+  return candidate;
+}
+
+// RACE: candidates are found at one moment and sent at another, while the tree goes on. A directory
+// that moved meanwhile has a cut of its own to come, but what lies in it has not: it is sent here,
+// at its newer place, before anything in it. Worst case: that key was sent as something else
+// already; then the trees are compared after this cut.
+void Sender::give(Candidate next) {
+  bool moved = false;
+  if (next.dir.is_set()) {
+    const auto place = index_.place_of(next.dir);
+    if (place && Key{.dir = place->parent, .name = place->name} != next.key) {
+      next = Candidate{
+          .key = Key{.dir = place->parent, .name = place->name}, .whole = true, .dir = next.dir};
+      writer_.not_exact();
+      moved = true;
+    }
+  }
+  const bool moved_on = tree_cut_ > merging_ && !next.removed && !next.key.is_root();
+  if (moved_on && !give_parents(next.key.dir, moved)) {
+    writer_.not_exact();
+    compare_wanted_ = true;
+    return;
+  }
+  if (give_once(next)) return;
+  writer_.not_exact();
+  compare_wanted_ = compare_wanted_ || next.dir.is_set();
+}
+
+// A directory above that changed since the candidates were found, and what is above that; or all.
+// False: a place is taken by another record of this cut.
+bool Sender::give_parents(DirId dir, bool all) {
+  std::vector<Candidate> chain;
+  size_t keep = all ? 0 : SIZE_MAX;  // from here on up they are given
+  while (dir != root_dir && !given_dirs_.contains(dir)) {
+    const auto place = index_.place_of(dir);
+    if (!place || chain.size() > limits::directory_depth_max) return true;
+    Key key{.dir = place->parent, .name = place->name};
+    const std::optional<Entry> entry = index_.get(key);
+    if (entry && entry->cut > merging_) keep = std::min(keep, chain.size());
+    dir = place->parent;
+    chain.push_back(Candidate{.key = std::move(key), .whole = true});
+    if (entry) chain.back().dir = entry->attr.dir;
+  }
+  while (chain.size() > keep) {
+    if (!give_once(chain.back())) return false;
+    chain.pop_back();
+  }
+  return true;
+}
+
+// False: this cut has a record of that key already. A directory that was given goes once.
+bool Sender::give_once(const Candidate& next) {
+  const std::optional<Entry> entry = next.removed ? std::nullopt : index_.get(next.key);
+  const bool directory = entry && entry->attr.dir.is_set();
+  if (directory && given_dirs_.contains(entry->attr.dir)) return true;
+  if ((entry || next.removed) && !given_.insert(next.key).second) return false;
+  if (directory) given_dirs_.insert(entry->attr.dir);
+  writer_.add(next);
   return true;
 }
 
