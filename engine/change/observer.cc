@@ -313,10 +313,17 @@ bool Observer::read_small(Pass& pass) {
     const Result<io::Stat> before = io::stat_fd(fd->get());
     scratch_.resize(limits::inline_bytes_max + 1);
     const Result<size_t> size = io::read_at(fd->get(), 0, scratch_.data(), scratch_.size());
+    // The attributes that were read with the first look hold while the ctime is that look's.
+    const bool as_seen = before && before->local.ctime == pass.seen.stat.local.ctime &&
+                         same_inode(before->local, pass.seen.stat.local);
+    Result<std::string> xattrs = as_seen ? pass.seen.xattrs : io::read_xattrs(fd->get());
     const Result<io::Stat> after = io::stat_fd(fd->get());
-    if (!before || !size || !after) {
+    if (!before || !size || !xattrs || !after) {
       pass.outcome.verdict = Verdict::unreadable;
-      pass.outcome.error = !size ? size.error() : sys_error("stat", EIO);
+      pass.outcome.error = !size     ? size.error()
+                           : !xattrs ? xattrs.error()
+                           : !before ? before.error()
+                                     : after.error();
       return false;
     }
     const bool stable = before->local.ctime == after->local.ctime &&
@@ -326,7 +333,12 @@ bool Observer::read_small(Pass& pass) {
     const Attributes& is = after->attr;
     attr.mtime = is.mtime;
     attr.mode = is.mode;
-    pass.now.local = after->local;
+    attr.uid = is.uid;
+    attr.gid = is.gid;
+    attr.xattrs = std::move(*xattrs);
+    if (parts_.policy.ids_by_name) describe_owner(attr);
+    // What did not hold still is recorded as it was before: its next look finds another ctime.
+    pass.now.local = stable ? after->local : before->local;
     if (*size >
         limits::inline_bytes_max) {  // it grew past what is kept in memory: the sender streams it
       attr.size = is.size;

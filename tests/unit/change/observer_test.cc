@@ -1,6 +1,8 @@
 #include "engine/change/observer.h"
 
 #include <fcntl.h>
+#include <sys/xattr.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -44,6 +46,26 @@ class ObserverTest : public IndexTest {
   std::unique_ptr<io::DirCache> dirs_;
   std::unique_ptr<Observer> observer_;
 };
+
+// RACE: the owner and an attribute change between the stat and the read. The ctime that is recorded
+// must be that of the attributes that are recorded, or the event that follows finds nothing new.
+TEST_F(ObserverTest, AttributesAreThoseOfTheRecordedCtime) {
+  const Key key = at(root_dir.value, "f");
+  write("f", "one");
+  const Result<io::Stat> stale = io::stat_at(dirs_->root(), "f");
+  const std::string path = root() + "/f";
+  ASSERT_EQ(::chown(path.c_str(), 1, 2), 0);
+  ASSERT_EQ(::setxattr(path.c_str(), "user.k", "v", 1, 0), 0);
+  Seen seen{.stat = *stale, .details = true, .xattrs = {}, .target = {}, .handle = {}};
+  const Outcome outcome = observer_->observe(key, dirs_->root(), std::move(seen), hint_modified,
+                                             false, CutNumber{1}, Contents::read_small);
+  ASSERT_EQ(outcome.verdict, Verdict::changed);
+  EXPECT_EQ(outcome.item.attr.uid, 1U);
+  EXPECT_EQ(outcome.item.attr.gid, 2U);
+  EXPECT_NE(outcome.item.attr.xattrs.find("user.k"), std::string::npos);
+  EXPECT_EQ(observer_->look(key, hint_attributes, CutNumber{2}, Contents::read_small).verdict,
+            Verdict::unchanged);
+}
 
 TEST_F(ObserverTest, AnEntryTooYoungToBeTrustedIsReadNotForgotten) {
   const Key key = at(root_dir.value, "f");
