@@ -210,7 +210,8 @@ void run_seed(uint64_t seed) {
 TEST(RandomChanges, EndEqual) {
   if (const auto seed = number("REPL_SEED")) return run_seed(*seed);
   const uint64_t seeds = number("REPL_SEEDS").value_or(6);
-  const uint64_t first = std::random_device{}();
+  // CI replays the same seeds each time; a campaign (REPL_SEEDS without CI) takes new ones.
+  const uint64_t first = std::getenv("CI") != nullptr ? 1 : std::random_device{}();
   for (uint64_t i = 0; i < seeds; ++i) {
     run_seed(first + i);
     if (HasFailure()) return;
