@@ -318,6 +318,7 @@ Status Publisher::merge(Item& item, int parent, const io::Stat& found) {
   Entry entry{.attr = item.attr, .local = stat.local, .cut = shop_.cut.begin.cut};
   if (!shop_.index.put(item.key, entry))
     return fail(ErrorCode::limit, "the index refuses this directory");
+  shop_.holds.clear(item.key);
   merged_.insert(item.attr.dir);
   item.published = true;
   ++adopted_;

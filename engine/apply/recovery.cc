@@ -7,6 +7,7 @@
 
 #include "engine/apply/compare.h"
 #include "engine/base/bytes.h"
+#include "engine/base/limits.h"
 #include "engine/index/entry_codec.h"
 #include "engine/io/dir_cache.h"
 
@@ -50,11 +51,13 @@ class Undo {
   Result<std::unique_ptr<io::DirCache>> dirs(int root, const DirParents& parents);
   Status fetch_moved(io::DirCache& planned_dirs);
   Status put_back_all(io::DirCache& dirs);
+  Result<bool> put_back_from(io::DirCache& dirs, int area, size_t depth);
   Result<bool> put_back(io::DirCache& dirs, int from, const std::string& name);
   Status take_away_new(io::DirCache& dirs);
   Status set_back(io::DirCache& dirs, const Key& key, const Entry& entry);
   Status free_name(int dir, const std::string& name, const Key& key);
   bool as_planned(const Key& key, const io::Stat& stat) const;
+  bool half_planned(const Key& key, const Attributes& old, const io::Stat& stat) const;
 
   Staging& staging_;
   Index& index_;
@@ -79,6 +82,19 @@ bool Undo::as_planned(const Key& key, const io::Stat& stat) const {
     lost.size = 0;
     return stat_difference(plan.attr, stat, DirTimes::compare).empty() ||
            stat_difference(lost, stat, DirTimes::compare).empty();
+  });
+}
+
+// Attributes are set one after another: a crash leaves some as planned and some as they were.
+bool Undo::half_planned(const Key& key, const Attributes& old, const io::Stat& stat) const {
+  return std::ranges::any_of(planned_, [&](const PlannedKey& plan) {
+    const Attributes& now = stat.attr;
+    const Attributes& then = plan.attr;
+    return !plan.removed && plan.key == key && then.type == now.type && now.size == old.size &&
+           (now.mode == old.mode || now.mode == then.mode) &&
+           (now.uid == old.uid || now.uid == then.uid) &&
+           (now.gid == old.gid || now.gid == then.gid) &&
+           (now.mtime == old.mtime || now.mtime == then.mtime);
   });
 }
 
@@ -140,6 +156,30 @@ Result<bool> Undo::put_back(io::DirCache& dirs, int from, const std::string& nam
   return false;
 }
 
+// What goes back from this area. A directory that was being built there may hold files that were
+// moved into it, the only versions of their keys.
+Result<bool> Undo::put_back_from(io::DirCache& dirs, int area, size_t depth) {
+  std::vector<std::pair<std::string, FileType>> found;
+  const Status listed = io::list_dir(area, [&](std::string_view name, FileType type) {
+    found.emplace_back(name, type);
+    return true;
+  });
+  if (!listed) return fail(listed.error());
+  bool progress = false;
+  for (const auto& [name, type] : found) {
+    Result<bool> done = put_back(dirs, area, name);
+    if (!done) return done;
+    progress = progress || *done;
+    if (*done || type != FileType::directory || depth >= limits::directory_depth_max) continue;
+    const Result<Fd> below = io::open_dir(area, name);
+    if (!below) continue;
+    done = put_back_from(dirs, below->get(), depth + 1);
+    if (!done) return done;
+    progress = progress || *done;
+  }
+  return progress;
+}
+
 Status Undo::put_back_all(io::DirCache& dirs) {
   // Several passes: a directory that is put back makes room for what was in it.
   for (bool progress = true; progress;) {
@@ -147,17 +187,9 @@ Status Undo::put_back_all(io::DirCache& dirs) {
     std::vector<int> areas = {staging_.old_dir()};
     for (size_t n = 0; n < spread_dirs; ++n) areas.push_back(staging_.new_dir(n));
     for (const int area : areas) {
-      std::vector<std::string> names;
-      const Status listed = io::list_dir(area, [&](std::string_view name, FileType) {
-        names.emplace_back(name);
-        return true;
-      });
-      if (!listed) return listed;
-      for (const std::string& name : names) {
-        const Result<bool> done = put_back(dirs, area, name);
-        if (!done) return fail(done.error());
-        progress = progress || *done;
-      }
+      const Result<bool> done = put_back_from(dirs, area, 0);
+      if (!done) return fail(done.error());
+      progress = progress || *done;
     }
   }
   return {};
@@ -185,7 +217,7 @@ Status Undo::set_back(io::DirCache& dirs, const Key& key, const Entry& entry) {
     if (!differs) return fail(differs.error());
     if (*differs == "size") return {};
     if (!differs->empty()) {
-      if (!is_dir && !as_planned(key, *stat)) return {};
+      if (!is_dir && !as_planned(key, *stat) && !half_planned(key, entry.attr, *stat)) return {};
       if (const Status set = io::set_attributes(fd, entry.attr, io::AttributeSet{}, nullptr); !set)
         return set;
       ++result_.undone;
@@ -211,10 +243,12 @@ Status Undo::take_away_new(io::DirCache& planned_dirs) {
       if (index_.place_of(plan->attr.dir)) continue;
       planned_dirs.forget(plan->attr.dir);
     }
-    // A directory that somebody else uses meanwhile is not empty, and stays.
+    // A directory that somebody else uses meanwhile is not empty, and stays. A file may be one that
+    // was moved here, the only version of another key: it is put back from new/, or goes with it.
     const Status gone = plan->attr.type == FileType::directory
                             ? io::remove_dir(*parent, plan->key.name)
-                            : io::unlink_at(*parent, plan->key.name);
+                            : io::rename_noreplace(*parent, plan->key.name, staging_.new_dir(0),
+                                                   staging_.fresh_name());
     if (gone) ++result_.undone;
   }
   return {};
@@ -223,12 +257,17 @@ Status Undo::take_away_new(io::DirCache& planned_dirs) {
 Result<Recovery> Undo::run(int root) {
   auto planned_dirs = dirs(root, parents_);
   if (!planned_dirs) return fail(planned_dirs.error());
-  // New names first, while the plan's directories are where it put them.
+  // New names first, while the plan's directories are where it put them. New directories that held
+  // moved ones are empty only after those have left, or, below a moved one, after it is back.
   if (const Status done = take_away_new(**planned_dirs); !done) return fail(done.error());
   if (const Status done = fetch_moved(**planned_dirs); !done) return fail(done.error());
+  (*planned_dirs)->next_generation();
+  if (const Status done = take_away_new(**planned_dirs); !done) return fail(done.error());
   auto index_dirs = dirs(root, index_);
   if (!index_dirs) return fail(index_dirs.error());
   if (const Status done = put_back_all(**index_dirs); !done) return fail(done.error());
+  (*index_dirs)->next_generation();
+  if (const Status done = take_away_new(**index_dirs); !done) return fail(done.error());
   std::vector<Key> touched;
   for (const PlannedKey& plan : planned_) {
     result_.planned_keys.push_back(plan.key);

@@ -15,6 +15,7 @@ void first_cut(Tree& tree) {
   tree.put(dir(root_dir, "a", 100));
   tree.put(dir(a, "b", 101));
   tree.put(dir(root_dir, "c", 102));
+  tree.put(dir(root_dir, "e", 105));
   for (int n = 0; n < 60; ++n) tree.put(file(a, fmt::format("f{}", n), fmt::format("old {}", n)));
   for (int n = 0; n < 20; ++n) tree.put(file(b, fmt::format("g{}", n), "g"));
   tree.end();
@@ -28,6 +29,17 @@ void second_cut(Tree& tree) {
   for (int n = 0; n < 40; ++n) tree.put(file(DirId{103}, fmt::format("n{}", n), "n"));
   for (int n = 0; n < 30; ++n) tree.put(file(a, fmt::format("f{}", n), fmt::format("new {}", n)));
   tree.put(file(root_dir, "made", "made"));
+  // A directory and files that move into directories that are new.
+  tree.put(dir(root_dir, "outer", 106));
+  tree.put(dir(DirId{106}, "e", 105));
+  tree.put(dir(DirId{105}, "inner", 107));
+  tree.put(file(DirId{107}, "x", "x"));
+  for (int n = 30; n < 45; ++n) {
+    const std::string old = fmt::format("f{}", n);
+    const std::string bytes = fmt::format("old {}", n);
+    const DirId to = n < 40 ? DirId{106} : root_dir;
+    tree.put(with(file(to, "moved" + old, bytes), ContentCopy{.from = {a, old}}));
+  }
   for (int n = 30; n < 60; ++n) tree.remove(a, fmt::format("f{}", n));
   tree.remove(root_dir, "c");
 }
