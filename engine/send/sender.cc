@@ -161,6 +161,7 @@ bool Sender::step_live() {
 void Sender::begin_resend() {
   std::vector<Candidate> found;
   for (const Key& key : std::exchange(resend_, {})) {
+    refusals_[key].sent_again = sent_;
     const std::optional<Entry> entry = index_.get(key);
     found.push_back(Candidate{.key = key, .removed = !entry, .whole = true});
     if (entry) found.back().dir = entry->attr.dir;
@@ -343,7 +344,10 @@ void Sender::on_refused(const Refused& refused) {
     compare_wanted_ = true;
     return;
   }
-  if (++refusals_[refused.key] > limits::refusals_max) {
+  // Cuts that were on their way hold the key too: it is sent again once for all of them.
+  Refusals& refusals = refusals_[refused.key];
+  if (resend_.contains(refused.key) || refused.cut < refusals.sent_again) return;
+  if (++refusals.times > limits::refusals_max) {
     log_.warn("send: the peer refuses {} again: {}", escape(refused.key.name),
               escape(refused.reason));
     return hold();

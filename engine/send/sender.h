@@ -164,7 +164,11 @@ class Sender {
   uint64_t queue_bytes_ = 0;
   bool diverted_ = false;  // the queue was dropped: the log says what is missing
 
-  std::unordered_map<Key, int> refusals_;
+  struct Refusals {
+    int times = 0;
+    CutNumber sent_again;  // what was refused of an earlier cut is settled by that
+  };
+  std::unordered_map<Key, Refusals> refusals_;
   std::unordered_set<Key> resend_;
   std::vector<HeldKey> held_;
 

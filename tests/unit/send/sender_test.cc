@@ -590,6 +590,21 @@ TEST(Sender, RefusedKeysAreSentWholeAndThenGivenUp) {
   EXPECT_LE(stubborn.receiver.cuts, 20u);
 }
 
+// Several cuts on their way hold the key that the peer refuses: that is one refusal.
+TEST(Sender, ARefusalInEveryCutOnTheWayIsCountedOnce) {
+  Pair pair;
+  const Key key{root_dir, "f"};
+  pair.tree.write(key, "f");
+  pair.first_sync();
+  for (uint64_t cut = 0; cut < 10; ++cut) {
+    ASSERT_TRUE(pair.sender->on_message(Refused{.cut = pair.tree.now, .key = key, .reason = "no"}));
+  }
+  pair.settle();
+  EXPECT_TRUE(pair.sender->held().empty());
+  EXPECT_FALSE(pair.sender->status().owes);
+  pair.expect_equal();
+}
+
 TEST(Sender, ExtraNamesAreDisownedOnRequest) {
   Pair pair;
   pair.tree.write({root_dir, "f"}, "x");
