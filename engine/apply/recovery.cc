@@ -15,10 +15,13 @@ namespace repl::apply {
 
 namespace {
 
-// Directories as the plan left them, where it did; the rest as the index has them.
+// Directories as the plan left them, where it did; the rest as the index has them. Or, once what
+// the index has is back in its place, the other way round.
 class PlannedParents final : public DirParents {
  public:
-  PlannedParents(const Index& index, const std::vector<PlannedKey>& planned) : index_(index) {
+  enum class First : uint8_t { plan, index };
+  PlannedParents(const Index& index, const std::vector<PlannedKey>& planned, First first)
+      : index_(index), first_(first) {
     for (const PlannedKey& plan : planned) {
       if (!plan.removed && plan.attr.dir.is_set()) places_[plan.attr.dir] = plan.key;
     }
@@ -26,13 +29,14 @@ class PlannedParents final : public DirParents {
   [[nodiscard]] std::optional<Place> place_of(DirId dir) const override {
     const auto known = index_.place_of(dir);
     const auto it = places_.find(dir);
-    if (it == places_.end()) return known;
+    if (it == places_.end() || (known && first_ == First::index)) return known;
     return Place{
         .parent = it->second.dir, .name = it->second.name, .inode = known ? known->inode : 0};
   }
 
  private:
   const Index& index_;
+  First first_;
   std::unordered_map<DirId, Key> places_;
 };
 
@@ -43,7 +47,8 @@ class Undo {
         index_(index),
         log_(log),
         planned_(std::move(planned)),
-        parents_(index, planned_) {}
+        parents_(index, planned_, PlannedParents::First::plan),
+        parents_after_(index, planned_, PlannedParents::First::index) {}
 
   Result<Recovery> run(int root);
 
@@ -64,6 +69,7 @@ class Undo {
   Log& log_;
   std::vector<PlannedKey> planned_;
   PlannedParents parents_;
+  PlannedParents parents_after_;
   Recovery result_;
 };
 
@@ -266,8 +272,10 @@ Result<Recovery> Undo::run(int root) {
   auto index_dirs = dirs(root, index_);
   if (!index_dirs) return fail(index_dirs.error());
   if (const Status done = put_back_all(**index_dirs); !done) return fail(done.error());
-  (*index_dirs)->next_generation();
-  if (const Status done = take_away_new(**index_dirs); !done) return fail(done.error());
+  // What was put back may hold new names, too: a directory that a later cut removed.
+  auto final_dirs = dirs(root, parents_after_);
+  if (!final_dirs) return fail(final_dirs.error());
+  if (const Status done = take_away_new(**final_dirs); !done) return fail(done.error());
   std::vector<Key> touched;
   for (const PlannedKey& plan : planned_) {
     result_.planned_keys.push_back(plan.key);

@@ -88,6 +88,38 @@ TEST(Crash, GoesBackToTheLastDurableCutAndForwardAgain) {
   }
 }
 
+// Both cuts were published, neither is durable: what the first one made lies in what the second one
+// removed.
+TEST(Crash, WhatACutMadeInADirectoryThatTheNextOneRemovedGoes) {
+  const Volume volume("tmpfs", 32);
+  ASSERT_TRUE(volume.ok());
+  {
+    Tree tree(volume);
+    first_cut(tree);
+  }
+  const pid_t child = ::fork();
+  if (child == 0) {
+    Tree tree(volume);
+    tree.cut = 1;
+    tree.begin();
+    tree.put(dir(b, "new", 110));
+    tree.put(dir(DirId{110}, "deeper", 111));
+    tree.put(file(DirId{111}, "x", "x"));
+    if (!tree.try_end()) ::_exit(1);
+    tree.begin();
+    tree.remove(root_dir, "a");
+    if (!tree.try_end()) ::_exit(1);
+    ::kill(::getpid(), SIGKILL);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  const Tree tree(volume);
+  EXPECT_FALSE(fs::exists(tree.root() + "/a/b/new"));
+  EXPECT_TRUE(fs::exists(tree.root() + "/a/b/g3"));
+  tree.expect_index_is_disk();
+}
+
 TEST(Crash, AFullDiskIsARetryAndLosesNothing) {
   const Volume volume("ext4", 16);
   ASSERT_TRUE(volume.ok());
