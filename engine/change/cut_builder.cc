@@ -229,6 +229,9 @@ void CutBuilder::record_removals() {
     if (old->attr.type == FileType::directory) unwatch_tree(old->attr.dir);
     for (CutItem& item : observer_.record_removal(key, cut_)) {
       const Key of = item.key;
+      // A write through the name that is gone may have left no other trace (inotify knows no
+      // handles).
+      if (!item.removed) enqueue(of, hint_modified);
       if (item.removed) items_.erase(of);
       take_item(std::move(item));
     }

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -99,6 +100,8 @@ class Observer {
   bool settle_directory(Pass& pass);
   bool settle_content(Pass& pass);
   void settle_links(Pass& pass);
+  // The link groups that have a name at or below the entry.
+  [[nodiscard]] std::set<LinkId> links_of(const Entry& entry) const;
   Outcome settle_unchanged(Pass& pass);
   void record_change(Pass& pass);
   bool read_small(Pass& pass);

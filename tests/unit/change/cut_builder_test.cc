@@ -69,6 +69,28 @@ TEST_F(CutBuilderTest, ARenamedNameOfALinkGroupTakesTheOthersAlong) {
 }
 
 // The directory of a key is replaced by another one: the build waits for it, and ends.
+// inotify names the directory entry that was written through, and it is gone: the name that lives
+// on is looked at.
+TEST_F(CutBuilderTest, TheNamesThatStayAreLookedAtWhenADirectoryTakesTheOthersAway) {
+  std::ofstream(root() + "/stays") << "content";
+  std::filesystem::create_directory(root() + "/d");
+  std::filesystem::create_hard_link(root() + "/stays", root() + "/d/other");
+  mark("stays", hint_created | hint_closed);
+  mark("d", hint_created | hint_directory);
+  ASSERT_GE(build().size(), 3u);
+  ASSERT_EQ(index_->get(at(root_dir.value, "stays"))->attr.link_names, 2U);
+  std::ofstream(root() + "/d/other") << "written through the name that goes";
+  std::filesystem::remove_all(root() + "/d");
+  mark("d", hint_removed | hint_directory);
+  const std::vector<CutItem> items = build();
+  const auto stays = std::ranges::find(items, at(root_dir.value, "stays"), &CutItem::key);
+  ASSERT_NE(stays, items.end());
+  EXPECT_EQ(stays->attr.link_names, 1U);
+  EXPECT_FALSE(stays->attr.link.is_set());
+  ASSERT_TRUE(stays->bytes);
+  EXPECT_EQ(*stays->bytes, "written through the name that goes");
+}
+
 TEST_F(CutBuilderTest, AKeyInADirectoryThatWasReplacedDoesNotWaitForEver) {
   std::filesystem::create_directory(root() + "/under");
   std::filesystem::create_directory(root() + "/over");
