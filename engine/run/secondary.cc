@@ -266,7 +266,8 @@ void Secondary::on_hello(Session& session) {
   self.epoch_seen = parts_.state.epoch_seen;
   self.lineage = parts_.state.lineage;
   self.policy = policy_hash(parts_.options.policy);
-  self.synced = ready_to_meet();
+  // What was said to this peer stands: it may have begun to send on the strength of it.
+  self.synced = session.said ? session.said->synced : ready_to_meet();
   const std::optional<DirSummary> root = parts_.index->summary(root_dir);
   self.content = parts_.index->root_content();
   self.content_known = root && root->unknown == 0;
