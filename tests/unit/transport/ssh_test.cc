@@ -2,9 +2,11 @@
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+
 #include <netinet/in.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <cstdlib>
 
 #include <filesystem>
 #include <fstream>
@@ -59,6 +61,7 @@ class Ssh : public ::testing::Test {
  protected:
   void SetUp() override {
     if (::access("/usr/sbin/sshd", X_OK) != 0 || ::access("/usr/bin/ssh", X_OK) != 0) {
+      ASSERT_EQ(std::getenv("CI"), nullptr) << "CI installs OpenSSH, and it is not there";
       GTEST_SKIP() << "no OpenSSH here";
     }
     char name[] = "/tmp/repl-ssh-XXXXXX";
