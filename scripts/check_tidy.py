@@ -40,7 +40,7 @@ def main():
         kept += ["-DASIO_HAS_CO_AWAIT", "-DASIO_HAS_STD_COROUTINE", "-Wno-everything", "-c", str(path)]
         database.append({"directory": entry["directory"], "file": str(path), "arguments": kept})
         files.append(path)
-    tidy = ROOT / "build" / "check" / "tidy-database"
+    tidy = ROOT / "out" / "check" / "tidy-database"
     tidy.mkdir(parents=True, exist_ok=True)
     (tidy / "compile_commands.json").write_text(json.dumps(database))
 

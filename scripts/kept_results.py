@@ -40,7 +40,7 @@ def content_key(path, roots, settings):
 
 def run_all(name, build, files, command, settings):
     """`command(path)` → argv. Prints the output of what fails; returns the number of failures."""
-    kept = ROOT / "build" / "check" / name
+    kept = ROOT / "out" / "check" / name
     kept.mkdir(parents=True, exist_ok=True)
     roots = (ROOT, build)
     todo = []

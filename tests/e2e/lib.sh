@@ -13,8 +13,8 @@ set -uo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PROJECT=$(cd "$HERE/../.." && pwd)
 if [ -z "${REPL_BUILD:-}" ]; then
-  REPL_BUILD=$PROJECT/build/dev
-  [ -x "$REPL_BUILD/cli/repl" ] || REPL_BUILD=$PROJECT/build/release
+  REPL_BUILD=$PROJECT/out/dev
+  [ -x "$REPL_BUILD/cli/repl" ] || REPL_BUILD=$PROJECT/out/release
 fi
 REPL=${REPL:-$REPL_BUILD/cli/repl}
 SUPPORT=${REPL_SUPPORT:-$REPL_BUILD/tests/support}
@@ -24,7 +24,7 @@ if [ -z "${ARENA:-}" ]; then
     echo "$(basename "$0"): needs root (network namespaces, mounts)" >&2
     exit 1
   fi
-  [ -x "$REPL" ] || [ -n "${NO_REPL:-}" ] || { echo "$REPL is missing: run ./test or scripts/build first" >&2; exit 1; }
+  [ -x "$REPL" ] || [ -n "${NO_REPL:-}" ] || { echo "$REPL is missing: run ./test or ./build first" >&2; exit 1; }
   ARENA=$(mktemp -d "${TMPDIR:-/tmp}/repl-arena.XXXXXX")
   export ARENA
   setpriv --pdeathsig KILL unshare --mount --net --pid --fork --kill-child --mount-proc --propagation private \
