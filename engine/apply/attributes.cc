@@ -60,7 +60,11 @@ Status Publisher::publish_metadata(Item& item) {
                                  entry ? shop_.own_ctime_of(*entry) : nullptr, &item.attr);
   if (!seen) return fail(seen.error());
   if (seen->present == Present::incoming) {
-    adopt(item, seen->stat);
+    if (entry) item.stat.local.inode = entry->local.inode;
+    if (stands_for(item, seen->stat))
+      adopt(item, seen->stat);
+    else
+      shop_.resend(item, "an equal file that is another one is here");
     return {};
   }
   if (seen->present != Present::expected) {

@@ -196,7 +196,12 @@ Status Publisher::place(Item& item) {
     Status done;
     switch (seen->present) {
       case Present::incoming:
-        adopt(item, seen->stat);
+        // Equal, but another file: a name of a group leads to the group's inode, any other to its
+        // own.
+        if (stands_for(item, seen->stat))
+          adopt(item, seen->stat);
+        else
+          done = replace(item, *parent, Entry{.attr = item.attr}, seen->stat);
         break;
       case Present::expected:
         done = replace(item, *parent, *entry, seen->stat);
@@ -324,6 +329,10 @@ Status Publisher::merge(Item& item, int parent, const io::Stat& found) {
   ++adopted_;
   changed_tree_ = true;
   return {};
+}
+
+bool Publisher::stands_for(const Item& item, const io::Stat& found) {
+  return item.attr.link.is_set() ? found.local.inode == item.stat.local.inode : found.nlink == 1;
 }
 
 void Publisher::adopt(Item& item, const io::Stat& found) {

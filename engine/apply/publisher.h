@@ -54,6 +54,7 @@ class Publisher {
   Status drift(Item& item, int parent, const io::Stat& found);
   Status displace_directory(Item& item, const Entry& entry, bool& stays);
   Status merge(Item& item, int parent, const io::Stat& found);
+  static bool stands_for(const Item& item, const io::Stat& found);
   void adopt(Item& item, const io::Stat& found);
   void record(Item& item, const io::Stat& stat);
   Status placed(Item& item, int parent);

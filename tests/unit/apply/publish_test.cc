@@ -44,6 +44,51 @@ TEST_P(Publish, NewTreeEntersWhole) {
   EXPECT_EQ(st.st_mode & 07777, 04755u);
 }
 
+// Files of their own that are equal to what arrives do not stand in for names of one file.
+TEST_P(Publish, EqualFilesBecomeNamesOfOneGroup) {
+  make_basic();
+  tree_->begin();
+  Put first = file(root_dir, "one", "same");
+  first.attr.link = LinkId{7};
+  first.attr.link_names = 2;
+  Put second = first;
+  second.key.name = "two";
+  second.content = ContentLink{first.key};
+  for (const char* name : {"/one", "/two"}) {
+    const std::string path = tree_->root() + name;
+    std::ofstream(path) << "same";
+    ASSERT_EQ(::chmod(path.c_str(), first.attr.mode), 0);
+    const timespec time{first.attr.mtime.seconds, first.attr.mtime.nanoseconds};
+    const timespec times[2] = {time, time};
+    ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
+  }
+  tree_->put(first);
+  tree_->put(second);
+  EXPECT_EQ(tree_->end().refused.size(), 0u);
+  EXPECT_TRUE(fs::equivalent(tree_->root() + "/one", tree_->root() + "/two"));
+  tree_->expect_index_is_disk();
+}
+
+// And the other way round: names of one file do not stand in for files of their own.
+TEST_P(Publish, NamesOfOneFileBecomeEqualFiles) {
+  make_basic();
+  tree_->begin();
+  const Put first = file(root_dir, "one", "same");
+  const Put second = file(root_dir, "two", "same");
+  const std::string path = tree_->root() + "/one";
+  std::ofstream(path) << "same";
+  ASSERT_EQ(::chmod(path.c_str(), first.attr.mode), 0);
+  const timespec time{first.attr.mtime.seconds, first.attr.mtime.nanoseconds};
+  const timespec times[2] = {time, time};
+  ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
+  fs::create_hard_link(path, tree_->root() + "/two");
+  tree_->put(first);
+  tree_->put(second);
+  EXPECT_EQ(tree_->end().refused.size(), 0u);
+  EXPECT_FALSE(fs::equivalent(path, tree_->root() + "/two"));
+  tree_->expect_index_is_disk();
+}
+
 TEST_P(Publish, ContentMetadataAndRemoval) {
   make_basic();
   tree_->begin();
