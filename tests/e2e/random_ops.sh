@@ -24,6 +24,7 @@ wire A B 1
 usual_config
 a=$(tree A)
 mkdir "$a" "$(tree B)"
+touch "$a/stays"
 LOG_LINES=80
 start_all
 ready A
