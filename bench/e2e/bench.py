@@ -15,7 +15,9 @@ import time
 import hosts
 import peers
 
-RESULTS = pathlib.Path(__file__).resolve().parent.parent / "results"
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
+LOCAL_RESULTS = PROJECT / "bench" / "results" / "local"
+WORKS = ("latency", "storm", "edits", "rename", "delete", "restart")
 CHUNK = os.urandom(1 << 20)
 
 
@@ -146,12 +148,13 @@ class Works:
         wire, began = hosts.wire_bytes(), time.monotonic()
         peer.start()
         return {"seconds": time.monotonic() - began, "wire_bytes": hosts.wire_bytes() - wire,
-                "cpu_seconds": hosts.cpu_seconds(*peer.processes)}
+                "cpu_seconds": hosts.cpu_seconds(*peer.processes) + peer.start_cpu_seconds}
 
 
 def one(works, work, peer):
     hosts.empty_trees()
     peer.processes = []
+    peer.start_cpu_seconds = 0
     try:
         figures = getattr(works, work)(peer)
         peer.quiet()
@@ -174,17 +177,19 @@ def one(works, work, peer):
 def environment(chosen):
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True,
-                            cwd=RESULTS.parent).stdout.strip()
+                            cwd=PROJECT).stdout.strip()
     return {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "commit": commit,
             "kernel": platform.release(), "cpu": cpu, "cpus": os.cpu_count(),
             "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
-            "filesystem": "ext4 with journal, loop-mounted, one per host", "wire": "veth, no delay",
-            "load_average_at_start": os.getloadavg(), "versions": {peer.name: peer.version() for peer in chosen}}
+            "build": "release", "filesystem": "ext4 with journal, loop-mounted, one per host", "wire": "veth, no delay",
+            "load_average_at_start": [round(load, 2) for load in os.getloadavg()],
+            "versions": {peer.name: peer.version() for peer in chosen}}
 
 
 def summary(runs):
+    """None if any run was void: what a program does when it does its work wrong is not its speed."""
     good = [run for run in runs if "void" not in run]
-    if not good:
+    if len(good) < len(runs):
         return None
     return {key: {"median": statistics.median(run[key] for run in good), "min": min(run[key] for run in good),
                   "max": max(run[key] for run in good)} for key in good[0]} | {"runs": len(good)}
@@ -201,32 +206,73 @@ def cell(result):
             (result["wire_bytes"]["median"] / 1e6, result["cpu_seconds"]["median"]))
 
 
+def chosen_from(known):
+    def parse(text):
+        names_given = text.split(",")
+        unknown = [name for name in names_given if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)} (known: {', '.join(known)})")
+        return names_given
+
+    return parse
+
+
+def arguments_given():
+    parser = argparse.ArgumentParser(
+        prog="bench/run", description="repl beside lsyncd and an endless loop of rsync on the same two hosts. "
+        "`bench/run micro [ARGUMENT...]` runs the micro benchmarks (Google Benchmark) instead.")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the work, one run: some minutes")
+    parser.add_argument("--runs", type=int, help="runs of each work (5; with --quick 1)")
+    parser.add_argument("--peers", type=chosen_from(peers.ALL), default="repl,lsyncd,rsync",
+                        help="of " + ", ".join(peers.ALL) + " (lsyncd: delay 1; lsyncd-stock: delay 15)")
+    parser.add_argument("--work", type=chosen_from(WORKS), default=",".join(WORKS), help="of " + ", ".join(WORKS))
+    parser.add_argument("--out", type=pathlib.Path, help="the JSON (bench/results/local/e2e-TIME.json)")
+    return parser.parse_args()
+
+
+def save(report, out):
+    """After each work, so that an interrupted run leaves what it had."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    new = out.with_name(out.name + ".new")
+    new.write_text(json.dumps(report, indent=1) + "\n")
+    new.replace(out)
+
+
+def print_environment(environment):
+    versions = environment["versions"].values()
+    print(f"{environment['cpus']} × {environment['cpu']}, {environment['memory_gib']} GiB, "
+          f"Linux {environment['kernel']}, load {environment['load_average_at_start'][0]}")
+    print(f"{environment['filesystem']}; {environment['wire']}")
+    print(f"{', '.join(dict.fromkeys(versions))}; commit {environment['commit']}, {environment['build']} build\n",
+          flush=True)
+
+
 def main():
-    parser = argparse.ArgumentParser(prog="bench/run")
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--runs", type=int)
-    parser.add_argument("--peers", default="repl,lsyncd,rsync")
-    parser.add_argument("--work", default="latency,storm,edits,rename,delete,restart")
-    parser.add_argument("--out")
-    arguments = parser.parse_args()
+    arguments = arguments_given()
     runs = arguments.runs or (1 if arguments.quick else 5)
     works = Works(arguments.quick)
-    chosen = [peers.ALL[name] for name in arguments.peers.split(",")]
-    report = {"environment": environment(chosen), "quick": arguments.quick,
+    chosen = [peers.ALL[name] for name in arguments.peers]
+    report = {"environment": environment(chosen), "quick": arguments.quick, "complete": False,
               "size": {"files": works.files, "directory_files": works.directory_files,
                        "large_bytes": works.large_bytes}, "results": {}}
-    for work in arguments.work.split(","):
+    stamp = report["environment"]["date"].replace(":", "").replace("+0000", "Z")
+    out = arguments.out or LOCAL_RESULTS / f"e2e-{'quick-' if arguments.quick else ''}{stamp}.json"
+    print_environment(report["environment"])
+    void = []
+    for work in arguments.work:
         report["results"][work] = {}
         for peer in chosen:
             done = []
             for number in range(runs):
                 done.append(one(works, work, peer))
                 print(f"{work:8} {peer.name:20} run {number + 1}: {cell(summary(done[-1:]))}", flush=True)
+                if "void" in done[-1]:
+                    void.append(f"{work}, {peer.name}, run {number + 1}: {done[-1]['void']}")
             report["results"][work][peer.name] = {"summary": summary(done), "runs": done}
-    RESULTS.mkdir(exist_ok=True)
-    stamp = report["environment"]["date"].replace(":", "").replace("+0000", "Z")
-    out = pathlib.Path(arguments.out) if arguments.out else RESULTS / f"e2e-{'quick-' if arguments.quick else ''}{stamp}.json"
-    out.write_text(json.dumps(report, indent=1) + "\n")
+            save(report, out)
+    report["complete"] = True
+    report["load_average_at_end"] = [round(load, 2) for load in os.getloadavg()]
+    save(report, out)
     print()
     print("| work | " + " | ".join(peer.name for peer in chosen) + " |")
     print("| --- |" + " --- |" * len(chosen))
@@ -234,7 +280,11 @@ def main():
         cells = [cell(by_peer[peer.name]["summary"]) for peer in chosen]
         print(f"| {getattr(Works, work).__doc__.split(':')[0].rstrip('.')} | " + " | ".join(cells) + " |")
     print(f"\n{out}")
-    return 0
+    if void:
+        print(f"\nVOID, {len(void)} of {runs * len(chosen) * len(arguments.work)}:", file=sys.stderr)
+        for line in void:
+            print("  " + line, file=sys.stderr)
+    return 1 if void else 0
 
 
 if __name__ == "__main__":

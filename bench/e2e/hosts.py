@@ -4,6 +4,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 W = pathlib.Path(os.environ.get("BENCH_W", "/nonexistent"))
@@ -35,6 +36,7 @@ def stop(*processes):
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
+            print(f"   did not end within 20 s of TERM, killed: {' '.join(process.args)}", file=sys.stderr)
             process.kill()
             process.wait()
 
