@@ -63,7 +63,7 @@ Peering::~Peering() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
-    for (const auto& link : dialled_) link->interrupt();
+    for (const auto& [node, link] : dialled_) link->interrupt();
   }
   changed_.notify_all();
   if (stop_event_.valid()) {
@@ -223,7 +223,7 @@ void Peering::dial_for_ever(const std::string& node) {
     {
       const std::lock_guard lock(mutex_);
       if (stop_) return;
-      dialled_ = {link};
+      dialled_[node] = link;
     }
     const MonotonicTime attached = clock_.now();
     host_.attach(link);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -63,7 +64,7 @@ class Peering {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool stop_ = false;
-  std::vector<std::shared_ptr<ChannelLink>> dialled_;
+  std::map<std::string, std::shared_ptr<ChannelLink>> dialled_;  // by node
   std::vector<std::thread> threads_;
 };
 
