@@ -25,6 +25,7 @@ namespace repl::cli {
 namespace {
 
 constexpr Duration useful_connection = std::chrono::seconds(3);
+constexpr Duration accept_pause = std::chrono::milliseconds(200);
 
 }  // namespace
 
@@ -121,11 +122,13 @@ Status Peering::listen_link() {
   link_socket_ = Fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!link_socket_.valid()) return fail_errno("make a socket");
   ::unlink(path.c_str());
-  const mode_t old = ::umask(0177);
-  const int bound =
-      ::bind(link_socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
-  ::umask(old);
-  if (bound != 0) return fail_errno("bind " + escape(path));
+  // Linux gives the socket file the mode of the unbound socket (unix_bind), less the umask, which
+  // belongs to all threads.
+  if (::fchmod(link_socket_.get(), 0600) != 0 ||
+      ::bind(link_socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) !=
+          0) {
+    return fail_errno("bind " + escape(path));
+  }
   if (::listen(link_socket_.get(), 8) != 0) return fail_errno("listen on " + escape(path));
   stop_event_ = Fd(::eventfd(0, EFD_CLOEXEC));
   threads_.emplace_back([this] { accept_links(); });
@@ -141,9 +144,12 @@ void Peering::accept_links() {
     if (::poll(fds, 2, -1) < 0) continue;
     if (fds[1].revents != 0) return;
     Fd in(::accept4(link_socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (!in.valid()) continue;
-    Fd out(::fcntl(in.get(), F_DUPFD_CLOEXEC, 0));
-    if (!out.valid()) continue;
+    Fd out(in.valid() ? ::fcntl(in.get(), F_DUPFD_CLOEXEC, 0) : -1);
+    if (!out.valid()) {
+      // Out of descriptors the socket stays readable: without a pause this thread would spin.
+      if (!pause(accept_pause)) return;
+      continue;
+    }
     auto channel =
         transport::make_stdio_channel(io_, std::move(in), std::move(out), session_options(""));
     if (channel) host_.attach(std::make_shared<ChannelLink>(std::move(*channel)));
