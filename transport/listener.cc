@@ -78,10 +78,6 @@ class Listener::Impl final : public Abortable, public std::enable_shared_from_th
   }
 
   [[nodiscard]] uint16_t port() const { return port_; }
-  void set_pins(std::vector<Pin> pins) {
-    const std::lock_guard lock(mutex_);
-    pins_ = std::move(pins);
-  }
 
  private:
   void accept() {
@@ -127,8 +123,7 @@ class Listener::Impl final : public Abortable, public std::enable_shared_from_th
         }));
   }
 
-  std::optional<std::string> node_of(const std::string& fingerprint) {
-    const std::lock_guard lock(mutex_);
+  [[nodiscard]] std::optional<std::string> node_of(const std::string& fingerprint) const {
     for (const Pin& pin : pins_) {
       if (pin.fingerprint == fingerprint) return pin.node;
     }
@@ -143,6 +138,10 @@ class Listener::Impl final : public Abortable, public std::enable_shared_from_th
     }
     SessionOptions options = options_;
     options.peer_name = peer->node;
+    options.bandwidth_bytes_per_s = 0;
+    for (const Pin& pin : pins_) {
+      if (pin.node == peer->node) options.bandwidth_bytes_per_s = pin.bandwidth_bytes_per_s;
+    }
     auto channel = start_session(io_, std::move(peer->stream), options);
     const std::lock_guard lock(mutex_);
     if (on_accept_) on_accept_(std::move(channel));
@@ -154,11 +153,11 @@ class Listener::Impl final : public Abortable, public std::enable_shared_from_th
   tcp::acceptor acceptor_;
   asio::steady_timer pause_;
   uint16_t port_ = 0;
-  std::vector<std::weak_ptr<Abortable>> handshakes_;
+  const std::vector<Pin> pins_;
+  std::vector<std::weak_ptr<Abortable>> handshakes_;  // oldest first
 
   // RACE: the owner may go away while a peer is being handed over, hence under the lock.
   std::mutex mutex_;
-  std::vector<Pin> pins_;
   OnAccept on_accept_;
 };
 
@@ -179,6 +178,5 @@ Result<std::unique_ptr<Listener>> Listener::open(IoThread& io, const Identity& i
 Listener::Listener(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Listener::~Listener() { impl_->stop(); }
 uint16_t Listener::port() const { return impl_->port(); }
-void Listener::set_pins(std::vector<Pin> pins) { impl_->set_pins(std::move(pins)); }
 
 }  // namespace repl::transport

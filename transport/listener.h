@@ -25,6 +25,7 @@ class IoThread;
 struct Pin {
   std::string node;
   std::string fingerprint;
+  uint64_t bandwidth_bytes_per_s = 0;  // sent to that node; 0: unlimited
 };
 
 class Listener {
@@ -33,7 +34,7 @@ class Listener {
   using OnAccept = std::function<void(std::shared_ptr<Channel> channel)>;
 
   // `address`: an IP address, or empty for all. `port` 0: any (port() says which).
-  // `options.peer_name` is not used. Error names address and port.
+  // Name and bandwidth of `options` are not used: the pin says them. Error names address and port.
   [[nodiscard]] static Result<std::unique_ptr<Listener>> open(
       IoThread& io, const Identity& identity, const std::string& address, uint16_t port,
       std::vector<Pin> pins, const SessionOptions& options, OnAccept on_accept);
@@ -42,8 +43,6 @@ class Listener {
   Listener& operator=(const Listener&) = delete;
 
   [[nodiscard]] uint16_t port() const;
-  // After the config was read again. Connections that stand are not touched.
-  void set_pins(std::vector<Pin> pins);
 
  private:
   class Impl;

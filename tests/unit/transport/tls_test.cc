@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <random>
 
 #include "tests/unit/transport/peer.h"
 #include "transport/crypto.h"
@@ -26,9 +27,10 @@ class Tls : public ::testing::Test {
     return {
         .peer_name = name, .clock = clock, .log = log, .times = {.handshake_max = handshake_max}};
   }
-  void listen() {
-    auto opened = Listener::open(io, bob, "127.0.0.1", 0, {{"alice", alice.fingerprint}},
-                                 options(""), [this](std::shared_ptr<Channel> channel) {
+  void listen(uint64_t bandwidth_bytes_per_s = 0) {
+    auto opened = Listener::open(io, bob, "127.0.0.1", 0,
+                                 {{"alice", alice.fingerprint, bandwidth_bytes_per_s}}, options(""),
+                                 [this](std::shared_ptr<Channel> channel) {
                                    const std::lock_guard lock(mutex);
                                    accepted.push_back(std::move(channel));
                                    arrived.notify_all();
@@ -136,14 +138,25 @@ TEST_F(Tls, AnUnknownPeerIsRefusedByTheListener) {
   EXPECT_TRUE(accepted.empty());
 }
 
-TEST_F(Tls, PinsCanBeReplaced) {
-  listen();
-  const Identity carol = *generate_identity("carol");
-  listener->set_pins({{"carol", carol.fingerprint}});
-  ASSERT_TRUE(dial(carol, bob.fingerprint));
-  auto channel = next_accepted();
-  ASSERT_NE(channel, nullptr);
-  EXPECT_EQ(channel->peer(), "carol");
+TEST_F(Tls, WhoAcceptsKeepsToThePeersBandwidth) {
+  constexpr uint64_t rate = 256 << 10;
+  constexpr uint64_t piece = 16 << 10;
+  constexpr uint64_t pieces = 16;
+  listen(rate);
+  auto dialed = dial(alice, bob.fingerprint);
+  ASSERT_TRUE(dialed) << dialed.error().message;
+  Peer client(*dialed);
+  Peer server(next_accepted());
+  std::mt19937 random(1);
+  const auto began = std::chrono::steady_clock::now();
+  for (uint64_t i = 0; i < pieces; ++i) {
+    std::string noise(piece, '\0');
+    for (char& c : noise) c = static_cast<char>(random());
+    ASSERT_TRUE(server.push(StageData{StageId{{1, 1}}, i, std::move(noise)}));
+  }
+  ASSERT_TRUE(client.take(pieces));
+  // Without the limit it takes some milliseconds; with it 1 s, less what may go in one burst.
+  EXPECT_GE(std::chrono::steady_clock::now() - began, 500ms);
 }
 
 TEST_F(Tls, NoCertificateAndOldVersionsAreRefused) {
