@@ -13,6 +13,8 @@ namespace repl::send {
 namespace {
 
 constexpr size_t samples_max = 64;
+constexpr size_t streamed_contents_max = 256;
+constexpr size_t streamed_blocks_max = 1 << 20;  // 16 MiB, of 64 GiB of content
 
 size_t signature_bytes_max_of(SignatureKind kind) {
   return kind == SignatureKind::rolling ? limits::signature_bytes_max
@@ -85,6 +87,34 @@ void CutWriter::request(Pending& pending, SignatureKind kind) {
   parts_.ask(SignatureRequest{.key = pending.work.key, .content = pending.work.base, .kind = kind});
 }
 
+void CutWriter::remember(const Key& key, const StreamResult& result) {
+  const bool full = streamed_.size() >= streamed_contents_max ||
+                    streamed_blocks_ + result.blocks.size() > streamed_blocks_max;
+  if (full) {
+    streamed_.clear();
+    streamed_blocks_ = 0;
+  }
+  if (result.blocks.size() > streamed_blocks_max) return;
+  streamed_blocks_ += result.blocks.size();
+  streamed_[key] = Streamed{.content = result.digest, .size = result.size, .blocks = result.blocks};
+}
+
+// The key is about to be something else on the peer, unless only its attributes change.
+void CutWriter::forget(const Record& record) {
+  const Key* key = nullptr;
+  if (const auto* put = std::get_if<Put>(&record)) {
+    const bool stays =
+        put->attr.type == FileType::regular && std::holds_alternative<ContentNone>(put->content);
+    if (!stays) key = &put->key;
+  } else if (const auto* removed = std::get_if<Remove>(&record)) {
+    key = &removed->key;
+  }
+  const auto at = key != nullptr ? streamed_.find(*key) : streamed_.end();
+  if (at == streamed_.end()) return;
+  streamed_blocks_ -= at->second.blocks.size();
+  streamed_.erase(at);
+}
+
 // Chooses how the content travels, or asks for what the choice needs.
 void CutWriter::prepare(Pending& pending) {
   Work& work = pending.work;
@@ -93,6 +123,10 @@ void CutWriter::prepare(Pending& pending) {
                             .base_size = work.base_size,
                             .signature_refused = pending.signature_refused};
   if (facts.base_available && facts.base_size > 0) {
+    const auto before = streamed_.find(work.key);
+    if (!pending.table && before != streamed_.end() && before->second.content == work.base) {
+      pending.table = before->second.blocks;
+    }
     if (!pending.table) pending.table = parts_.index.block_table(work.base);
     if (!pending.table && !pending.table_asked) {
       pending.table_asked = true;
@@ -200,6 +234,7 @@ void CutWriter::finish_stream() {
   attr->content = result.digest;
   learned(work, *attr, result.digest, result.blocks);
   put_done(work, *attr, ContentStaged{.stage = streamer->plan().stage});
+  remember(work.key, result);
 }
 
 }  // namespace repl::send

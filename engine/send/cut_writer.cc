@@ -26,6 +26,7 @@ void CutWriter::emit(Message message) {
 }
 
 void CutWriter::record(Record record) {
+  if (!streamed_.empty()) forget(record);
   ++records_;
   bytes_sent_ += record_bytes(record);
   packer_.add(std::move(record));
@@ -98,6 +99,12 @@ void CutWriter::add(const CutItem& item) {
   work.base_on_peer = item.base_content.is_set();
   work.base = item.base_content;
   work.base_size = item.base_size;
+  if (const auto before = streamed_.find(item.key);
+      !work.base_on_peer && item.base_size > 0 && before != streamed_.end()) {
+    work.base_on_peer = true;
+    work.base = before->second.content;
+    work.base_size = before->second.size;
+  }
   work.bytes = item.bytes;
   work.copy_from = item.copy_from;
   const bool equal_digest =

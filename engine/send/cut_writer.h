@@ -6,8 +6,13 @@
 // sent as it is now, marked dirty, and the cut says ordered = false; what vanished is left out and
 // marked dirty.
 //
+// A large file that is written all the time is in a cut before its content of the cut before was
+// read: the index does not know that content, but the peer has it. So what was streamed last is
+// remembered here, by key.
+//
 // Thread: one owner. Memory: a record message, a slab, rolling_signatures_max signatures and block
-// tables, and one Pending per large file of the cut.
+// tables, one Pending per large file of the cut and 16 MiB of block digests of what was
+// streamed last.
 #pragma once
 
 #include <deque>
@@ -120,6 +125,11 @@ class CutWriter {
     bool table_asked = false;
     StreamPlan plan;
   };
+  struct Streamed {
+    Digest content;
+    uint64_t size = 0;
+    std::vector<Digest> blocks;
+  };
   struct LinkGroup {
     Key first;
     Attributes attr;  // as sent
@@ -138,6 +148,8 @@ class CutWriter {
   void learned(const Work& work, const Attributes& attr, const Digest& digest,
                const std::vector<Digest>& blocks);
   void record(Record record);
+  void remember(const Key& key, const StreamResult& result);
+  void forget(const Record& record);
   void emit(Message message);
   void changed_meanwhile(const Key& key);
 
@@ -164,6 +176,8 @@ class CutWriter {
   std::optional<Work> streaming_;
   std::unique_ptr<ContentStreamer> streamer_;
   std::unordered_map<StageId, uint64_t> stages_;
+  std::unordered_map<Key, Streamed> streamed_;  // what the peer has there, once it has this cut
+  size_t streamed_blocks_ = 0;
   MethodCounters counters_;
 };
 

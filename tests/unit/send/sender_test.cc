@@ -667,6 +667,46 @@ TEST(Sender, EditInPlaceTravelsAligned) {
   EXPECT_LE(large.pair.sender->counters().literal_bytes, limits::block_bytes * 2 + 100);
 }
 
+// A file that is written all the time: the second cut is made before the first was streamed, so the
+// index never knew the content that the peer has by then.
+TEST(Sender, EditsFasterThanTheyAreSentTravelAligned) {
+  LargeEdit large;
+  Pair& pair = large.pair;
+  pair.tree.touched.clear();
+  for (const size_t at : {100'000u, 900'000u, 1'900'000u}) {
+    ++pair.tree.now.value;
+    large.bytes[at] ^= 1;
+    pair.tree.write({root_dir, "large"}, large.bytes, false);
+    auto batch = pair.batch();
+    if (at > 100'000u) {
+      for (CutItem& item : batch->items) item.base_content = {};
+    }
+    pair.sender->on_cut(std::move(batch));
+  }
+  pair.settle();
+  pair.expect_equal();
+  EXPECT_EQ(pair.sender->counters().whole, 1u) << "that of the first sync";
+  EXPECT_LE(pair.sender->counters().literal_bytes, (2u << 20) + limits::block_bytes * 4);
+}
+
+// What was streamed under a name is no base for what comes after another object there.
+TEST(Sender, WhatWasStreamedIsForgottenWithItsName) {
+  LargeEdit large;
+  Pair& pair = large.pair;
+  pair.tree.touched.clear();
+  ++pair.tree.now.value;
+  pair.tree.write({root_dir, "large"}, "now small");
+  pair.sender->on_cut(pair.batch());
+  ++pair.tree.now.value;
+  pair.tree.write({root_dir, "large"}, large.bytes + "more", false);
+  auto batch = pair.batch();
+  for (CutItem& item : batch->items) item.base_content = {};
+  pair.sender->on_cut(std::move(batch));
+  pair.settle();
+  pair.expect_equal();
+  EXPECT_EQ(pair.sender->counters().whole, 2u);
+}
+
 TEST(Sender, InsertionTravelsRolling) {
   LargeEdit large;
   large.edit("inserted" + large.bytes);
