@@ -4,6 +4,9 @@
 
 namespace repl::cli {
 
+// Whoever else holds the channel: nothing of it calls into a link that is gone.
+ChannelLink::~ChannelLink() { channel_->on_ready(nullptr); }
+
 bool ChannelLink::send(Message message, bool bulk) {
   return channel_->send(std::move(message), bulk ? transport::Lane::bulk : transport::Lane::prompt);
 }
@@ -14,7 +17,7 @@ void ChannelLink::on_ready(std::function<void()> ready) {
       const std::lock_guard lock(mutex_);
       changed_.notify_all();
     }
-    ready();
+    if (ready) ready();
   });
 }
 

@@ -21,6 +21,9 @@ class ChannelLink final : public run::Link {
       : channel_(std::move(channel)), peer_(channel_->peer()) {}
   ChannelLink(std::shared_ptr<transport::Channel> channel, std::string peer)
       : channel_(std::move(channel)), peer_(std::move(peer)) {}
+  ~ChannelLink() override;
+  ChannelLink(const ChannelLink&) = delete;
+  ChannelLink& operator=(const ChannelLink&) = delete;
 
   bool send(Message message, bool bulk) override;
   [[nodiscard]] size_t writable() const override { return channel_->writable(); }

@@ -31,6 +31,7 @@ class Link {
   [[nodiscard]] virtual bool open() const = 0;
   [[nodiscard]] virtual Error close_reason() const = 0;
   virtual void close(const std::string& reason) = 0;
+  // An empty function: nobody is woken any more, also by what is under way on the other thread.
   virtual void on_ready(std::function<void()> ready) = 0;
   [[nodiscard]] virtual LinkCounters counters() const = 0;
   [[nodiscard]] virtual std::string peer() const = 0;

@@ -37,8 +37,21 @@ Result<std::unique_ptr<TreeEngine>> TreeEngine::open(TreeOptions options, const 
 TreeEngine::TreeEngine(std::unique_ptr<TreeParts> parts, EventLoop loop)
     : parts_(std::move(parts)), loop_(std::move(loop)), sync_([this] { loop_.wake(); }) {}
 
+// RACE: a closed link tells so later, on the I/O thread, and whoever dialled holds it longer than
+// the engine lives: it must not wake an engine that is gone.
 TreeEngine::~TreeEngine() {
-  for (const auto& session : sessions_) session->link->close("the tree is closed here");
+  std::vector<std::shared_ptr<Link>> links;
+  {
+    const std::lock_guard lock(mutex_);
+    links.swap(new_links_);
+  }
+  for (const auto& session : sessions_) {
+    if (session->link) links.push_back(session->link);
+  }
+  for (const auto& link : links) {
+    link->on_ready({});
+    link->close("the tree is closed here");
+  }
 }
 
 void TreeEngine::attach(std::shared_ptr<Link> link) {
@@ -259,6 +272,7 @@ void TreeEngine::close_session(Session& session, const Error& why) {
     parts_->log.warn("{}: connection with {} closed: {}", tree, escape(session.peer), why.message);
   }
   last_errors_[session.peer] = why.message;
+  session.link->on_ready({});
   session.link->close(why.message);
   duty_->on_closed(session);
   session.link.reset();

@@ -73,5 +73,62 @@ TEST(TreeEngine, TakesWhatArrivedBeforeTheConnectionEnded) {
   std::filesystem::remove_all(dir);
 }
 
+// What the owner of the link keeps when the engine goes.
+class KeptLink final : public Link {
+ public:
+  bool send(Message, bool) override { return true; }
+  size_t writable() const override { return 0; }
+  std::vector<Message> receive() override { return {}; }
+  bool open() const override { return !closed; }
+  Error close_reason() const override { return make_error(ErrorCode::closed, "closed"); }
+  // As a channel does: that it closed is told to whoever is to be told.
+  void close(const std::string&) override {
+    closed = true;
+    woken_at_close = woken_at_close || ready;
+  }
+  void on_ready(std::function<void()> call) override { ready = std::move(call); }
+  LinkCounters counters() const override { return {}; }
+  std::string peer() const override { return "b"; }
+
+  std::atomic<bool> closed = false;
+  std::atomic<bool> woken_at_close = false;
+  std::function<void()> ready;
+};
+
+TEST(TreeEngine, NoLinkOutlivesItOpenOrWithAWayBack) {
+  char dir[] = "/tmp/repl-engine-XXXXXX";
+  ASSERT_NE(::mkdtemp(dir), nullptr);
+  const std::string root = std::string(dir) + "/root";
+  std::filesystem::create_directory(root);
+  SystemClock clock;
+  NullLog log;
+  const auto taken = std::make_shared<KeptLink>();
+  const auto late = std::make_shared<KeptLink>();
+  {
+    auto engine = TreeEngine::open({.name = "tree",
+                                    .node = "a",
+                                    .nodes = {"a", "b"},
+                                    .root = root,
+                                    .state_dir = std::string(dir) + "/state"},
+                                   clock, log);
+    ASSERT_TRUE(engine) << engine.error().message;
+    (*engine)->attach(taken);
+    std::thread runner([&] { EXPECT_TRUE((*engine)->run()); });
+    std::promise<bool> connected;
+    (*engine)->request_facts(
+        [&](const TreeFacts& facts) { connected.set_value(facts.peers.at(0).connected); });
+    static_cast<void>(connected.get_future().get());
+    (*engine)->stop();
+    runner.join();
+    (*engine)->attach(late);
+  }
+  for (const auto& link : {taken, late}) {
+    EXPECT_TRUE(link->closed);
+    EXPECT_FALSE(link->ready);
+    EXPECT_FALSE(link->woken_at_close);
+  }
+  std::filesystem::remove_all(dir);
+}
+
 }  // namespace
 }  // namespace repl::run
