@@ -109,9 +109,7 @@ Result<Opened> open_watcher(int root_fd, const HandleResolver& resolver,
           to_string(mode));
     }
     return Opened{std::move(*watcher),
-                  refused.empty()
-                      ? fmt::format("{}: {}", to_string(mode), plan.reason)
-                      : fmt::format("{}: {}, but {}", to_string(mode), plan.reason, refused)};
+                  refused.empty() ? plan.reason : plan.reason + ", but " + refused};
   }
   last.message =
       fmt::format("the tree cannot be watched ({}): {}{}", plan.reason, refused,

@@ -96,8 +96,8 @@ struct WatcherOptions {
 
 // Chooses as design says: fanotify with a filesystem mark where the tree is most of its filesystem
 // (or NFS exports need it), per-directory marks where it is a small part, inotify where fanotify
-// cannot be had (unprivileged, overlayfs, kernels before 5.9). `why` of the choice goes to
-// `explanation`.
+// cannot be had (unprivileged, overlayfs, kernels before 5.9). `explanation` is the reason of the
+// choice, without the mode's name.
 struct Opened {
   std::unique_ptr<Watcher> watcher;
   std::string explanation;
