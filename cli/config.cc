@@ -82,6 +82,19 @@ Result<TreeConfig> find_tree(const Config& config, const std::string& name) {
                   near ? fmt::format(" (did you mean \"{}\"?)", *near) : "", joined(known)));
 }
 
+Transport transport_between(const TreeConfig& tree, const std::string& a, const std::string& b) {
+  const bool ssh =
+      tree.peers.at(a).transport == Transport::ssh || tree.peers.at(b).transport == Transport::ssh;
+  return ssh ? Transport::ssh : Transport::tls;
+}
+
+bool dials(const TreeConfig& tree, const std::string& self, const std::string& other) {
+  if (tree.peers.at(self).transport != tree.peers.at(other).transport) {
+    return tree.peers.at(other).transport == Transport::ssh;
+  }
+  return std::ranges::find(tree.nodes, self) > std::ranges::find(tree.nodes, other);
+}
+
 Result<Policy> policy_of(const TreeConfig& tree) {
   Result<Filter> filter = Filter::make(tree.rules, tree.include);
   if (!filter) return fail(filter.error());

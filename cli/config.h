@@ -79,6 +79,13 @@ struct Config {
 // The tree, or an error that names the nearest.
 [[nodiscard]] Result<TreeConfig> find_tree(const Config& config, const std::string& name);
 
+// How two nodes of a tree speak: by ssh if either of them is reached by ssh.
+[[nodiscard]] Transport transport_between(const TreeConfig& tree, const std::string& a,
+                                          const std::string& b);
+// Which of two connects, so that a pair has one connection whatever the roles are: the node that is
+// reached by ssh is dialled; if both are or neither is, the later one of `nodes` dials.
+[[nodiscard]] bool dials(const TreeConfig& tree, const std::string& self, const std::string& other);
+
 // The attribute policy and compiled filter of a tree.
 [[nodiscard]] Result<Policy> policy_of(const TreeConfig& tree);
 

@@ -262,7 +262,10 @@ class Parser {
                                      : "add it, with its address and fingerprint"));
         continue;
       }
-      if (tree.peers.at(*it).transport == Transport::ssh) continue;
+      const bool by_tls = std::ranges::any_of(tree.nodes, [&](const std::string& other) {
+        return other != *it && transport_between(tree, *it, other) == Transport::tls;
+      });
+      if (!by_tls) continue;
       tls = true;
       if (found->second.fingerprints.empty()) {
         faults_.add(where, fmt::format("[tree.{}] reaches \"{}\" by TLS, but [node.{}] has no "

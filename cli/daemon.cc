@@ -56,6 +56,16 @@ Result<run::TreeOptions> tree_options(const RunOptions& options, const TreeConfi
   return out;
 }
 
+PeerRoutes routes_of(const RunOptions& options, const TreeConfig& tree) {
+  PeerRoutes routes;
+  for (const auto& [node, peer] : tree.peers) {
+    const bool ssh = transport_between(tree, options.node, node) == Transport::ssh;
+    routes[node] = {.transport = ssh ? "ssh" : "tls",
+                    .bandwidth_limit = peer.bandwidth_bytes_per_second};
+  }
+  return routes;
+}
+
 // A tree that runs: its engine, its connections, its control socket. Ended in the reverse order.
 struct RunningTree {
   std::unique_ptr<TreeHost> host;
@@ -68,7 +78,8 @@ Result<RunningTree> start_tree(const RunOptions& options, const TreeConfig& tree
   Result<run::TreeOptions> engine = tree_options(options, tree);
   if (!engine) return fail(engine.error());
   RunningTree running;
-  running.host = std::make_unique<TreeHost>(std::move(*engine), clock, log);
+  running.host =
+      std::make_unique<TreeHost>(std::move(*engine), clock, log, routes_of(options, tree));
   // A tree that cannot be opened now (its root is not mounted) holds, and the others run.
   if (Status s = running.host->start(); !s) log.error("{}: {}", tree.name, s.error().message);
   auto control = ControlServer::start(
@@ -119,7 +130,7 @@ bool wants_tls(const RunOptions& options) {
   return std::ranges::any_of(options.trees, [&](const std::string& name) {
     const TreeConfig& tree = options.config.trees.at(name);
     return std::ranges::any_of(tree.nodes, [&](const std::string& node) {
-      return node != options.node && tree.peers.at(node).transport == Transport::tls;
+      return node != options.node && transport_between(tree, options.node, node) == Transport::tls;
     });
   });
 }

@@ -41,21 +41,22 @@ Result<std::unique_ptr<Peering>> Peering::start(const RunOptions& options, const
                                                 const transport::Identity* identity, TreeHost& host,
                                                 const Clock& clock, Log& log) {
   std::unique_ptr<Peering> peering(new Peering(options, tree, identity, host, clock, log));
-  const auto self = std::ranges::find(tree.nodes, options.node);
-  bool any_tls = false;
-  bool any_ssh = false;
+  bool listens_tls = false;
+  bool listens_link = false;
   for (const std::string& node : tree.nodes) {
-    if (node == options.node) continue;
-    (tree.peers.at(node).transport == Transport::ssh ? any_ssh : any_tls) = true;
+    if (node == options.node || dials(tree, options.node, node)) continue;
+    const bool ssh = transport_between(tree, options.node, node) == Transport::ssh;
+    (ssh ? listens_link : listens_tls) = true;
   }
-  if (any_tls) {
+  if (listens_tls) {
     if (Status s = peering->listen_tls(); !s) return fail(s.error());
   }
-  if (any_ssh || tree.peers.at(options.node).transport == Transport::ssh) {
+  if (listens_link) {
     if (Status s = peering->listen_link(); !s) return fail(s.error());
   }
-  for (auto node = tree.nodes.begin(); node != self; ++node) {
-    peering->threads_.emplace_back([p = peering.get(), name = *node] { p->dial_for_ever(name); });
+  for (const std::string& node : tree.nodes) {
+    if (node == options.node || !dials(tree, options.node, node)) continue;
+    peering->threads_.emplace_back([p = peering.get(), node] { p->dial_for_ever(node); });
   }
   return peering;
 }
@@ -97,7 +98,10 @@ Status Peering::listen_tls() {
   for (const std::string& node : tree_.nodes) {
     if (node == options_.node) continue;
     for (const std::string& fingerprint : options_.config.nodes.at(node).fingerprints) {
-      pins.push_back(transport::Pin{.node = node, .fingerprint = fingerprint});
+      pins.push_back(
+          transport::Pin{.node = node,
+                         .fingerprint = fingerprint,
+                         .bandwidth_bytes_per_s = tree_.peers.at(node).bandwidth_bytes_per_second});
     }
   }
   auto opened = transport::Listener::open(
@@ -135,6 +139,21 @@ Status Peering::listen_link() {
   return {};
 }
 
+// Who comes over the link socket is known by its hello only, when the session stands: the narrowest
+// limit of those that may come.
+uint64_t Peering::link_bandwidth() const {
+  uint64_t narrowest = 0;
+  for (const std::string& node : tree_.nodes) {
+    if (node == options_.node || dials(tree_, options_.node, node) ||
+        transport_between(tree_, options_.node, node) != Transport::ssh) {
+      continue;
+    }
+    const uint64_t limit = tree_.peers.at(node).bandwidth_bytes_per_second;
+    if (limit != 0 && (narrowest == 0 || limit < narrowest)) narrowest = limit;
+  }
+  return narrowest;
+}
+
 // The socket is ours alone (0600): who connects has logged in as this user, and names its node in
 // its hello.
 void Peering::accept_links() {
@@ -150,8 +169,9 @@ void Peering::accept_links() {
       if (!pause(accept_pause)) return;
       continue;
     }
-    auto channel =
-        transport::make_stdio_channel(io_, std::move(in), std::move(out), session_options(""));
+    transport::SessionOptions options = session_options("");
+    options.bandwidth_bytes_per_s = link_bandwidth();
+    auto channel = transport::make_stdio_channel(io_, std::move(in), std::move(out), options);
     if (channel) host_.attach(std::make_shared<ChannelLink>(std::move(*channel)));
   }
 }
@@ -177,7 +197,7 @@ Result<std::shared_ptr<transport::Channel>> Peering::dial_tls(const std::string&
 
 Result<std::shared_ptr<transport::Channel>> Peering::dial(const std::string& node) {
   const NodeConfig& config = options_.config.nodes.at(node);
-  if (tree_.peers.at(node).transport == Transport::ssh) {
+  if (transport_between(tree_, options_.node, node) == Transport::ssh) {
     ServeRequest request;
     request.tree = tree_.name;
     Result<std::string> session = encode_serve_request(request);

@@ -1,8 +1,8 @@
 // peering.h: keeps one connection to each peer of a tree: listens, dials, and dials again.
 //
-// Of two nodes the one that stands later in the tree's `nodes` dials, so that a pair has one
-// connection whatever the roles are. Over ssh the far side is `repl serve`, which reaches the
-// daemon through the link socket (RUNTIME-DIR/TREE.link, mode 0600).
+// Who dials whom, and how, is config.h's dials() and transport_between(). Over ssh the far side is
+// `repl serve`, which reaches the daemon through the link socket (RUNTIME-DIR/TREE.link, mode
+// 0600).
 //
 // Thread: construction and destruction from the owner; one thread per peer that is dialled.
 #pragma once
@@ -49,6 +49,7 @@ class Peering {
   [[nodiscard]] Result<std::shared_ptr<transport::Channel>> dial_tls(
       const std::string& node, const std::string& fingerprint);
   [[nodiscard]] transport::SessionOptions session_options(const std::string& node) const;
+  [[nodiscard]] uint64_t link_bandwidth() const;
   bool pause(Duration time);
 
   const RunOptions& options_;

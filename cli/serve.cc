@@ -69,6 +69,11 @@ int serve_tree(const ServeOptions& options) {
   const Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return report(sys_error("make a socket", errno));
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    if (errno == EACCES) {
+      return report(path + " is not this user's: log in as the user that runs the daemon of tree " +
+                        options.request.tree,
+                    exit_refused);
+    }
     return report("no daemon of tree " + options.request.tree + " answers at " + path +
                       ": start repl@" + options.request.tree + ".service there",
                   exit_not_running);

@@ -59,10 +59,11 @@ PeerStatus to_peer_status(const run::PeerFacts& facts) {
 
 }  // namespace
 
-TreeHost::TreeHost(run::TreeOptions options, const Clock& clock, Log& log)
+TreeHost::TreeHost(run::TreeOptions options, const Clock& clock, Log& log, PeerRoutes routes)
     : options_(std::move(options)),
       clock_(clock),
       log_(log),
+      routes_(std::move(routes)),
       started_(clock.wall_ns() / 1'000'000'000) {}
 
 TreeHost::~TreeHost() { stop(); }
@@ -176,6 +177,13 @@ Error TreeHost::last_error() const {
   return error_;
 }
 
+void TreeHost::add_route(PeerStatus& peer) const {
+  const auto at = routes_.find(peer.name);
+  if (at == routes_.end()) return;
+  peer.transport = at->second.transport;
+  peer.bandwidth_limit = at->second.bandwidth_limit;
+}
+
 TreeStatus TreeHost::status_when_closed() const {
   TreeStatus status;
   status.version = version;
@@ -191,6 +199,7 @@ TreeStatus TreeHost::status_when_closed() const {
     PeerStatus peer;
     peer.name = node;
     peer.phase = "away";
+    add_route(peer);
     status.peers.push_back(std::move(peer));
   }
   return status;
@@ -226,6 +235,7 @@ TreeStatus TreeHost::to_status(const run::TreeFacts& facts) const {
     PeerStatus one = to_peer_status(peer);
     const auto at = peer_errors_.find(peer.name);
     if (!peer.connected && at != peer_errors_.end()) one.last_error = at->second;
+    add_route(one);
     status.peers.push_back(std::move(one));
   }
   return status;

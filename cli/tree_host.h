@@ -7,6 +7,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -22,9 +23,16 @@
 
 namespace repl::cli {
 
+// What the configuration says of the way to a peer; for the status.
+struct PeerRoute {
+  std::string transport;
+  uint64_t bandwidth_limit = 0;
+};
+using PeerRoutes = std::map<std::string, PeerRoute>;
+
 class TreeHost {
  public:
-  TreeHost(run::TreeOptions options, const Clock& clock, Log& log);
+  TreeHost(run::TreeOptions options, const Clock& clock, Log& log, PeerRoutes routes = {});
   ~TreeHost();
   TreeHost(const TreeHost&) = delete;
   TreeHost& operator=(const TreeHost&) = delete;
@@ -50,10 +58,12 @@ class TreeHost {
   [[nodiscard]] TreeStatus status_when_closed() const;
   void handle_wait(const Request& request, const Reply& reply);
   void handle_verify(const Request& request, const Reply& reply);
+  void add_route(PeerStatus& peer) const;
 
   run::TreeOptions options_;
   const Clock& clock_;
   Log& log_;
+  const PeerRoutes routes_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::shared_ptr<run::TreeEngine> engine_;

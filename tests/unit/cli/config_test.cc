@@ -149,6 +149,40 @@ INSTANTIATE_TEST_SUITE_P(
              "r.toml:12: [tree.b] and [tree.a] can both hold /srv/b; a path may be in one tree "
              "only: exclude it from one of them"}));
 
+// One node behind ssh: the others dial it, wherever it stands; it needs neither key nor port.
+TEST(Config, WhoSpeaksHowWithWhom) {
+  const std::string three = nodes() + "[node.vault]\naddress = \"v\"\n";
+  for (const std::string order :
+       {"\"mgmt1\", \"mgmt2\", \"vault\"", "\"vault\", \"mgmt1\", \"mgmt2\""}) {
+    const auto config = parse_config(three + "[tree.t]\nroot = \"/t\"\nport = 7000\nnodes = [" +
+                                         order + "]\n[tree.t.peer.vault]\ntransport = \"ssh\"\n",
+                                     "r.toml");
+    ASSERT_TRUE(config.has_value()) << config.error().message;
+    const TreeConfig& t = config->trees.at("t");
+    EXPECT_EQ(transport_between(t, "mgmt1", "mgmt2"), Transport::tls);
+    EXPECT_TRUE(dials(t, "mgmt2", "mgmt1"));
+    EXPECT_FALSE(dials(t, "mgmt1", "mgmt2"));
+    for (const std::string node : {"mgmt1", "mgmt2"}) {
+      EXPECT_EQ(transport_between(t, node, "vault"), Transport::ssh);
+      EXPECT_EQ(transport_between(t, "vault", node), Transport::ssh);
+      EXPECT_TRUE(dials(t, node, "vault"));
+      EXPECT_FALSE(dials(t, "vault", node));
+    }
+  }
+  const auto all_ssh = parse_config(
+      three + "[tree.t]\nroot = \"/t\"\nnodes = [\"vault\", \"mgmt1\"]\ntransport = \"ssh\"\n",
+      "r.toml");
+  ASSERT_TRUE(all_ssh.has_value()) << all_ssh.error().message;
+  EXPECT_TRUE(dials(all_ssh->trees.at("t"), "mgmt1", "vault"));
+  EXPECT_FALSE(dials(all_ssh->trees.at("t"), "vault", "mgmt1"));
+  const auto pair = parse_config(three +
+                                     "[tree.t]\nroot = \"/t\"\nnodes = [\"vault\", \"mgmt1\"]\n"
+                                     "[tree.t.peer.mgmt1]\ntransport = \"ssh\"\n",
+                                 "r.toml");
+  ASSERT_TRUE(pair.has_value()) << pair.error().message;
+  EXPECT_TRUE(dials(pair->trees.at("t"), "vault", "mgmt1"));
+}
+
 TEST(Config, NotToml) {
   EXPECT_EQ(fault_of("[tree\n").find("r.toml:1:"), 0u);
   EXPECT_NE(fault_of("a = \n").find("not TOML"), std::string::npos);
