@@ -97,12 +97,8 @@ uint64_t fingerprint_seed(std::string_view tree_name) {
   return XXH3_64bits(tree_name.data(), tree_name.size());
 }
 
-Bits128 entry_content_hash(uint64_t seed, std::string_view name, const Attributes& attr,
-                           const Fingerprint& children) {
-  std::string record;
-  record.reserve(128 + name.size() + attr.target.size() + attr.xattrs.size());
+void append_compared(std::string& record, const Attributes& attr) {
   ByteWriter out(record);
-  out.string(name);
   out.u8(static_cast<uint8_t>(attr.type));
   out.u16(attr.mode);
   const bool by_name = !attr.owner.empty() || !attr.group.empty();
@@ -120,6 +116,15 @@ Bits128 entry_content_hash(uint64_t seed, std::string_view name, const Attribute
   out.u64(attr.rdev);
   out.string(attr.target);
   out.string(attr.xattrs);
+}
+
+Bits128 entry_content_hash(uint64_t seed, std::string_view name, const Attributes& attr,
+                           const Fingerprint& children) {
+  std::string record;
+  record.reserve(128 + name.size() + attr.target.size() + attr.xattrs.size());
+  ByteWriter out(record);
+  out.string(name);
+  append_compared(record, attr);
   out.bits(attr.content);
   out.u32(attr.link_names);
   out.bits(children);

@@ -2,7 +2,7 @@
 // nodes.
 //
 // XXH3-128 throughout: not cryptographic. It finds every accident; against a hostile writer only
-// `repl verify --full --sha256` is a proof.
+// `repl verify --sha256` is a proof (tree_sha256.h).
 #pragma once
 
 #include <span>
@@ -45,6 +45,10 @@ class ContentHasher {
 };
 // The digest of a content from its block hashes.
 [[nodiscard]] Digest digest_of_blocks(std::span<const Digest> blocks);
+
+// What equality compares of an entry's own attributes, but for its content and its links, appended
+// in the encoding of bytes.h. Frozen: hashed by fingerprints and by tree_sha256.h.
+void append_compared(std::string& record, const Attributes& attr);
 
 // Entry hashes for fingerprints. `seed` is the tree's (seed_of(tree name)). For a directory the
 // caller passes the sum of its children's hashes. `name` is empty for the root.

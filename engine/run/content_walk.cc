@@ -14,8 +14,9 @@ constexpr size_t children_per_fetch = 512;
 
 }  // namespace
 
-ContentWalk::ContentWalk(const Index& index, io::DirCache& dirs, WalkKind kind, Sink sink)
-    : index_(index), dirs_(dirs), kind_(kind), sink_(std::move(sink)) {
+ContentWalk::ContentWalk(const Index& index, io::DirCache& dirs, WalkKind kind, Sink sink,
+                         Witness* witness)
+    : index_(index), dirs_(dirs), kind_(kind), sink_(std::move(sink)), witness_(witness) {
   stack_.push_back(Level{.dir = root_dir, .after = {}, .names = {}});
 }
 
@@ -43,6 +44,7 @@ bool ContentWalk::next_file() {
     level.names.pop_front();
     const std::optional<Entry> entry = index_.get(key);
     if (!entry) continue;
+    if (witness_ != nullptr) witness_->entry(stack_.size(), key, entry->attr);
     if (entry->attr.type == FileType::directory) {
       stack_.push_back(Level{.dir = entry->attr.dir, .after = {}, .names = {}});
       continue;
@@ -91,7 +93,9 @@ uint64_t ContentWalk::read_some(uint64_t bytes_max) {
       end_file(size.error().message);
       break;
     }
-    file_->hasher.update(std::string_view(buffer_).substr(0, *size));
+    const std::string_view bytes = std::string_view(buffer_).substr(0, *size);
+    file_->hasher.update(bytes);
+    if (witness_ != nullptr) witness_->bytes(bytes);
     file_->offset += *size;
     bytes_read_ += *size;
     spent += *size;

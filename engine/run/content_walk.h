@@ -1,8 +1,9 @@
 // content_walk.h: goes through the regular files of the index and reads their bytes, in bounded
 // steps.
 //
-// Two uses: learning the digests that are not known yet (before two trees are compared), and
-// re-reading everything to prove that the bytes are what the index says (`verify --full`).
+// Three uses: learning the digests that are not known yet (before two trees are compared),
+// re-reading everything to prove that the bytes are what the index says (`verify --full`), and
+// hashing the whole tree on the way (`verify --sha256`).
 //
 // Thread: one owner. A step reads at most about `bytes_max`; a large file goes on in the next.
 #pragma once
@@ -36,7 +37,20 @@ class ContentWalk {
   };
   using Sink = std::function<void(Found)>;
 
-  ContentWalk(const Index& index, io::DirCache& dirs, WalkKind kind, Sink sink);
+  // Sees all that the walk comes by, in its order: depth first, names in memcmp order.
+  class Witness {
+   public:
+    // Any kind of entry; the root's children have depth 1. A regular file's is followed by its
+    // bytes, and by the sink.
+    virtual void entry(size_t depth, const Key& key, const Attributes& attr) = 0;
+    virtual void bytes(std::string_view bytes) = 0;
+
+   protected:
+    ~Witness() = default;
+  };
+
+  ContentWalk(const Index& index, io::DirCache& dirs, WalkKind kind, Sink sink,
+              Witness* witness = nullptr);
 
   // True when the walk has ended.
   [[nodiscard]] bool step(uint64_t bytes_max);
@@ -68,6 +82,7 @@ class ContentWalk {
   io::DirCache& dirs_;
   WalkKind kind_;
   Sink sink_;
+  Witness* witness_;
   std::vector<Level> stack_;
   std::optional<OpenFile> file_;
   std::string buffer_;
