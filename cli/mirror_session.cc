@@ -55,6 +55,7 @@ class Mirror {
   void show(const run::TreeFacts& facts, const run::PeerFacts& peer);
   void say(const std::string& line) const;
   int finish(const run::TreeFacts& facts, const run::PeerFacts& peer);
+  int interrupted();
   int give_up(const Error& error);
 
   const MirrorOptions& options_;
@@ -233,10 +234,18 @@ int Mirror::finish(const run::TreeFacts& facts, const run::PeerFacts& peer) {
   const bool in_sync = peer.phase == "in sync" && peer.durable >= facts.position.cut;
   if (!facts.errors.empty() || peer.held_keys > 0) return exit_failed;
   if (!facts.holds.empty()) return exit_held;
-  if (options_.once && in_sync) {
+  if (options_.once && !in_sync) return interrupted();
+  if (options_.once) {
     say(fmt::format("equal: {} entries, {}", facts.entries, human_bytes(facts.bytes)));
   }
   return exit_ok;
+}
+
+// Never a success: what follows `mirror --once &&` may remove the source.
+int Mirror::interrupted() {
+  return give_up(make_error(ErrorCode::closed,
+                            "interrupted before both were equal; run it again, it goes on where "
+                            "it stopped"));
 }
 
 int Mirror::give_up(const Error& error) {
@@ -259,7 +268,7 @@ int Mirror::run() {
     const std::optional<run::TreeFacts> facts = source_->facts();
     if (!facts || facts->peers.empty()) {
       const Error error = source_->last_error();
-      if (stop) return exit_ok;
+      if (stop) return options_.once ? interrupted() : exit_ok;
       if (options_.once || !was_in_sync_) return give_up(error);
       continue;
     }

@@ -51,6 +51,22 @@ printf '0123' | dd of="$src/data/large" bs=1 seek=1000000 conv=notrunc status=no
 wait_for 30 "live changes" settled
 end_mirror
 
+step "interrupted before both are equal: never a success"
+mkdir "$W/fs/big"
+head -c 150M /dev/urandom >"$W/fs/big/file"
+"$REPL" --state-dir "$W/m/state-once" mirror "$W/fs/big" "$W/fs/big-dst" --once >"$W/m/log/interrupted" 2>&1 </dev/null &
+MIRROR=$!
+wait_for 20 "the destination is begun" test -d "$W/fs/big-dst"
+kill -INT "$MIRROR"
+wait "$MIRROR"
+status=$?
+cmp -s "$W/fs/big/file" "$W/fs/big-dst/file" && fail "too fast to be interrupted"
+[ "$status" = 1 ] || fail "status $status though the copy is not there"
+grep -q 'interrupted before both were equal; run it again' "$W/m/log/interrupted" || fail "it does not say why"
+once "$W/fs/big" "$W/fs/big-dst" || fail "run again: status $?"
+cmp "$W/fs/big/file" "$W/fs/big-dst/file" || fail "run again, and different"
+rm -r "$W/fs/big" "$W/fs/big-dst"
+
 step "changed while no mirror ran; the next start catches up"
 echo while-away >"$src/away"
 rm "$src/live.link"
