@@ -103,8 +103,8 @@ class Works:
         """16 edits of 64 KiB in a large file."""
         a, b = hosts.tree("A") / "large", hosts.tree("B") / "large"
         with open(a, "wb") as f:
-            for i in range(self.large_bytes >> 20):
-                f.write(i.to_bytes(8, "big") + CHUNK[8:])
+            for _ in range(self.large_bytes >> 20):
+                f.write(os.urandom(1 << 20))
         peer.start()
         peer.quiet()
 
@@ -112,7 +112,7 @@ class Works:
             with open(a, "r+b", buffering=0) as f:
                 for i in range(16):
                     f.seek(self.large_bytes // 16 * i + 12_345)
-                    f.write(CHUNK[i:i + 65536])
+                    f.write(os.urandom(65536))
 
         def arrived():
             x, y = os.stat(a), os.stat(b)
