@@ -31,6 +31,7 @@ void CutBuilder::begin(CutNumber cut) {
   looked_.clear();
   items_.clear();
   gone_.clear();
+  left_.clear();
   parents_.clear();
   orphans_.clear();
   unreadable_.clear();
@@ -40,7 +41,11 @@ void CutBuilder::begin(CutNumber cut) {
 std::shared_ptr<CutBatch> CutBuilder::build(CutNumber cut) {
   begin(cut);
   dirs_.next_generation();
-  for (const Dirty& dirty : changes_.take(limits::cut_keys_max)) enqueue(dirty.key, dirty.bits);
+  since_ = clock_.now();
+  for (const Dirty& dirty : changes_.take(limits::cut_keys_max)) {
+    since_ = std::min(since_, dirty.since);
+    enqueue(dirty.key, dirty.bits);
+  }
   bool ordered = false;
   for (int round = 0; round < rounds_max && !ordered; ++round) {
     work_off();
@@ -59,6 +64,7 @@ std::shared_ptr<CutBatch> CutBuilder::build(CutNumber cut) {
   // A directory whose place another one took, and which was found nowhere else, is gone.
   index_.remove_detached(cut_);
   settle_orphans();
+  name_left_places();
   return finish(ordered);
 }
 
@@ -90,7 +96,7 @@ void CutBuilder::work_off() {
 // them.
 void CutBuilder::settle_orphans() {
   for (const Work& orphan : std::exchange(orphans_, {})) {
-    if (index_.summary(orphan.key.dir)) changes_.mark(orphan.key, orphan.bits, clock_.now());
+    if (index_.summary(orphan.key.dir)) changes_.mark(orphan.key, orphan.bits, since_);
   }
 }
 
@@ -102,7 +108,7 @@ void CutBuilder::work_off_queue() {
     work.bits = at->second;
     queued_.erase(at);
     if (full() && !looked_.contains(work.key)) {
-      changes_.mark(work.key, work.bits, clock_.now());
+      changes_.mark(work.key, work.bits, since_);
     } else {
       look(work);
     }
@@ -117,6 +123,7 @@ void CutBuilder::look(const Work& work) {
     if (outcome.verdict == Verdict::no_parent && looked_.contains(key)) continue;
     if (!again || !looked_.contains(key) || outcome.verdict == Verdict::changed) enqueue(key, 0);
   }
+  for (const auto& [dir, from] : outcome.left) left_.try_emplace(dir, from);
   covered_.erase(work.key);
   switch (outcome.verdict) {
     case Verdict::gone:
@@ -144,7 +151,10 @@ void CutBuilder::look(const Work& work) {
   const bool found = outcome.verdict != Verdict::no_parent;
   if (found && (work.bits & (hint_created | hint_removed | hint_moved)) != 0)
     touch_parent(work.key);
-  if (outcome.list.is_set()) list_directory(outcome.list, work.key);
+  if (outcome.list.is_set())
+    list_directory(outcome.list, work.key);
+  else if (outcome.verdict == Verdict::changed || outcome.verdict == Verdict::unchanged)
+    settle_unlisted(work.key);
 }
 
 // A directory's times change with its children, and no event says so.
@@ -165,7 +175,12 @@ void CutBuilder::take_item(CutItem item) {
   // Looked at again: the base is what peers hold, so the first one stands; a content that changed
   // once did.
   CutItem& first = at->second;
-  if (first.removed) {
+  if (item.unsent || first.unsent) {
+    item.unsent = true;
+    item.base_content = {};
+    item.base_size = 0;
+    item.content_changed = item.attr.type == FileType::regular;
+  } else if (first.removed) {
     item.base_content = {};
     item.base_size = 0;
     item.content_changed = item.attr.type == FileType::regular;
@@ -186,7 +201,8 @@ void CutBuilder::take_item(CutItem item) {
 void CutBuilder::list_directory(DirId dir, const Key& key) {
   const Result<int> fd = dirs_.open(dir);
   if (!fd) {
-    changes_.mark(key, hint_self, clock_.now());
+    unlisted_.insert(dir);
+    changes_.mark(key, hint_self, since_);
     return;
   }
   const std::optional<Entry> entry = index_.get(key);
@@ -199,7 +215,10 @@ void CutBuilder::list_directory(DirId dir, const Key& key) {
     enqueue(Key{.dir = dir, .name = std::string(name)}, 0);
     return true;
   });
-  if (!listed) unreadable_.push_back(Unreadable{.key = key, .error = listed.error()});
+  if (!listed) {
+    unlisted_.insert(dir);
+    unreadable_.push_back(Unreadable{.key = key, .error = listed.error()});
+  }
   index_.for_children(dir, [&](std::string_view name, const Entry&) {
     if (listed && !present.contains(std::string(name))) {
       enqueue(Key{.dir = dir, .name = std::string(name)}, 0);
@@ -208,17 +227,19 @@ void CutBuilder::list_directory(DirId dir, const Key& key) {
   });
 }
 
-// A directory that left the tree may live on elsewhere: nothing below it is our business any more.
-void CutBuilder::unwatch_tree(DirId top) {
-  std::vector<DirId> below{top};
-  while (!below.empty()) {
-    const DirId dir = below.back();
-    below.pop_back();
-    hooks_.unwatch(dir);
-    index_.for_children(dir, [&](std::string_view, const Entry& entry) {
-      if (entry.attr.type == FileType::directory) below.push_back(entry.attr.dir);
-      return true;
-    });
+// A directory that is known, but was elsewhere when it was to be listed: all below it is scanned.
+void CutBuilder::settle_unlisted(const Key& key) {
+  if (unlisted_.empty()) return;
+  const std::optional<Entry> entry = index_.get(key);
+  if (entry && unlisted_.erase(entry->attr.dir) > 0)
+    changes_.mark_rescan(entry->attr.dir, "a directory moved before it was listed");
+}
+
+// A directory that moved and is gone now: peers have it at its former place still.
+void CutBuilder::name_left_places() {
+  for (const auto& [dir, from] : left_) {
+    if (index_.summary(dir) || index_.contains(from)) continue;
+    take_item(CutItem{.key = from, .removed = true, .attr = {}, .bytes = {}, .copy_from = {}});
   }
 }
 
@@ -226,7 +247,7 @@ void CutBuilder::record_removals() {
   for (const Key& key : std::exchange(gone_, {})) {
     const std::optional<Entry> old = index_.get(key);
     if (!old) continue;
-    if (old->attr.type == FileType::directory) unwatch_tree(old->attr.dir);
+    if (old->attr.type == FileType::directory) hooks_.unwatch(old->attr.dir);
     for (CutItem& item : observer_.record_removal(key, cut_)) {
       const Key of = item.key;
       // A write through the name that is gone may have left no other trace (inotify knows no

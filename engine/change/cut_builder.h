@@ -33,7 +33,7 @@ struct CutHooks {
   std::function<void()> drain;  // kernel events → the change set
   // Before a directory is listed. A failure is reported and the directory is listed all the same.
   std::function<void(DirId, int fd, std::string_view handle)> watch;
-  std::function<void(DirId)> unwatch;
+  std::function<void(DirId)> unwatch;  // a directory that left the tree, with all below it
 };
 
 // A key that could not be looked at; it stays dirty and is tried again.
@@ -52,6 +52,10 @@ class CutBuilder {
   // What the last build could not read, and directories under another mount.
   [[nodiscard]] const std::vector<Unreadable>& unreadable() const { return unreadable_; }
   [[nodiscard]] const std::set<Key>& covered() const { return covered_; }
+  // Directories that a scan did not find where they were: scanned when they are seen again.
+  void owe_listing(const std::unordered_set<DirId>& dirs) {
+    unlisted_.insert(dirs.begin(), dirs.end());
+  }
 
  private:
   struct Work {
@@ -63,9 +67,10 @@ class CutBuilder {
   void work_off();
   void work_off_queue();
   void settle_orphans();
-  void unwatch_tree(DirId top);
   void look(const Work& work);
   void list_directory(DirId dir, const Key& key);
+  void settle_unlisted(const Key& key);
+  void name_left_places();
   void take_item(CutItem item);
   void touch_parent(const Key& key);
   void record_removals();
@@ -83,11 +88,14 @@ class CutBuilder {
   const Clock& clock_;
 
   CutNumber cut_;
+  MonotonicTime since_{};                     // of the oldest change in this cut
   std::vector<Work> queue_;                   // used as a stack: depth first
   std::unordered_map<Key, uint32_t> queued_;  // in queue_: their bits
   std::unordered_set<Key> looked_;
   std::unordered_map<Key, CutItem> items_;
   std::set<Key> gone_;
+  std::map<DirId, Key> left_;           // directories that moved: where peers have them
+  std::unordered_set<DirId> unlisted_;  // known, but nothing in them is watched
   std::vector<Work> orphans_;
   std::set<Key> parents_;
   uint64_t bytes_ = 0;

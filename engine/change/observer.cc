@@ -115,7 +115,9 @@ Outcome Observer::observe(const Key& key, int dir_fd, Seen seen, uint32_t bits, 
   const bool racy =
       pass.old && is_racy(pass.old->local) && pass.old->attr.type == FileType::regular;
   const bool suspect = racy && (scan || (bits & hint_modified) != 0);
-  if (pass.old && same_stat(*pass.old, seen.stat) && !suspect) return settle_unchanged(pass);
+  const bool unsent = (bits & hint_unsent) != 0;
+  if (pass.old && same_stat(*pass.old, seen.stat) && !suspect && !unsent)
+    return settle_unchanged(pass);
   if (!seen.details && !read_details(pass)) return std::move(outcome);
   pass.now.attr = seen.stat.attr;
   pass.now.local = seen.stat.local;
@@ -131,7 +133,7 @@ Outcome Observer::observe(const Key& key, int dir_fd, Seen seen, uint32_t bits, 
   if (directory && !settle_directory(pass)) return std::move(outcome);
   if (seen.stat.attr.type == FileType::regular && !settle_content(pass)) return std::move(outcome);
   if (!directory) settle_links(pass);
-  if (pass.old && pass.old->attr == pass.now.attr && !outcome.item.content_changed) {
+  if (pass.old && pass.old->attr == pass.now.attr && !outcome.item.content_changed && !unsent) {
     parts_.index.put_local(key, pass.now.local);
     return std::move(outcome);
   }
@@ -152,7 +154,8 @@ Outcome Observer::settle_unchanged(Pass& pass) {
       return std::move(pass.outcome);
     }
   }
-  if (is_racy(pass.old->local)) {
+  // A file is trusted only once it was read again.
+  if (is_racy(pass.old->local) && pass.old->attr.type != FileType::regular) {
     LocalStat local = pass.old->local;
     local.seen_wall_ns = pass.seen.stat.local.seen_wall_ns;
     parts_.index.put_local(pass.key, local);
@@ -165,7 +168,11 @@ void Observer::record_change(Pass& pass) {
   pass.outcome.verdict = Verdict::changed;
   item.key = pass.key;
   item.attr = pass.now.attr;
-  if (pass.old && pass.old->attr.type == FileType::regular) {
+  item.unsent = (pass.bits & hint_unsent) != 0;
+  if (item.unsent) {
+    item.content_changed = item.attr.type == FileType::regular;
+    item.copy_from.reset();
+  } else if (pass.old && pass.old->attr.type == FileType::regular) {
     item.base_content = pass.old->attr.content;
     item.base_size = pass.old->attr.size;
   }
@@ -238,7 +245,11 @@ bool Observer::settle_directory(Pass& pass) {
     const bool same_rules = parts_.policy.filter.includes_everything() ||
                             (from && to && parts_.policy.filter.same_below(*from, *to));
     if (at && same_rules && index.can_move(*known, pass.key.dir)) {
-      if (was_directory) index.detach_dir(pass.old->attr.dir);
+      if (was_directory) {
+        pass.outcome.left.emplace_back(pass.old->attr.dir, pass.key);
+        index.detach_dir(pass.old->attr.dir);
+      }
+      pass.outcome.left.emplace_back(*known, at->place);
       pass.outcome.also.push_back(at->place);
       parts_.dirs.forget(*known);
       attr.dir = *known;
@@ -247,6 +258,8 @@ bool Observer::settle_directory(Pass& pass) {
   }
   attr.dir = was_directory && !known ? pass.old->attr.dir : parts_.ids.next_dir();
   pass.outcome.list = attr.dir;
+  // RACE: a directory of this id may still be open that has been removed since.
+  parts_.dirs.forget(attr.dir);
   return true;
 }
 

@@ -51,6 +51,7 @@ struct Outcome {
   DirId list;  // a directory whose children must be looked at; unset: none
   std::vector<Key>
       also;  // other keys to look at: names of the same inode, the former place of a moved one
+  std::vector<std::pair<DirId, Key>> left;  // directories that left a place, where peers have them
   std::optional<Error> error;
 };
 

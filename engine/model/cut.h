@@ -16,6 +16,7 @@ struct CutItem {
   Key key;
   bool removed = false;
   bool content_changed = false;  // regular files: new, or the bytes may differ from the base
+  bool unsent = false;  // whatever peers hold under the key, it is not what the log says: no delta
   Attributes attr;      // what the key is now; attr.content may be unset for large contents
   Digest base_content;  // what a peer at the previous cut holds under the key; unset: nothing
   uint64_t base_size = 0;

@@ -16,6 +16,7 @@ enum HintBits : uint32_t {
   hint_directory = 32,  // the child is a directory
   hint_self = 64,       // the directory `dir` itself (its own attributes), `name` is empty
   hint_moved = 128,     // part of a rename
+  hint_unsent = 256,    // ours, not the kernel's: a peer lacks it, whatever its stat says
 };
 
 }  // namespace repl

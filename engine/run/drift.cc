@@ -105,6 +105,10 @@ void DriftScan::missing(const Key& key) { check_.look(key); }
 
 void DriftScan::unreadable(DirId, const Error& error) { troubles_.push_back(error.message); }
 
+void DriftScan::unreadable_child(const Key&, const Error& error) {
+  troubles_.push_back(error.message);
+}
+
 void DriftScan::unwatched(DirId, const Error& error) {
   if (troubles_.size() < 8) troubles_.push_back(error.message);
 }

@@ -53,7 +53,11 @@ class DriftScan final : public ScanVisitor {
 
   DirId child(const Key& key, int dir_fd, scan::Child& child) override;
   void missing(const Key& key) override;
+  void listed(DirId, const io::Stat&) override {}
+  // The event that says so has it looked at, and what is below it watched.
+  void elsewhere(DirId) override {}
   void unreadable(DirId dir, const Error& error) override;
+  void unreadable_child(const Key& key, const Error& error) override;
   void unwatched(DirId dir, const Error& error) override;
 
  private:

@@ -13,6 +13,7 @@ namespace repl::run {
 namespace {
 
 constexpr Duration retry_delay = std::chrono::seconds(5);
+constexpr Duration rewatch_delay = std::chrono::seconds(60);
 constexpr uint64_t digest_step_bytes = 64 << 20;
 constexpr size_t cut_times_max = 4096;
 constexpr std::string_view peer_meta = "peer/";
@@ -54,7 +55,7 @@ send::Plan plan_of(const TreeParts& parts, const role::SendDecision& decision, c
 
 }  // namespace
 
-Primary::Primary(TreeParts& parts, SyncThread& sync, std::function<void()> wake, Start start)
+Primary::Primary(TreeParts& parts, SyncThread& sync, std::function<void()> wake)
     : parts_(parts),
       wake_(std::move(wake)),
       drain_([] {}),
@@ -64,14 +65,10 @@ Primary::Primary(TreeParts& parts, SyncThread& sync, std::function<void()> wake,
                                 .watch =
                                     [this](DirId dir, int fd, std::string_view handle) {
                                       if (!parts_.watcher) return;
-                                      if (Status s = parts_.watcher->add(dir, fd, handle); !s) {
-                                        scan_errors_.push_back(s.error().message);
-                                      }
+                                      if (Status s = parts_.watcher->add(dir, fd, handle); !s)
+                                        watch_failed(s.error());
                                     },
-                                .unwatch =
-                                    [this](DirId dir) {
-                                      if (parts_.watcher) parts_.watcher->remove(dir);
-                                    }},
+                                .unwatch = [this](DirId dir) { parts_.unwatch_tree(dir); }},
                parts.clock),
       committer_(parts, sync, [this] { before_commit(); }),
       verifier_(parts) {
@@ -79,17 +76,19 @@ Primary::Primary(TreeParts& parts, SyncThread& sync, std::function<void()> wake,
     ByteReader in(value);
     durable_[std::string(name.substr(peer_meta.size()))] = CutNumber{in.u64()};
   });
-  if (start == Start::scan) start_scan({});
+  start_scan({});
 }
 
 Primary::~Primary() { waiters_.fail_all("the tree is closed here"); }
 
 void Primary::on_hint(const Key& key, uint32_t bits) {
   parts_.changes.mark(key, bits, parts_.clock.now());
+  verifier_.disturb();
 }
 
 void Primary::on_lost(std::optional<DirId> below, const std::string& reason) {
   parts_.changes.mark_rescan(below, reason);
+  verifier_.disturb();
 }
 
 // --- scans
@@ -107,8 +106,8 @@ void Primary::start_scan(std::vector<DirId> below) {
 void Primary::step_scan() {
   if (!scan_->step()) return;
   for (const RecordScan::Trouble& trouble : scan_->troubles())
-    unreadable_[trouble.key] = trouble.reason;
-  for (const Error& error : scan_->watch_errors()) scan_errors_.push_back(error.message);
+    unreadable_[trouble.key].reason = trouble.reason;
+  for (const Error& error : scan_->watch_errors()) watch_failed(error);
   if (!unreadable_.empty()) retry_at_ = parts_.clock.now() + retry_delay;
   if (scan_->root_emptied()) {
     if (!emptied_) {
@@ -127,6 +126,7 @@ void Primary::end_scan() {
   const bool changed = scan_->changed();
   parts_.log.info("{}: scanned {} entries{}", parts_.options.name, scan_->seen(),
                   changed ? ", something had changed" : "");
+  builder_.owe_listing(scan_->unlisted());
   scan_.reset();
   emptied_ = false;
   if (!changed) return;
@@ -158,7 +158,6 @@ bool Primary::cut_is_due(MonotonicTime now) const {
 void Primary::make_cut(MonotonicTime now) {
   const CutNumber next{parts_.state.position.cut.value + 1};
   const std::shared_ptr<CutBatch> batch = builder_.build(next);
-  ++builds_;
   report_unreadable(now);
   if (!batch) return;
   if (!batch->ordered) ++unordered_cuts_;
@@ -175,7 +174,8 @@ void Primary::advance_to(CutNumber cut, MonotonicTime now) {
 // What cannot be read stays dirty: it is tried again, and named in the status.
 void Primary::report_unreadable(MonotonicTime now) {
   for (const change::Unreadable& item : builder_.unreadable()) {
-    const auto [at, fresh] = unreadable_.try_emplace(item.key, item.error.message);
+    const auto [at, fresh] =
+        unreadable_.try_emplace(item.key, Unread{.reason = item.error.message});
     if (fresh)
       parts_.log.warn("{}: {}: {}; tried again", parts_.options.name, parts_.describe(item.key),
                       item.error.message);
@@ -183,17 +183,61 @@ void Primary::report_unreadable(MonotonicTime now) {
   }
 }
 
+// A cut goes without it and will be acknowledged. The log names it beyond that, for every peer and
+// after a restart. What is not where it was is found by its event, and then sent.
+void Primary::left_out(const Key& key, const Error& why) {
+  if (why.code == ErrorCode::not_found || why.code == ErrorCode::changed)
+    return on_hint(key, hint_modified | hint_unsent);
+  Unread& unread = unreadable_[key];
+  unread.reason = why.message;
+  unread.unsent = true;
+  if (!retry_at_) retry_at_ = parts_.clock.now() + retry_delay;
+  if (std::optional<Entry> entry = parts_.index->get(key)) {
+    entry->cut = CutNumber{parts_.state.position.cut.value + 1};
+    parts_.index->put(key, *entry);
+  }
+  parts_.log.warn("{}: {}: {}; tried again", parts_.options.name, parts_.describe(key),
+                  why.message);
+}
+
+std::optional<Error> Primary::content_error(const Key& key) const {
+  const Result<int> dir = parts_.dirs->open(key.dir);
+  if (!dir) return std::nullopt;  // it moved, or went: its event says so
+  const Result<Fd> fd = io::open_read(*dir, key.name);
+  if (fd || fd.error().code == ErrorCode::not_found) return std::nullopt;
+  return fd.error();
+}
+
+void Primary::retry_unreadable(MonotonicTime now) {
+  retry_at_.reset();
+  parts_.dirs->next_generation();
+  for (auto& [key, unread] : std::exchange(unreadable_, {})) {
+    // Without a content to send, another cut would be in vain.
+    if (const auto still = unread.unsent ? content_error(key) : std::nullopt) {
+      unreadable_[key] = Unread{.reason = still->message, .unsent = true, .again = true};
+      retry_at_ = now + retry_delay;
+      continue;
+    }
+    parts_.changes.mark(key, unread.unsent ? hint_modified | hint_unsent : hint_modified, now);
+  }
+}
+
+// What is not watched is scanned again: the limit may have been raised.
+void Primary::watch_failed(const Error& why) {
+  if (scan_errors_.size() < limits::holds_listed_max) scan_errors_.push_back(why.message);
+  rewatch_at_ = parts_.clock.now() + rewatch_delay;
+}
+
 bool Primary::step(MonotonicTime now) {
+  if (rewatch_at_ && now >= *rewatch_at_) {
+    rewatch_at_.reset();
+    parts_.changes.mark_rescan(std::nullopt, "a part is not watched");
+  }
   if (!scan_ && parts_.changes.rescan_needed()) {
     start_scan(parts_.changes.take_rescan().below);
   }
   if (scan_ && !emptied_) step_scan();
-  if (retry_at_ && now >= *retry_at_) {
-    retry_at_.reset();
-    for (const auto& [key, reason] : std::exchange(unreadable_, {})) {
-      parts_.changes.mark(key, hint_modified, now);
-    }
-  }
+  if (retry_at_ && now >= *retry_at_) retry_unreadable(now);
   bool more = false;
   if (cut_is_due(now)) {
     make_cut(now);
@@ -209,27 +253,39 @@ bool Primary::step(MonotonicTime now) {
     }
     return false;
   };
-  more = verifier_.step(now, ask) || more;
-  if (!waiters_.empty()) {
-    std::vector<PeerStanding> peers;
-    for (const std::string& node : parts_.options.nodes) {
-      if (node == parts_.options.node) continue;
-      peers.push_back(standing_of(node));
-      if (!emptied_) continue;
-      peers.back().connected = peers.back().held = true;
-      peers.back().reason =
-          "the root is empty here, but entries were in it: `repl approve` sends that";
-    }
-    waiters_.step(now, parts_.state.position.cut, parts_.changes.empty(), builds_, !synced(),
-                  peers);
-  }
+  const bool quiet = synced() && parts_.changes.empty() && !parts_.changes.rescan_needed();
+  more = verifier_.step(now, {.ask = ask, .quiet = quiet, .drain = drain_}) || more;
+  if (!waiters_.empty()) step_waiters(now);
   while (!cut_times_.empty() && std::ranges::all_of(durable_, [&](const auto& peer) {
     return peer.second >= cut_times_.front().first;
   }) && !durable_.empty()) {
     cut_times_.pop_front();
   }
   committer_.step(now);
-  return more || digests_;
+  const bool scan_now = synced() && parts_.changes.rescan_needed();
+  return more || digests_ || scan_now;
+}
+
+void Primary::step_waiters(MonotonicTime now) {
+  std::vector<PeerStanding> peers;
+  for (const std::string& node : parts_.options.nodes) {
+    if (node == parts_.options.node) continue;
+    peers.push_back(standing_of(node));
+    if (!emptied_) continue;
+    peers.back().connected = peers.back().held = true;
+    peers.back().reason =
+        "the root is empty here, but entries were in it: `repl approve` sends that";
+  }
+  // What could not be read is not on its way; the first time it may be a passing trouble.
+  OwnStanding own{.cut = parts_.state.position.cut, .scanning = !synced()};
+  own.oldest_change = parts_.changes.rescan_needed() ? MonotonicTime{} : parts_.changes.oldest();
+  for (const auto& [key, unread] : unreadable_) {
+    if (unread.again || !unread.unsent)
+      ++own.unreadable;
+    else
+      own.oldest_change = MonotonicTime{};
+  }
+  waiters_.step(now, own, peers);
 }
 
 std::optional<MonotonicTime> Primary::deadline() const {
@@ -237,10 +293,13 @@ std::optional<MonotonicTime> Primary::deadline() const {
   const auto consider = [&](std::optional<MonotonicTime> at) {
     if (at && (!first || *at < *first)) first = at;
   };
-  if (synced() && !parts_.changes.empty()) {
-    consider(*parts_.changes.oldest() + std::chrono::microseconds(limits::cut_close_wait_us));
+  if (synced() && !parts_.changes.all_open()) {
+    consider(parts_.clock.now());
+  } else if (const auto oldest = parts_.changes.oldest(); synced() && oldest) {
+    consider(*oldest + std::chrono::microseconds(limits::cut_close_wait_us));
   }
   consider(retry_at_);
+  consider(rewatch_at_);
   consider(waiters_.deadline());
   consider(verifier_.deadline());
   consider(committer_.deadline());
@@ -328,6 +387,7 @@ void Primary::on_hello(Session& session) {
                                                             : "comparing");
   send::SenderCallbacks callbacks{
       .mark_dirty = [this](const Key& key) { on_hint(key, hint_modified); },
+      .left_out = [this](const Key& key, const Error& why) { left_out(key, why); },
       .content_known =
           [this](const Key& key, const Attributes& attr, const Digest& digest,
                  const std::vector<Digest>& blocks) { content_known(key, attr, digest, blocks); }};
@@ -408,8 +468,7 @@ PeerStanding Primary::standing_of(const std::string& node) const {
 }
 
 void Primary::wait(const WaitRequest& request, std::function<void(WaitAnswer)> answer) {
-  const uint64_t builds = parts_.changes.size() / limits::cut_keys_max + 1;
-  waiters_.add(request, std::move(answer), builds_ + builds, parts_.clock.now());
+  waiters_.add(request, std::move(answer), parts_.clock.now());
 }
 
 void Primary::verify(const VerifyOptions& options, std::function<void(VerifyAnswer)> answer) {
@@ -436,9 +495,9 @@ void Primary::describe(TreeFacts& facts) const {
         "approve " +
         parts_.options.name + "`");
   }
-  for (const auto& [key, reason] : unreadable_) {
+  for (const auto& [key, unread] : unreadable_) {
     if (facts.errors.size() >= limits::holds_listed_max) break;
-    facts.errors.push_back(parts_.describe(key) + ": " + reason);
+    facts.errors.push_back(parts_.describe(key) + ": " + unread.reason);
   }
   for (const std::string& error : scan_errors_) {
     if (facts.holds.size() < limits::holds_listed_max) facts.holds.push_back(error);

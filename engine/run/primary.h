@@ -34,8 +34,7 @@ namespace repl::run {
 
 class Primary final : public Duty {
  public:
-  enum class Start : uint8_t { scan, scanned };
-  Primary(TreeParts& parts, SyncThread& sync, std::function<void()> wake, Start start);
+  Primary(TreeParts& parts, SyncThread& sync, std::function<void()> wake);
   ~Primary() override;
 
   void on_hint(const Key& key, uint32_t bits) override;
@@ -64,6 +63,11 @@ class Primary final : public Duty {
   [[nodiscard]] bool cut_is_due(MonotonicTime now) const;
   void make_cut(MonotonicTime now);
   void report_unreadable(MonotonicTime now);
+  void left_out(const Key& key, const Error& why);
+  void retry_unreadable(MonotonicTime now);
+  [[nodiscard]] std::optional<Error> content_error(const Key& key) const;
+  void watch_failed(const Error& why);
+  void step_waiters(MonotonicTime now);
   void begin_digests();
   void step_digests();
   void content_known(const Key& key, const Attributes& attr, const Digest& digest,
@@ -91,10 +95,16 @@ class Primary final : public Duty {
   Waiters waiters_;
   Verifier verifier_;
   uint64_t unordered_cuts_ = 0;
-  uint64_t builds_ = 0;
-  std::map<Key, std::string> unreadable_;
-  std::vector<std::string> scan_errors_;
+  // What could not be read, and is tried again.
+  struct Unread {
+    std::string reason;
+    bool unsent = false;  // a cut went without it
+    bool again = false;   // not for the first time
+  };
+  std::map<Key, Unread> unreadable_;
+  std::vector<std::string> scan_errors_;  // what is not watched, holds_listed_max of it
   std::optional<MonotonicTime> retry_at_;
+  std::optional<MonotonicTime> rewatch_at_;  // a scan, since something is not watched
 };
 
 }  // namespace repl::run

@@ -14,9 +14,11 @@ RecordScan::RecordScan(TreeParts& parts, change::Observer& observer, CutNumber c
 }
 
 bool RecordScan::step() {
-  if (!scan_.step()) return false;
-  look_later();
-  if (!scan_.step()) return false;  // looking again found directories to go into
+  // Looking again may find directories to go into, and what is found there asks for looks.
+  do {
+    if (!scan_.step()) return false;
+    look_later();
+  } while (!scan_.step() || !later_.empty());
   settle_missing();
   return true;
 }
@@ -34,7 +36,6 @@ DirId RecordScan::take(const Key& key, change::Outcome outcome) {
       missing_.push_back(key);
       return {};
     case change::Verdict::covered:
-      covered_.push_back(key);
       return {};
     case change::Verdict::unreadable:
       troubles_.push_back(
@@ -60,7 +61,23 @@ DirId RecordScan::child(const Key& key, int dir_fd, scan::Child& child) {
 
 void RecordScan::missing(const Key& key) { missing_.push_back(key); }
 
+// RACE: what came and went between the look at the directory and its watch left no event, only its
+// times.
+void RecordScan::listed(DirId dir, const io::Stat& self) {
+  unlisted_.erase(dir);
+  const std::optional<DirSummary> at = parts_.index->summary(dir);
+  const std::optional<Entry> entry = at ? parts_.index->get(at->place) : std::nullopt;
+  if (entry && !change::same_stat(*entry, self)) later_.push_back(at->place);
+}
+
+void RecordScan::elsewhere(DirId dir) { unlisted_.insert(dir); }
+
+void RecordScan::unreadable_child(const Key& key, const Error& error) {
+  troubles_.push_back(Trouble{.key = key, .reason = error.message});
+}
+
 void RecordScan::unreadable(DirId dir, const Error& error) {
+  unlisted_.insert(dir);
   const std::optional<DirSummary> at = parts_.index->summary(dir);
   troubles_.push_back(Trouble{.key = at ? at->place : root_key, .reason = error.message});
 }
@@ -92,6 +109,8 @@ void RecordScan::settle_missing() {
     return;
   }
   for (const Key& key : std::exchange(missing_, {})) {
+    const std::optional<Entry> old = parts_.index->get(key);
+    if (old && old->attr.type == FileType::directory) parts_.unwatch_tree(old->attr.dir);
     if (!observer_.record_removal(key, cut_).empty()) ++changed_;
   }
 }

@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "engine/change/observer.h"
@@ -33,7 +34,9 @@ class RecordScan final : public ScanVisitor {
   [[nodiscard]] uint64_t seen() const { return scan_.seen(); }
   [[nodiscard]] const std::vector<Trouble>& troubles() const { return troubles_; }
   [[nodiscard]] const std::vector<Error>& watch_errors() const { return watch_errors_; }
-  [[nodiscard]] const std::vector<Key>& covered() const { return covered_; }
+  // Directories that moved away from the scan, or could not be read: to be scanned when they are
+  // seen again.
+  [[nodiscard]] const std::unordered_set<DirId>& unlisted() const { return unlisted_; }
   // The scan found fewer than it should: an empty root where the index has entries. Nothing was
   // recorded.
   [[nodiscard]] bool root_emptied() const { return root_emptied_; }
@@ -44,7 +47,10 @@ class RecordScan final : public ScanVisitor {
 
   DirId child(const Key& key, int dir_fd, scan::Child& child) override;
   void missing(const Key& key) override;
+  void listed(DirId dir, const io::Stat& self) override;
+  void elsewhere(DirId dir) override;
   void unreadable(DirId dir, const Error& error) override;
+  void unreadable_child(const Key& key, const Error& error) override;
   void unwatched(DirId dir, const Error& error) override;
 
  private:
@@ -59,7 +65,7 @@ class RecordScan final : public ScanVisitor {
   std::vector<Key> missing_;
   std::vector<Trouble> troubles_;
   std::vector<Error> watch_errors_;
-  std::vector<Key> covered_;
+  std::unordered_set<DirId> unlisted_;
   uint64_t changed_ = 0;
   bool root_emptied_ = false;
   bool root_emptied_accepted_ = false;

@@ -94,24 +94,26 @@ Status TreeEngine::begin() {
   if (Status s = parts_->index->flush(); !s) return s;
   const std::function<void()> wake = [this] { loop_.wake(); };
   if (state.role == Role::primary) {
-    primary_ = std::make_unique<Primary>(*parts_, sync_, wake, Primary::Start::scan);
-    drain_between_rounds();
+    primary_ = std::make_unique<Primary>(*parts_, sync_, wake);
+    primary_->drain_with(drain_hook());
     duty_ = primary_.get();
     return {};
   }
   Result<std::unique_ptr<Secondary>> made = Secondary::make(*parts_, sync_, wake);
   if (!made) return fail(made.error());
   secondary_ = std::move(*made);
+  secondary_->drain_with(drain_hook());
   duty_ = secondary_.get();
   return {};
 }
 
-// The cut builder drains the kernel between its rounds; that the root went is told by the loop.
-void TreeEngine::drain_between_rounds() {
-  primary_->drain_with([this] {
+// The cut builder drains the kernel between its rounds, and a proof at its end; that the root went
+// is told by the loop.
+std::function<void()> TreeEngine::drain_hook() {
+  return [this] {
     if (!parts_->watcher) return;
     if (Status s = drain_watch(); !s) ended_ = s;
-  });
+  };
 }
 
 Status TreeEngine::run() {
@@ -128,6 +130,7 @@ Status TreeEngine::run() {
     take_new_links();
     serve_sessions();
     busy = duty_->step(now);
+    if (Status s = duty_->health(); !s) ended_ = s;
     consider_founding();
     say_hello();
   }
@@ -313,8 +316,12 @@ void TreeEngine::say_hello() {
 }
 
 void TreeEngine::consider_founding() {
-  if (primary_ || parts_->options.standing != Standing::configured) return;
   const TreeOptions& options = parts_->options;
+  const bool first = !options.nodes.empty() && options.nodes.front() == options.node;
+  if (primary_ || options.standing != Standing::configured || !first ||
+      parts_->state.position.reign.is_set()) {
+    return;
+  }
   std::vector<role::NodeHeard> others;
   for (const std::string& node : options.nodes) {
     if (node == options.node) continue;
@@ -324,7 +331,6 @@ void TreeEngine::consider_founding() {
                         .heard = at != heard_.end(),
                         .has_lineage = at != heard_.end() && at->second.position.reign.is_set()});
   }
-  const bool first = !options.nodes.empty() && options.nodes.front() == options.node;
   if (role::may_found(first, make_hello(), others)) become_primary();
 }
 
@@ -342,9 +348,8 @@ void TreeEngine::become_primary() {
     parts_->state = role::NodeState{};
     return;
   }
-  primary_ =
-      std::make_unique<Primary>(*parts_, sync_, [this] { loop_.wake(); }, Primary::Start::scanned);
-  drain_between_rounds();
+  primary_ = std::make_unique<Primary>(*parts_, sync_, [this] { loop_.wake(); });
+  primary_->drain_with(drain_hook());
   duty_ = primary_.get();
   secondary_.reset();
 }

@@ -24,6 +24,9 @@ class IndexResolver final : public watch::HandleResolver {
   [[nodiscard]] std::optional<DirId> dir_of(std::string_view handle) const override {
     return index_.dir_of_handle(handle);
   }
+  [[nodiscard]] bool linked(uint64_t inode) const override {
+    return !index_.keys_of_inode(inode).empty();
+  }
 
  private:
   const Index& index_;
@@ -89,7 +92,6 @@ Status TreeParts::open_root() {
   Result<io::Stat> stat = io::stat_fd(root->get());
   if (!stat) return fail(stat.error());
   root_mount = stat->mount;
-  root_inode = stat->local.inode;
   root_device = stat->device;
   root_ = std::move(*root);
   return {};
@@ -191,6 +193,20 @@ void TreeParts::start_ids() {
 void TreeParts::store_state() {
   if (ids) state.id_counter = ids->counter();
   index->put_meta(role::node_state_name, role::encode(state));
+}
+
+void TreeParts::unwatch_tree(DirId top) {
+  if (!watcher) return;
+  std::vector<DirId> below{top};
+  while (!below.empty()) {
+    const DirId dir = below.back();
+    below.pop_back();
+    watcher->remove(dir);
+    index->for_children(dir, [&](std::string_view, const Entry& entry) {
+      if (entry.attr.type == FileType::directory) below.push_back(entry.attr.dir);
+      return true;
+    });
+  }
 }
 
 std::string TreeParts::describe(const Key& key) const {

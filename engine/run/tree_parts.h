@@ -26,7 +26,6 @@ struct TreeParts {
   const Clock& clock;
   Log& log;
   uint64_t root_mount = 0;
-  uint64_t root_inode = 0;
   uint64_t root_device = 0;
   std::string staging_path;
   std::string reserved_name;  // below the root; never in the tree
@@ -48,6 +47,8 @@ struct TreeParts {
   void start_ids();
   // Puts `state` into the index; durable with its next commit.
   void store_state();
+  // A directory left the tree, it may live on elsewhere: nothing in it is our business any more.
+  void unwatch_tree(DirId top);
   // "etc/passwd" for people: the path of a key, escaped; the key itself if it has no place.
   [[nodiscard]] std::string describe(const Key& key) const;
 

@@ -39,12 +39,13 @@ bool TreeScan::step() {
 void TreeScan::visit(scan::Listing& listing) {
   if (listing.watch_error) visitor_.unwatched(listing.dir, *listing.watch_error);
   if (listing.error) {
-    // Gone between its listing in the parent and here: the parent's event, or the next look, says
-    // so.
-    if (listing.error->code != ErrorCode::not_found)
+    if (listing.error->code == ErrorCode::not_found)
+      visitor_.elsewhere(listing.dir);
+    else
       visitor_.unreadable(listing.dir, *listing.error);
     return;
   }
+  visitor_.listed(listing.dir, listing.self);
   std::unordered_set<std::string_view> present;
   present.reserve(listing.children.size());
   for (const scan::Child& child : listing.children) present.insert(child.name);
@@ -57,15 +58,20 @@ void TreeScan::visit(scan::Listing& listing) {
     ++seen_;
     const Key key{.dir = listing.dir, .name = child.name};
     if (child.error) {
-      if (child.error->code == ErrorCode::not_found) visitor_.missing(key);
+      if (child.error->code == ErrorCode::not_found)
+        visitor_.missing(key);
+      else
+        visitor_.unreadable_child(key, *child.error);
       continue;
     }
+    std::string handle = child.handle;
     const DirId below = visitor_.child(key, listing.fd->get(), child);
     if (!below.is_set()) continue;
     scan::Job job;
     job.dir = below;
     job.parent = listing.fd;
     job.name = child.name;
+    job.handle = std::move(handle);
     if (!all_details_) job.want_details = [](std::string_view, const io::Stat&) { return false; };
     scanner_.post(std::move(job));
   }

@@ -24,8 +24,15 @@ class ScanVisitor {
   virtual DirId child(const Key& key, int dir_fd, scan::Child& child) = 0;
   // A name that the index has and the directory has not.
   virtual void missing(const Key& key) = 0;
+  // A directory that is watched now, as it is before its children are told.
+  virtual void listed(DirId dir, const io::Stat& self) = 0;
+  // A directory that is not where it was when its parent was listed: an event is on the way, and
+  // until it is found again nothing below it is watched.
+  virtual void elsewhere(DirId dir) = 0;
   // A directory that could not be read; its keys stay as they are. Or one that cannot be watched.
   virtual void unreadable(DirId dir, const Error& error) = 0;
+  // A child that could not be looked at.
+  virtual void unreadable_child(const Key& key, const Error& error) = 0;
   virtual void unwatched(DirId dir, const Error& error) = 0;
 };
 

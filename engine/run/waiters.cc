@@ -6,17 +6,15 @@
 namespace repl::run {
 
 void Waiters::add(const WaitRequest& request, std::function<void(WaitAnswer)> answer,
-                  uint64_t builds_needed, MonotonicTime now) {
-  Waiter waiter{.request = request,
-                .answer = std::move(answer),
-                .builds_needed = builds_needed,
-                .until = {},
-                .target = {}};
+                  MonotonicTime now) {
+  Waiter waiter{
+      .request = request, .answer = std::move(answer), .since = now, .until = {}, .target = {}};
   if (request.timeout_ms) waiter.until = now + std::chrono::milliseconds(*request.timeout_ms);
   waiters_.push_back(std::move(waiter));
 }
 
 std::optional<WaitAnswer> Waiters::judge(const Waiter& waiter, MonotonicTime now,
+                                         uint64_t unreadable,
                                          const std::vector<PeerStanding>& peers) {
   bool all = waiter.target.has_value();
   std::string missing = waiter.target ? "" : "changes are still being read";
@@ -48,6 +46,12 @@ std::optional<WaitAnswer> Waiters::judge(const Waiter& waiter, MonotonicTime now
         .cut = *waiter.target,
         .detail = std::to_string(held_keys) + " paths are held on a peer: see repl status"};
   }
+  if (all && unreadable > 0) {
+    return WaitAnswer{
+        .result = WaitResult::held,
+        .cut = *waiter.target,
+        .detail = std::to_string(unreadable) + " paths cannot be read here: see repl status"};
+  }
   if (all) return WaitAnswer{.result = WaitResult::reached, .cut = *waiter.target, .detail = {}};
   if (waiter.until && now >= *waiter.until) {
     return WaitAnswer{.result = WaitResult::timeout,
@@ -57,13 +61,13 @@ std::optional<WaitAnswer> Waiters::judge(const Waiter& waiter, MonotonicTime now
   return std::nullopt;
 }
 
-void Waiters::step(MonotonicTime now, CutNumber cut, bool clean, uint64_t builds, bool scanning,
+void Waiters::step(MonotonicTime now, const OwnStanding& own,
                    const std::vector<PeerStanding>& peers) {
   std::vector<std::pair<std::function<void(WaitAnswer)>, WaitAnswer>> done;
   std::erase_if(waiters_, [&](Waiter& waiter) {
-    if (!waiter.target && !scanning && (clean || builds >= waiter.builds_needed))
-      waiter.target = cut;
-    std::optional<WaitAnswer> answer = judge(waiter, now, peers);
+    const bool in_cuts = !own.oldest_change || *own.oldest_change > waiter.since;
+    if (!waiter.target && !own.scanning && in_cuts) waiter.target = own.cut;
+    std::optional<WaitAnswer> answer = judge(waiter, now, own.unreadable, peers);
     if (!answer) return false;
     done.emplace_back(std::move(waiter.answer), std::move(*answer));
     return true;

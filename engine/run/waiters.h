@@ -30,14 +30,19 @@ struct PeerStanding {
   bool owes = false;       // something of an acknowledged cut must still be sent again
 };
 
+// Where this node stands.
+struct OwnStanding {
+  CutNumber cut;  // the newest
+  bool scanning = false;
+  std::optional<MonotonicTime> oldest_change;  // that is in no cut yet
+  uint64_t unreadable = 0;                     // keys that no cut can hold
+};
+
 class Waiters {
  public:
-  // `builds_needed`: how many cuts must have been built before everything dirty now is in one.
-  void add(const WaitRequest& request, std::function<void(WaitAnswer)> answer,
-           uint64_t builds_needed, MonotonicTime now);
-  // `clean`: nothing is dirty and no scan is under way.
-  void step(MonotonicTime now, CutNumber cut, bool clean, uint64_t builds, bool scanning,
-            const std::vector<PeerStanding>& peers);
+  // Call with the kernel's events drained: what was written before has been marked by `now`.
+  void add(const WaitRequest& request, std::function<void(WaitAnswer)> answer, MonotonicTime now);
+  void step(MonotonicTime now, const OwnStanding& own, const std::vector<PeerStanding>& peers);
   [[nodiscard]] bool empty() const { return waiters_.empty(); }
   [[nodiscard]] std::optional<MonotonicTime> deadline() const;
   void fail_all(const std::string& why);
@@ -46,11 +51,12 @@ class Waiters {
   struct Waiter {
     WaitRequest request;
     std::function<void(WaitAnswer)> answer;
-    uint64_t builds_needed = 0;
+    MonotonicTime since{};
     std::optional<MonotonicTime> until;
     std::optional<CutNumber> target;
   };
   [[nodiscard]] static std::optional<WaitAnswer> judge(const Waiter& waiter, MonotonicTime now,
+                                                       uint64_t unreadable,
                                                        const std::vector<PeerStanding>& peers);
   std::vector<Waiter> waiters_;
 };

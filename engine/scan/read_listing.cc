@@ -25,12 +25,6 @@ Status assign(T& to, Result<T> from) {
   return {};
 }
 
-Status look_at_self(Listing& listing) {
-  const int fd = listing.fd->get();
-  if (Status done = assign(listing.self, io::stat_fd(fd)); !done) return done;
-  return assign(listing.self_xattrs, io::read_xattrs(fd));
-}
-
 Status look_at_child(int dir, Child& child, const Job& job) {
   if (Status done = assign(child.stat, io::stat_at(dir, child.name)); !done) return done;
   const FileType type = child.stat.attr.type;
@@ -57,9 +51,12 @@ Status read_into(Listing& listing, const Job& job, const BeforeListing& before_l
   if (Status opened = open_job(job, listing); !opened) return opened;
   const int dir = listing.fd->get();
   if (Status done = assign(listing.self_handle, io::handle_of(dir)); !done) return done;
+  // RACE: renames may have put another directory at this name since the parent was listed.
+  if (!job.handle.empty() && job.handle != listing.self_handle)
+    return fail(ErrorCode::not_found, "another directory has that name now");
   Status watched = before_listing(job.dir, dir, listing.self_handle);
   if (!watched) listing.watch_error = std::move(watched.error());
-  if (Status looked = look_at_self(listing); !looked) return looked;
+  if (Status looked = assign(listing.self, io::stat_fd(dir)); !looked) return looked;
   return io::list_dir(dir, [&](std::string_view name, FileType) {
     listing.children.push_back(read_child(dir, name, job));
     return true;

@@ -34,8 +34,7 @@ struct Child {
 struct Listing {
   DirId dir;
   std::shared_ptr<Fd> fd;  // kept open for posting children and for reading
-  io::Stat self;           // of the directory, before it was listed
-  std::string self_xattrs;
+  io::Stat self;           // of the directory, watched but not listed yet
   std::string self_handle;
   std::vector<Child> children;       // unsorted
   std::optional<Error> error;        // the directory could not be opened or listed
@@ -46,6 +45,8 @@ struct Job {
   DirId dir;
   std::shared_ptr<Fd> parent;  // null: `name` is ignored and `self` is the directory
   std::string name;
+  // Of the directory that is meant; another one of that name is `not_found`. Empty: any.
+  std::string handle;
   std::shared_ptr<Fd> self;
   // Whether this child's xattrs and target are worth reading: false when the stat equals the index.
   // Called on a worker's thread; null: always.

@@ -95,7 +95,7 @@ void CutWriter::add(const CutItem& item) {
     record(Remove{.key = item.key, .disown = disown_});
     return;
   }
-  Work work{.key = item.key, .attr = item.attr};
+  Work work{.key = item.key, .attr = item.attr, .whole = item.unsent};
   work.base_on_peer = item.base_content.is_set();
   work.base = item.base_content;
   work.base_size = item.base_size;
@@ -153,7 +153,8 @@ void CutWriter::put_done(const Work& work, const Attributes& attr, Content conte
 // the content.
 void CutWriter::skip(const Key& key, LinkId link, const Error& why) {
   parts_.log.debug("send: left out {}: {}", escape(key.name), why.message);
-  changed_meanwhile(key);
+  exact_ = false;
+  parts_.callbacks.left_out(key, why);
   const auto group = links_.find(link);
   if (!link.is_set() || group == links_.end()) return;
   const std::vector<Key> followers = std::move(group->second.followers);

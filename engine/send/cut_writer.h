@@ -3,8 +3,8 @@
 // A key's record leaves at once when its content is not needed, small, or copied; large contents
 // are put off to the end of the cut, where they are streamed one after the other. While one waits
 // for a signature from the peer, others go on. What the disk shows no longer as the index has it is
-// sent as it is now, marked dirty, and the cut says ordered = false; what vanished is left out and
-// marked dirty.
+// sent as it is now, marked dirty, and the cut says ordered = false; what cannot be read is left
+// out, and the owner has it sent later.
 //
 // A large file that is written all the time is in a cut before its content of the cut before was
 // read: the index does not know that content, but the peer has it. So what was streamed last is
@@ -42,13 +42,17 @@ struct Candidate {
   FileType peer_type = FileType::none;
   Digest peer_content;
   uint64_t peer_size = 0;
-  DirId dir;  // the directory that was found at `key`: it is looked up again before it is sent
+  // The directory that was found at `key`: it is looked up again before it is sent. Of one that is
+  // removed: it lives elsewhere, and its own record moves it there.
+  DirId dir;
 };
 
 // What the sender tells its owner. Called from within start, on_message and pump; may change the
 // index.
 struct SenderCallbacks {
   std::function<void(const Key&)> mark_dirty;
+  // It could not be read, so the cut goes without it: to be sent in a later one.
+  std::function<void(const Key&, const Error& why)> left_out;
   // The content that was sent: the attributes as sent, its digest and block table.
   std::function<void(const Key&, const Attributes&, const Digest&, const std::vector<Digest>&)>
       content_known;

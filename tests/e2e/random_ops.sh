@@ -25,7 +25,7 @@ usual_config
 a=$(tree A)
 mkdir "$a" "$(tree B)"
 touch "$a/stays"
-LOG_LINES=80
+LOG_LINES=${LOG_LINES:-80}
 start_all
 ready A
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <fstream>
+#include <functional>
+#include <utility>
 
 #include "engine/base/clock.h"
 #include "engine/model/hint_bits.h"
@@ -23,8 +25,9 @@ class CutBuilderTest : public IndexTest {
         .index = *index_, .dirs = *dirs_, .policy = policy_, .ids = ids_, .reserved_name = {}});
     builder_ = std::make_unique<CutBuilder>(
         *observer_, *index_, *dirs_, changes_,
-        CutHooks{
-            .drain = [] {}, .watch = [](DirId, int, std::string_view) {}, .unwatch = [](DirId) {}},
+        CutHooks{.drain = [this] { std::exchange(on_drain_, [] {})(); },
+                 .watch = [](DirId, int, std::string_view) {},
+                 .unwatch = [](DirId) {}},
         clock_);
     static_cast<void>(observer_->look(root_key, 0, CutNumber{1}, Contents::read_small));
   }
@@ -37,6 +40,7 @@ class CutBuilderTest : public IndexTest {
     return batch ? batch->items : std::vector<CutItem>{};
   }
 
+  std::function<void()> on_drain_ = [] {};  // once
   SystemClock clock_;
   Policy policy_;
   IdAllocator ids_{1, 0, [](uint64_t) { return false; }};
@@ -105,6 +109,56 @@ TEST_F(CutBuilderTest, AKeyInADirectoryThatWasReplacedDoesNotWaitForEver) {
   EXPECT_FALSE(build().empty());
   EXPECT_FALSE(index_->summary(under));
   EXPECT_TRUE(changes_.empty());
+}
+
+// Between two looks of one cut: peers have it at its first place, and nothing else would name that.
+TEST_F(CutBuilderTest, ADirectoryThatMovedAndWentIsRemovedWherePeersHaveIt) {
+  std::filesystem::create_directory(root() + "/first");
+  mark("first", hint_created);
+  ASSERT_GE(build().size(), 1u);
+  std::filesystem::rename(root() + "/first", root() + "/second");
+  mark("first", hint_removed | hint_moved);
+  mark("second", hint_created | hint_moved);
+  on_drain_ = [this] {
+    std::filesystem::remove(root() + "/second");
+    mark("second", hint_removed);
+  };
+  const std::vector<CutItem> items = build();
+  const auto first = std::ranges::find(items, at(root_dir.value, "first"), &CutItem::key);
+  ASSERT_NE(first, items.end());
+  EXPECT_TRUE(first->removed);
+}
+
+// The directory that a scan was to list had moved: nothing below it is watched.
+TEST_F(CutBuilderTest, ADirectoryThatAScanMissedIsScannedWhenItIsSeen) {
+  std::filesystem::create_directory(root() + "/old");
+  mark("old", hint_created);
+  ASSERT_GE(build().size(), 1u);
+  const DirId dir = index_->get(at(root_dir.value, "old"))->attr.dir;
+  builder_->owe_listing({dir});
+  std::filesystem::rename(root() + "/old", root() + "/new");
+  mark("old", hint_removed | hint_moved);
+  mark("new", hint_created | hint_moved);
+  ASSERT_FALSE(build().empty());
+  EXPECT_EQ(changes_.take_rescan().below, std::vector<DirId>{dir});
+  mark("new", hint_attributes);
+  static_cast<void>(build());
+  EXPECT_FALSE(changes_.rescan_needed()) << "once";
+}
+
+// A cut went without it: the next one has it, although nothing about it changed.
+TEST_F(CutBuilderTest, WhatACutWentWithoutIsInTheNextWhole) {
+  std::ofstream(root() + "/f") << "content";
+  mark("f", hint_created | hint_closed);
+  ASSERT_GE(build().size(), 1u);
+  mark("f", hint_modified);
+  static_cast<void>(build());
+  mark("f", hint_modified | hint_unsent);
+  const std::vector<CutItem> items = build();
+  ASSERT_EQ(items.size(), 1u);
+  EXPECT_TRUE(items[0].unsent);
+  EXPECT_TRUE(items[0].content_changed);
+  EXPECT_FALSE(items[0].base_content.is_set());
 }
 
 }  // namespace
