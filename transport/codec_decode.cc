@@ -164,6 +164,7 @@ Message convert(FieldReader& d, wire::Ack& in) {
   out.content = d.bits<Fingerprint>(in.content());
   out.content_known = in.content_known();
   out.held_keys = in.held_keys();
+  out.ends = in.ends();
   return out;
 }
 

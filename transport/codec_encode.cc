@@ -215,6 +215,7 @@ class Encoder {
     put(out.mutable_content(), in.content);
     out.set_content_known(in.content_known);
     out.set_held_keys(in.held_keys);
+    out.set_ends(in.ends);
     finish(wire::KIND_ACK, out);
   }
   void operator()(Refused& in) {

@@ -222,6 +222,7 @@ Status Applier::check_no_cycle() const {
 
 Result<PublishResult> Applier::publish(const CutEnd& end,
                                        const std::function<void(const Position&)>& store_position) {
+  if (fault_) return fail(*fault_);
   if (!cut_.open || end.cut != cut_.begin.cut) return broken("the end of a cut that did not begin");
   if (end.records != cut_.records) return broken("a cut is not whole");
   if (const Status sound = check_no_cycle(); !sound) return fail(sound.error());
@@ -248,6 +249,7 @@ Result<PublishResult> Applier::publish(const CutEnd& end,
     index_.remove_meta(incomplete_meta);
   }
   if (end.last) {
+    work_.ends = ++ends_;
     work_.position =
         Position{.epoch = cut_.begin.epoch, .reign = cut_.begin.reign, .cut = cut_.begin.cut};
     store_position(work_.position);
@@ -277,6 +279,7 @@ void Applier::discard_unused() {
 }
 
 std::optional<SyncWork> Applier::take_sync_work() {
+  if (fault_) return std::nullopt;
   if (failed_work_) return std::exchange(failed_work_, std::nullopt);
   if (!work_pending_ || index_.commit_in_flight()) return std::nullopt;
   work_pending_ = false;
@@ -288,6 +291,10 @@ std::optional<SyncWork> Applier::take_sync_work() {
 }
 
 void Applier::on_synced(SyncWork work, const Status& status) {
+  if (!status && status.error().remedy == Remedy::hold) {
+    fault_ = status.error();
+    return;
+  }
   if (!status) {
     failed_work_ = std::move(work);
     return;

@@ -7,7 +7,8 @@
 // Remedy::retry: nothing is acknowledged, the same cut arrives again; what had been published by
 // then is found equal. Until it has arrived, the index holds meta "incomplete".
 //
-// A crash in a publish is undone by the constructor's caller through recover() (recovery.h).
+// A crash in a publish is undone by the constructor's caller through recover() (recovery.h). So is
+// what fault() tells of: nothing more is made durable, and the tree is to be opened again.
 //
 // Bounds: one cut at a time; limits::held_fds_max descriptors wait for a sync. Thread: one owner.
 #pragma once
@@ -49,10 +50,16 @@ class Applier {
   // The connection ended in the middle of a cut: what was prepared goes.
   void abandon();
 
-  // Nothing while the index commits another batch, or when everything is durable.
+  // Nothing while the index commits another batch, when everything is durable, or after a fault.
   [[nodiscard]] std::optional<SyncWork> take_sync_work();
-  // From the owner, after SyncWork::run. On error the work is kept, and is the next to be taken.
+  // From the owner, after SyncWork::run. Work whose commit failed is the next to be taken; a failed
+  // sync is a fault.
   void on_synced(SyncWork work, const Status& status);
+
+  // Whole cuts published so far.
+  [[nodiscard]] uint64_t ends() const { return ends_; }
+  // Only recover() helps: a sync failed.
+  [[nodiscard]] const std::optional<Error>& fault() const { return fault_; }
 
   // Something was published or put aside that is not durable yet.
   [[nodiscard]] bool work_pending() const { return work_pending_ || failed_work_.has_value(); }
@@ -99,7 +106,9 @@ class Applier {
   CutState cut_;
   SyncWork work_;
   std::optional<SyncWork> failed_work_;  // to be run again before any other
+  std::optional<Error> fault_;
   bool work_pending_ = false;
+  uint64_t ends_ = 0;
   Workshop shop_;
   size_t spread_ = 0;
 };

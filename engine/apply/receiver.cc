@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <type_traits>
 
 #include "engine/base/limits.h"
@@ -34,6 +35,7 @@ void Receiver::start(Epoch epoch, Reign reign, const Position& durable) {
   reign_ = reign;
   durable_ = durable;
   applied_ = durable;
+  ends_before_ = applier_.ends();
 }
 
 void Receiver::stop() {
@@ -92,7 +94,7 @@ Status Receiver::on(const Records& records) {
 
 Status Receiver::on(const CutEnd& end) {
   if (!applier_.in_cut()) return broken("the end of a cut that did not begin");
-  send_ack(reign_, end.cut, AckLevel::received);
+  send_ack(reign_, end.cut, AckLevel::received, applier_.ends());
   Result<PublishResult> result = applier_.publish(end, [this](const Position& position) {
     applied_ = position;
     actions_.store_position(position);
@@ -100,12 +102,13 @@ Status Receiver::on(const CutEnd& end) {
   if (!result) return fail(result.error());
   for (Refused& refused : result->refused) actions_.send(std::move(refused), false);
   for (const std::string& notice : result->notices) log_.warn("apply: {}", notice);
-  if (end.last) send_ack(reign_, end.cut, AckLevel::applied);
+  if (end.last) send_ack(reign_, end.cut, AckLevel::applied, applier_.ends());
   return {};
 }
 
-void Receiver::send_ack(const Reign& reign, CutNumber cut, AckLevel level) {
+void Receiver::send_ack(const Reign& reign, CutNumber cut, AckLevel level, uint64_t ends) {
   Ack ack{.reign = reign, .cut = cut, .level = level, .held_keys = applier_.holds().size()};
+  ack.ends = std::max(ends, ends_before_) - ends_before_;
   if (level != AckLevel::received) {
     const std::optional<DirSummary> root = index_.summary(root_dir);
     ack.content = index_.root_content();
@@ -116,6 +119,7 @@ void Receiver::send_ack(const Reign& reign, CutNumber cut, AckLevel level) {
 
 void Receiver::on_synced(SyncWork work, const Status& status) {
   const Position position = work.position;
+  const uint64_t ends = work.ends;
   applier_.on_synced(std::move(work), status);
   if (!status) {
     log_.error("apply: not durable: {}", status.error().message);
@@ -127,7 +131,7 @@ void Receiver::on_synced(SyncWork work, const Status& status) {
   if (!position.cut.is_set()) return;
   durable_ = position;
   if (started_ && position.reign == reign_)
-    send_ack(position.reign, position.cut, AckLevel::durable);
+    send_ack(position.reign, position.cut, AckLevel::durable, ends);
 }
 
 bool Receiver::approve(const Key& key) {

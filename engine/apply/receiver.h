@@ -65,13 +65,14 @@ class Receiver {
   KeyInfo info(const Key& key, const Entry& entry) const;
   void list(DirId dir);
   Result<std::string> signature_bytes(const SignatureRequest& request);
-  void send_ack(const Reign& reign, CutNumber cut, AckLevel level);
+  void send_ack(const Reign& reign, CutNumber cut, AckLevel level, uint64_t ends);
 
   Applier& applier_;
   Index& index_;
   Log& log_;
   ReceiverActions actions_;
   bool started_ = false;
+  uint64_t ends_before_ = 0;  // Applier::ends() when the connection began
   Epoch epoch_;
   Reign reign_;
   Position applied_;

@@ -191,6 +191,9 @@ struct Ack {
       content;  // with `applied`: the secondary's root, so that equality is proved with every cut
   bool content_known = false;
   uint64_t held_keys = 0;  // keys that differ because a person must decide
+  // Ends of whole cuts of this connection that it covers: the same number may come twice (keys that
+  // are sent again, a comparison).
+  uint64_t ends = 0;
 };
 
 // The receiver could not use what was sent for this key (base differs, digest differs, drift): the

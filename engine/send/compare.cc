@@ -168,9 +168,10 @@ void Comparer::only_ours(DirId dir, std::string_view name, const Entry& entry) {
 }
 
 void Comparer::only_theirs(DirId dir, const KeyInfo& theirs) {
-  // A directory that lives elsewhere with us is moved there by its own record.
-  if (theirs.dir.is_set() && index_.place_of(theirs.dir)) return;
-  found_(Candidate{.key = Key{.dir = dir, .name = theirs.name}, .removed = true});
+  const bool lives_elsewhere = theirs.dir.is_set() && index_.place_of(theirs.dir).has_value();
+  found_(Candidate{.key = Key{.dir = dir, .name = theirs.name},
+                   .removed = true,
+                   .dir = lives_elsewhere ? theirs.dir : DirId{}});
 }
 
 void Comparer::both(DirId dir, const Entry& ours, const KeyInfo& theirs) {

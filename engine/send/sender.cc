@@ -254,6 +254,7 @@ bool Sender::step_cutting() {
   const auto drained = writer_.drain(limits::stream_step_bytes);
   if (drained == CutWriter::Drain::waiting) return false;
   if (drained == CutWriter::Drain::more) return true;
+  if (!live_) remove_moved_off();
   const bool more_pieces = piece_full_ && (!candidates_.empty() || !walk_.empty());
   piece_full_ = false;
   if (more_pieces) {
@@ -271,6 +272,8 @@ bool Sender::step_cutting() {
 
 void Sender::end_cut() {
   CutNumber cut = merging_;
+  ++ends_sent_;
+  if (!live_) owed_until_ = ends_sent_;
   Fingerprint content;
   bool known = false;
   if (live_) {
@@ -313,13 +316,17 @@ void Sender::on_ack(const Ack& ack) {
   const auto level = static_cast<size_t>(ack.level);
   if (ack.reign != plan_.reign || level >= status_.acked.size()) return;
   status_.acked[level] = std::max(status_.acked[level], ack.cut);
+  ends_acked_[level] = std::max(ends_acked_[level], ack.ends);
   if (ack.level != AckLevel::applied) return;
   status_.held_keys = ack.held_keys;
   const bool comparable = expected_.known && ack.content_known && ack.cut == expected_.cut &&
                           ack.held_keys == 0 && phase_ == SendPhase::live && queue_.empty() &&
                           !diverted_ && resend_.empty();
   if (!comparable) return;
-  if (ack.content == expected_.content) return refusals_.clear();
+  if (ack.content == expected_.content) {
+    given_up_.clear();
+    return refusals_.clear();
+  }
   ++status_.mismatches;
   const bool again = compared_once_ && compared_for_ == ack.cut;
   log_.warn("send: the peer's tree differs after cut {}; {}", ack.cut.value,
@@ -331,14 +338,7 @@ void Sender::on_ack(const Ack& ack) {
 }
 
 void Sender::on_refused(const Refused& refused) {
-  const bool listed = std::any_of(held_.begin(), held_.end(),
-                                  [&](const HeldKey& h) { return h.key == refused.key; });
-  const auto hold = [&] {
-    if (!listed && held_.size() < limits::holds_listed_max) {
-      held_.push_back(HeldKey{.key = refused.key, .reason = refused.reason});
-    }
-  };
-  if (refused.hold) return hold();
+  if (refused.hold) return;  // the receiver counts them
   ++status_.refused;
   if (resend_.size() >= limits::dirty_keys_max || refusals_.size() >= limits::dirty_keys_max) {
     compare_wanted_ = true;
@@ -350,9 +350,17 @@ void Sender::on_refused(const Refused& refused) {
   if (++refusals.times > limits::refusals_max) {
     log_.warn("send: the peer refuses {} again: {}", escape(refused.key.name),
               escape(refused.reason));
-    return hold();
+    given_up_.insert(refused.key);
+    return;
   }
   resend_.insert(refused.key);
+}
+
+// Something of an acknowledged cut is still to be sent, or is on its way under that cut's number.
+bool Sender::owes() const {
+  const bool merging = !live_ && phase_ != SendPhase::live && phase_ != SendPhase::idle;
+  return merging || !resend_.empty() || compare_wanted_ || diverted_ ||
+         ends_acked_[static_cast<size_t>(AckLevel::durable)] < owed_until_;
 }
 
 SenderStatus Sender::status() const {
@@ -365,7 +373,8 @@ SenderStatus Sender::status() const {
   s.sent = sent_;
   s.cuts_pending = queue_.size() + (phase_ == SendPhase::cutting ? 1 : 0);
   const CutNumber applied = s.acked[static_cast<size_t>(AckLevel::applied)];
-  s.owes = !resend_.empty() || compare_wanted_ || diverted_;
+  s.held_keys += given_up_.size();
+  s.owes = owes();
   s.in_sync = phase_ == SendPhase::live && queue_.empty() && !diverted_ && resend_.empty() &&
               !compare_wanted_ && (applied >= sent_ || mode_ == PlanMode::in_sync);
   return s;

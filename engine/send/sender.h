@@ -45,11 +45,6 @@ struct Plan {
 
 enum class SendPhase : uint8_t { idle, asking, comparing, cutting, live };
 
-struct HeldKey {
-  Key key;
-  std::string reason;
-};
-
 struct SenderStatus {
   SendPhase phase = SendPhase::idle;
   PlanMode mode = PlanMode::in_sync;  // of the run that is under way, or was last
@@ -60,7 +55,7 @@ struct SenderStatus {
   std::array<CutNumber, 3> acked{};  // by AckLevel
   CutNumber sent;                    // last whole cut
   size_t cuts_pending = 0;
-  uint64_t held_keys = 0;   // as the peer counts them
+  uint64_t held_keys = 0;   // as the peer counts them, and what it refused too often
   uint64_t refused = 0;     // keys to be sent again, so far
   uint64_t mismatches = 0;  // fingerprints that differed after a cut
   uint64_t fallbacks = 0;   // times that the live queue was dropped
@@ -87,9 +82,6 @@ class Sender {
 
   [[nodiscard]] SenderStatus status() const;
   [[nodiscard]] const MethodCounters& counters() const { return writer_.counters(); }
-  [[nodiscard]] const std::vector<HeldKey>& held() const {
-    return held_;
-  }  // holds_listed_max of them
 
  private:
   struct Walk {
@@ -122,6 +114,9 @@ class Sender {
   [[nodiscard]] bool give_once(const Candidate& next);
   [[nodiscard]] Candidate candidate_at(const Key& key, bool removed) const;
   void divert();
+  void found(Candidate candidate);
+  void remove_moved_off();
+  [[nodiscard]] bool owes() const;
 
   [[nodiscard]] Status on_answer(const KeysAnswer& answer);
   void on_ack(const Ack& ack);
@@ -170,7 +165,12 @@ class Sender {
   };
   std::unordered_map<Key, Refusals> refusals_;
   std::unordered_set<Key> resend_;
-  std::vector<HeldKey> held_;
+  std::unordered_set<Key>
+      given_up_;  // refused too often; a comparison, or their next cut, tries again
+  std::vector<Candidate> moved_off_;  // where peers have directories that live elsewhere with us
+  uint64_t ends_sent_ = 0;
+  uint64_t owed_until_ = 0;               // when so many are durable, what was sent again is
+  std::array<uint64_t, 3> ends_acked_{};  // by AckLevel
 
   struct Expected {
     CutNumber cut;

@@ -13,6 +13,7 @@ void Sender::begin_run(PlanMode mode) {
   mode_ = mode;
   merging_ = tree_cut_;
   candidates_.clear();
+  moved_off_.clear();
   status_.files_done = 0;
   status_.files_total = 0;
   status_.bytes_total = 0;
@@ -154,9 +155,8 @@ void Sender::judge(const KeyInfo& theirs, const Candidate& asked) {
   if (!ours) {
     // A directory that lives elsewhere with us is moved there by its own record.
     const bool moved = theirs.dir.is_set() && index_.place_of(theirs.dir).has_value();
-    if (nothing_there || moved) return;
-    candidates_.push_back(Candidate{.key = asked.key, .removed = true});
-    return;
+    if (nothing_there) return;
+    return found(Candidate{.key = asked.key, .removed = true, .dir = moved ? theirs.dir : DirId{}});
   }
   const bool equal = !nothing_there && index_.content_hash(asked.key) == theirs.hash &&
                      index_.identity_hash(asked.key) == theirs.identity;
@@ -181,7 +181,7 @@ void Sender::begin_compare() {
   to_ask_.clear();
   comparer_ = std::make_unique<Comparer>(
       index_, seed_, [this](Message m) { ask(std::move(m)); },
-      [this](Candidate c) { candidates_.push_back(std::move(c)); });
+      [this](Candidate c) { found(std::move(c)); });
   comparer_->start();
   phase_ = SendPhase::comparing;
 }
@@ -231,6 +231,23 @@ bool Sender::step_comparing() {
 }
 
 // --- giving candidates to the writer ---
+
+void Sender::found(Candidate candidate) {
+  if (candidate.removed && candidate.dir.is_set())
+    moved_off_.push_back(std::move(candidate));
+  else
+    candidates_.push_back(std::move(candidate));
+}
+
+// RACE: a directory that lived elsewhere when the trees were compared was removed before its record
+// could move it there: it goes from where the peer has it.
+void Sender::remove_moved_off() {
+  for (Candidate& left : std::exchange(moved_off_, {})) {
+    if (index_.place_of(left.dir) || given_dirs_.contains(left.dir)) continue;
+    left.dir = DirId{};
+    static_cast<void>(give_once(left));
+  }
+}
 
 Candidate Sender::candidate_at(const Key& key, bool removed) const {
   Candidate candidate{.key = key, .removed = removed};

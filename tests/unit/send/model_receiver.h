@@ -55,6 +55,7 @@ class ModelReceiver {
   size_t cuts = 0, pieces = 0, asks = 0, lists = 0, adoptions = 0, puts = 0, removes = 0,
          disowned = 0;
   size_t moved_dirs = 0;
+  uint64_t ends = 0;  // of this connection
   bool ordered = true;
   bool ack = true;
 
@@ -237,12 +238,15 @@ class ModelReceiver {
     at = m.cut;
     stages_.clear();
     const auto root = index->summary(root_dir);
-    if (ack) {
+    ++ends;
+    for (const AckLevel level : {AckLevel::applied, AckLevel::durable}) {
+      if (!ack) break;
       replies.push_back(Ack{.reign = reign,
                             .cut = m.cut,
-                            .level = AckLevel::applied,
+                            .level = level,
                             .content = index->root_content(),
-                            .content_known = root && root->unknown == 0});
+                            .content_known = root && root->unknown == 0,
+                            .ends = ends});
     }
   }
   void apply() {

@@ -196,6 +196,7 @@ struct Pair {
   QueueOutbox outbox;
   NullLog log;
   std::set<Key> dirty;
+  std::set<Key> left_out;
   std::unique_ptr<Sender> sender;
   Pair() { tree.root(); }
 
@@ -203,6 +204,8 @@ struct Pair {
     outbox = QueueOutbox{};
     SenderCallbacks callbacks;
     callbacks.mark_dirty = [this](const Key& key) { dirty.insert(key); };
+    callbacks.left_out = [this](const Key& key, const Error&) { left_out.insert(key); };
+    receiver.ends = 0;
     callbacks.content_known = [this](const Key& key, const Attributes& attr, const Digest& digest,
                                      const std::vector<Digest>& blocks) {
       const auto entry = tree.index->get(key);
@@ -222,6 +225,16 @@ struct Pair {
                        .cut = tree.now,
                        .since = since,
                        .disown_extra = disown});
+  }
+  // Questions and answers go to and fro; what is bulk waits.
+  void turns(int count) {
+    for (; count > 0; --count) {
+      sender->pump();
+      for (; !outbox.prompt.empty(); outbox.prompt.pop_front())
+        receiver.take(outbox.prompt.front());
+      for (; !receiver.replies.empty(); receiver.replies.pop_front())
+        ASSERT_TRUE(sender->on_message(receiver.replies.front()));
+    }
   }
   // Until nothing moves on either side.
   void settle() {
@@ -534,13 +547,7 @@ TEST(Sender, DirectoriesThatMoveDuringARunTakeTheirContentsAlong) {
       pair.tree.write({pair.tree.mkdir(dir, "sub"), "f"}, "x");
       const DirId to = pair.tree.mkdir(from, "to");
       pair.start(mode, since);
-      for (int turn = 0; turn < moment; ++turn) {
-        pair.sender->pump();
-        for (; !pair.outbox.prompt.empty(); pair.outbox.prompt.pop_front())
-          pair.receiver.take(pair.outbox.prompt.front());
-        for (; !pair.receiver.replies.empty(); pair.receiver.replies.pop_front())
-          ASSERT_TRUE(pair.sender->on_message(pair.receiver.replies.front()));
-      }
+      pair.turns(moment);
       pair.tree.touched.clear();
       ++pair.tree.now.value;
       pair.tree.put({to, "e"}, pair.tree.index->get({from, "d"})->attr);
@@ -579,14 +586,14 @@ TEST(Sender, RefusedKeysAreSentWholeAndThenGivenUp) {
   pair.first_sync();
   EXPECT_EQ(times, 3);
   EXPECT_EQ(pair.sender->status().refused, 2u);
-  EXPECT_TRUE(pair.sender->held().empty());
+  EXPECT_EQ(pair.sender->status().held_keys, 0u);
 
   Pair stubborn;
   stubborn.tree.write({root_dir, "bad"}, "b");
   stubborn.receiver.refuse = [](const Key& key) { return key.name == "bad"; };
   stubborn.start(PlanMode::first_sync);
   stubborn.settle();
-  ASSERT_EQ(stubborn.sender->held().size(), 1u);
+  EXPECT_EQ(stubborn.sender->status().held_keys, 1u);
   EXPECT_LE(stubborn.receiver.cuts, 20u);
 }
 
@@ -600,9 +607,52 @@ TEST(Sender, ARefusalInEveryCutOnTheWayIsCountedOnce) {
     ASSERT_TRUE(pair.sender->on_message(Refused{.cut = pair.tree.now, .key = key, .reason = "no"}));
   }
   pair.settle();
-  EXPECT_TRUE(pair.sender->held().empty());
+  EXPECT_EQ(pair.sender->status().held_keys, 0u);
   EXPECT_FALSE(pair.sender->status().owes);
   pair.expect_equal();
+}
+
+// Until what was refused is durable under the number that was acknowledged already.
+TEST(Sender, WhatIsSentAgainIsOwedUntilItIsThere) {
+  Pair pair;
+  const Key key{root_dir, "f"};
+  pair.tree.write(key, "f");
+  pair.first_sync();
+  EXPECT_FALSE(pair.sender->status().owes);
+  ASSERT_TRUE(pair.sender->on_message(Refused{.cut = pair.tree.now, .key = key, .reason = "no"}));
+  EXPECT_TRUE(pair.sender->status().owes);
+  while (pair.sender->pump()) {
+  }
+  EXPECT_TRUE(pair.sender->status().owes) << "it is on its way";
+  pair.settle();
+  EXPECT_FALSE(pair.sender->status().owes);
+}
+
+// The peer has a directory under a name that it moved away from; before it is told so, the
+// directory is removed.
+TEST(Sender, ADirectoryThatMovedAndWentDuringARunGoesFromWhereThePeerHasIt) {
+  for (const PlanMode mode : {PlanMode::changes, PlanMode::compare}) {
+    for (int moment = 0; moment < 4; ++moment) {
+      SCOPED_TRACE(std::to_string(static_cast<int>(mode)) + " " + std::to_string(moment));
+      Pair pair;
+      const DirId dir = pair.tree.mkdir(root_dir, "d");
+      pair.tree.write({dir, "f"}, "f");
+      pair.first_sync();
+      const CutNumber since = pair.tree.now;
+      ++pair.tree.now.value;
+      pair.tree.put({root_dir, "e"}, pair.tree.index->get({root_dir, "d"})->attr);
+      pair.tree.touched.insert({root_dir, "d"});
+      pair.start(mode, since);
+      pair.turns(moment);
+      pair.tree.touched.clear();
+      ++pair.tree.now.value;
+      pair.tree.remove({root_dir, "e"});
+      pair.sender->on_cut(pair.batch());
+      pair.settle();
+      pair.expect_equal();
+      EXPECT_EQ(pair.sender->status().mismatches, 0u);
+    }
+  }
 }
 
 TEST(Sender, ExtraNamesAreDisownedOnRequest) {
@@ -616,7 +666,7 @@ TEST(Sender, ExtraNamesAreDisownedOnRequest) {
   EXPECT_EQ(pair.receiver.disowned, 1u);
 }
 
-TEST(Sender, VanishedAndChangedFilesAreMarkedDirty) {
+TEST(Sender, WhatCannotBeReadIsLeftOutAndTheOthersMarkedDirty) {
   Pair pair;
   pair.tree.write({root_dir, "gone"}, "x");
   pair.tree.write({root_dir, "changed"}, "old");
@@ -627,7 +677,8 @@ TEST(Sender, VanishedAndChangedFilesAreMarkedDirty) {
   changed.attr.mtime.seconds = 99;
   pair.start(PlanMode::first_sync);
   pair.settle();
-  EXPECT_EQ(pair.dirty, (std::set<Key>{{root_dir, "changed"}, {root_dir, "gone"}}));
+  EXPECT_EQ(pair.dirty, (std::set<Key>{{root_dir, "changed"}}));
+  EXPECT_EQ(pair.left_out, (std::set<Key>{{root_dir, "gone"}}));
   EXPECT_FALSE(pair.receiver.ordered);
   EXPECT_FALSE(pair.receiver.index->contains({root_dir, "gone"}));
   const auto theirs = pair.receiver.index->get({root_dir, "changed"});

@@ -185,6 +185,7 @@ inline Message MessageMaker::make(size_t kind) {
                  static_cast<AckLevel>(rng_() % 3),
                  bits<Fingerprint>(),
                  coin(),
+                 number(),
                  number()};
     case 16:
       return Refused{CutNumber{number()}, key(), coin(), bytes(100)};
