@@ -97,36 +97,28 @@ Status Mirror::prepare() {
   return source_->start();
 }
 
-// One file goes into an existing directory, or to a path that ends in its own name.
 Status Mirror::prepare_destination(const MirrorSource& source) {
   destination_ = options_.destination.path;
   create_destination_ = true;
   if (is_remote(options_)) return {};
   namespace fs = std::filesystem;
   std::error_code code;
-  if (!source.only.empty() && !fs::is_directory(destination_, code)) {
-    const fs::path path = destination_;
-    if (path.filename() == source.name) {
-      destination_ = path.has_parent_path() ? path.parent_path().string() : ".";
-    } else if (path.has_filename()) {
-      return fail(ErrorCode::invalid,
-                  "the destination " + escape(destination_) +
-                      " is not a directory: a single file keeps its name; name a directory");
-    }
-  }
+  Result<std::string> root = copy_root(destination_, only_);
+  if (!root) return fail(root.error());
+  destination_ = std::move(*root);
   const fs::path from = fs::weakly_canonical(tree_.root, code);
   const fs::path to = fs::weakly_canonical(destination_, code);
   const auto inside = [](const fs::path& inner, const fs::path& outer) {
     return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first ==
            outer.end();
   };
+  if (!source.only.empty() && from == to) {
+    return fail(ErrorCode::invalid, "source and destination are the same file: " +
+                                        escape((from / source.name).string()));
+  }
   if (source.only.empty() && (inside(to, from) || inside(from, to))) {
     return fail(ErrorCode::invalid, "source and destination lie within each other: " +
                                         escape(from.string()) + " and " + escape(to.string()));
-  }
-  if (fs::exists(destination_, code) && !fs::is_directory(destination_, code)) {
-    return fail(ErrorCode::invalid,
-                "the destination " + escape(destination_) + " is not a directory");
   }
   return {};
 }
@@ -135,8 +127,9 @@ Status Mirror::start_copy() {
   MirrorTree tree = tree_;
   tree.root = destination_;
   tree.create_root = create_destination_;
-  auto engine = mirror_tree_options(tree, run::Standing::mirror_copy,
-                                    mirror_state_dir(options_.global, destination_, "copy"));
+  auto engine =
+      mirror_tree_options(tree, run::Standing::mirror_copy,
+                          mirror_state_dir(options_.global, copy_key(destination_, only_), "copy"));
   if (!engine) return fail(engine.error());
   copy_ = std::make_unique<TreeHost>(std::move(*engine), clock_, log_);
   return copy_->start();

@@ -21,7 +21,21 @@ std::string as_pattern(const std::string& name) {
   return pattern;
 }
 
+std::string name_of_pattern(const std::string& pattern) {
+  std::string name;
+  for (size_t i = pattern.starts_with('/') ? 1 : 0; i < pattern.size(); ++i) {
+    if (pattern[i] == '\\' && i + 1 < pattern.size()) ++i;
+    name += pattern[i];
+  }
+  return name;
+}
+
 }  // namespace
+
+// Two single files of one directory are two mirrors.
+std::string copy_key(const std::string& root, const std::vector<std::string>& only) {
+  return only.empty() ? root : root + "\n" + only.front();
+}
 
 std::string mirror_state_dir(const GlobalOptions& global, const std::string& pair,
                              const std::string& side) {
@@ -73,6 +87,27 @@ Result<MirrorSource> resolve_source(const std::string& path) {
   source.name = file.filename().string();
   source.only = as_pattern(source.name);
   return source;
+}
+
+Result<std::string> copy_root(const std::string& destination,
+                              const std::vector<std::string>& only) {
+  namespace fs = std::filesystem;
+  std::error_code code;
+  const fs::path path = destination;
+  if (fs::is_directory(path, code)) return destination;
+  if (!only.empty() && path.filename() == name_of_pattern(only.front())) {
+    return path.has_parent_path() ? path.parent_path().string() : ".";
+  }
+  if (!only.empty() && path.has_filename()) {
+    return fail(ErrorCode::invalid,
+                "the destination " + escape(destination) +
+                    " is not a directory: a single file keeps its name; name a directory");
+  }
+  if (fs::exists(path, code)) {
+    return fail(ErrorCode::invalid,
+                "the destination " + escape(destination) + " is not a directory");
+  }
+  return destination;
 }
 
 }  // namespace repl::cli

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "cli/options.h"
 #include "engine/base/error.h"
@@ -24,7 +25,8 @@ struct MirrorTree {
 };
 
 // Where a mirror remembers what it knows, so that the next run starts from there: one directory per
-// pair. `pair` names it (the roots); `side` is "source" or "copy".
+// pair. `pair` names it (the roots, and the file if it is one); `side` is "source" or "copy".
+[[nodiscard]] std::string copy_key(const std::string& root, const std::vector<std::string>& only);
 [[nodiscard]] std::string mirror_state_dir(const GlobalOptions& global, const std::string& pair,
                                            const std::string& side);
 [[nodiscard]] Result<run::TreeOptions> mirror_tree_options(const MirrorTree& tree,
@@ -38,5 +40,10 @@ struct MirrorSource {
   std::string name;  // the file's name
 };
 [[nodiscard]] Result<MirrorSource> resolve_source(const std::string& path);
+// The directory that becomes the copy. With `only` (MirrorSource's, or none) one file is copied: it
+// keeps its name, so `destination` is a directory or a path that ends in that name. On the machine
+// that has the destination.
+[[nodiscard]] Result<std::string> copy_root(const std::string& destination,
+                                            const std::vector<std::string>& only);
 
 }  // namespace repl::cli

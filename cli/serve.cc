@@ -84,7 +84,9 @@ int serve_tree(const ServeOptions& options) {
 
 int serve_copy(const ServeOptions& options, Log& log, const Clock& clock) {
   MirrorTree tree;
-  tree.root = options.request.root;
+  Result<std::string> root = copy_root(options.request.root, options.request.only);
+  if (!root) return report(root.error());
+  tree.root = std::move(*root);
   tree.create_root = options.request.create_root;
   tree.delete_extra = options.request.delete_extra;
   tree.policy.ids_by_name = options.request.ids_by_name;
@@ -92,7 +94,8 @@ int serve_copy(const ServeOptions& options, Log& log, const Clock& clock) {
   if (!filter) return report(filter.error());
   tree.policy.filter = std::move(*filter);
   Result<run::TreeOptions> engine_options = mirror_tree_options(
-      tree, run::Standing::mirror_copy, mirror_state_dir(options.global, tree.root, "copy"));
+      tree, run::Standing::mirror_copy,
+      mirror_state_dir(options.global, copy_key(tree.root, options.request.only), "copy"));
   if (!engine_options) return report(engine_options.error());
   TreeHost host(std::move(*engine_options), clock, log);
   if (Status s = host.start(); !s) return report(s.error());

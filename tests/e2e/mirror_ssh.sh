@@ -41,6 +41,22 @@ kill -INT "$MIRROR"
 wait_for 10 "end on SIGINT" bash -c "! kill -0 $MIRROR"
 wait "$MIRROR" || fail "ended with status $?"
 
+step "one file: to its own path, into a directory, and not under another name"
+echo one >"$W/A/fs/hosts"
+mkdir "$W/B/fs/into"
+echo other >"$W/B/fs/beside"
+one() { on A "$REPL" mirror --once "$1" "root@${ADDRESS[B]}:$2" --remote-repl "$REPL" "${SSH_OPTIONS[@]}" >>"$W/A/log/one" 2>&1; }
+one /mnt/fs/hosts /mnt/fs/hosts || fail "to its own path: status $?"
+one /mnt/fs/hosts /mnt/fs/into || fail "into a directory: status $?"
+cmp "$W/A/fs/hosts" "$W/B/fs/hosts" && [ -f "$W/B/fs/hosts" ] || fail "not where it belongs"
+cmp "$W/A/fs/hosts" "$W/B/fs/into/hosts" || fail "not in the directory"
+[ "$(cat "$W/B/fs/beside")" = other ] || fail "a neighbour was touched"
+echo two >"$W/A/fs/second[*]"
+one '/mnt/fs/second[*]' '/mnt/fs/second[*]' || fail "a second one beside it: status $?"
+cmp "$W/A/fs/second[*]" "$W/B/fs/second[*]" || fail "the second is not there"
+one /mnt/fs/hosts /mnt/fs/renamed && fail "under another name: success"
+grep -q 'a single file keeps its name' "$W/A/log/one" || fail "it does not say why not"
+
 step "a host that refuses: an error in words, no endless wait with --once"
 kill "$SSHD_PID"
 mirror --once
