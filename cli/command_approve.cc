@@ -12,7 +12,7 @@ namespace repl::cli {
 int command_approve(const ApproveOptions& options) {
   const auto reply = ask(control_socket_path(options.global.runtime_dir, options.tree),
                          {.command = "approve", .tree = options.tree, .options = {}}, std::nullopt);
-  if (!reply) return report(reply.error());
+  if (!reply) return report_asking(reply.error());
   if (const auto* failed = std::get_if<ReplyFailed>(&*reply))
     return report(failed->error, failed->exit);
   const Json result = parse_json(std::get<ReplyDone>(*reply).json);

@@ -28,7 +28,8 @@ int show(const StatusOptions& options, const std::string& tree, std::string& out
   const auto reply = ask(control_socket_path(options.global.runtime_dir, tree),
                          {.command = "status", .tree = tree, .options = {}}, 10s);
   if (!reply)
-    return report("tree " + tree + ": " + reply.error().message, exit_code_of(reply.error()));
+    return report("tree " + tree + ": " + reply.error().message,
+                  exit_code_of_asking(reply.error()));
   if (const auto* failed = std::get_if<ReplyFailed>(&*reply))
     return report(failed->error, failed->exit);
   const Result<TreeStatus> status = status_from_json(std::get<ReplyDone>(*reply).json);

@@ -74,7 +74,8 @@ int verify(const VerifyOptions& options, const std::string& tree) {
                          });
   if (terminal && last.files_total > 0) line.finish(last);
   if (!reply)
-    return report("tree " + tree + ": " + reply.error().message, exit_code_of(reply.error()));
+    return report("tree " + tree + ": " + reply.error().message,
+                  exit_code_of_asking(reply.error()));
   if (const auto* failed = std::get_if<ReplyFailed>(&*reply)) {
     return report("tree " + tree + ": " + failed->error, failed->exit);
   }

@@ -22,7 +22,7 @@ int command_wait(const WaitOptions& options) {
   }
   const auto reply =
       ask(control_socket_path(options.global.runtime_dir, options.tree), request, limit);
-  if (!reply) return report(reply.error());
+  if (!reply) return report_asking(reply.error());
   if (const auto* failed = std::get_if<ReplyFailed>(&*reply))
     return report(failed->error, failed->exit);
   return exit_ok;

@@ -15,8 +15,6 @@ namespace repl::cli {
 
 int exit_code_of(const Error& error) {
   switch (error.code) {
-    case ErrorCode::not_found:
-      return exit_not_running;
     case ErrorCode::not_permitted:
       return exit_refused;
     case ErrorCode::timeout:
@@ -26,6 +24,11 @@ int exit_code_of(const Error& error) {
   }
 }
 
+int exit_code_of_asking(const Error& error) {
+  return error.code == ErrorCode::not_found ? exit_not_running : exit_code_of(error);
+}
+
+int report_asking(const Error& error) { return report(error.message, exit_code_of_asking(error)); }
 int report(const Error& error) { return report(error.message, exit_code_of(error)); }
 
 int report(const std::string& message, int exit) {

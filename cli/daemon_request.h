@@ -14,8 +14,11 @@
 namespace repl::cli {
 
 [[nodiscard]] int exit_code_of(const Error& error);
+// Of ask(): what is not found is the daemon.
+[[nodiscard]] int exit_code_of_asking(const Error& error);
 // Prints "repl: ..." to stderr and returns the exit status.
 int report(const Error& error);
+int report_asking(const Error& error);
 int report(const std::string& message, int exit);
 
 // The host's name, for find_node.
