@@ -65,7 +65,7 @@ void add_globals(CLI::App& app, GlobalOptions& global) {
            const auto found = std::find(levels.begin(), levels.end(), text);
            global.log_level = static_cast<LogLevel>(found - levels.begin());
          },
-         "debug, info, warn or error (default: info)")
+         "debug, info, warn or error (default: info; mirror: warn)")
       ->check([](const std::string& text) {
         return std::find(levels.begin(), levels.end(), text) == levels.end()
                    ? "--log-level must be debug, info, warn or error"
@@ -209,6 +209,15 @@ Command chosen(const CLI::App& app, Draft& draft) {
     draft.mirror.destination = parse_mirror_end(draft.destination);
     if (draft.mirror.json && draft.mirror.quiet) {
       throw CLI::ValidationError("--json and --quiet exclude each other");
+    }
+    if (draft.mirror.destination.host.empty()) {
+      for (const char* option :
+           {"--bwlimit", "--remote-repl", "--ssh-port", "--ssh-identity", "--ssh-option"}) {
+        if (app.get_subcommand("mirror")->count(option) == 0) continue;
+        throw CLI::ValidationError(fmt::format(
+            "{} has no meaning here: DST {} is on this machine (another is written HOST:/PATH)",
+            option, escape(draft.mirror.destination.path)));
+      }
     }
     if (const auto filter = Filter::make(draft.mirror.rules, {}); !filter) {
       throw CLI::ValidationError(filter.error().message);

@@ -44,11 +44,13 @@ class Mirror {
   Mirror(const Mirror&) = delete;
   Mirror& operator=(const Mirror&) = delete;
 
-  Status prepare();
-  Status connect();
   int run();
 
  private:
+  Status prepare();  // what the command line says; nothing has begun
+  Status connect();
+  int follow();
+  void make_line();
   Status prepare_destination(const MirrorSource& source);
   Status start_copy();
   bool stopped();
@@ -57,6 +59,7 @@ class Mirror {
   int finish(const run::TreeFacts& facts, const run::PeerFacts& peer);
   int interrupted();
   int give_up(const Error& error);
+  void tell(const std::string& error);
 
   const MirrorOptions& options_;
   const Clock& clock_;
@@ -72,7 +75,13 @@ class Mirror {
   std::shared_ptr<ChannelLink> link_;
   std::unique_ptr<ProgressLine> line_;
   bool was_in_sync_ = false;
+  bool equal_ = false;
+  std::vector<std::string> errors_;  // all that were told
 };
+
+bool is_in_sync(const run::TreeFacts& facts, const run::PeerFacts& peer) {
+  return peer.phase == "in sync" && peer.durable >= facts.position.cut;
+}
 
 bool is_remote(const MirrorOptions& options) { return !options.destination.host.empty(); }
 
@@ -94,7 +103,7 @@ Status Mirror::prepare() {
       mirror_state_dir(options_.global, tree_.root + "\n" + source->name + "\n" + pair, "source"));
   if (!engine) return fail(engine.error());
   source_ = std::make_unique<TreeHost>(std::move(*engine), clock_, log_);
-  return source_->start();
+  return {};
 }
 
 Status Mirror::prepare_destination(const MirrorSource& source) {
@@ -200,7 +209,7 @@ void Mirror::show(const run::TreeFacts& facts, const run::PeerFacts& peer) {
                                   .files_total = std::max(peer.files_total, peer.files_done),
                                   .bytes_done = peer.bytes_done,
                                   .bytes_total = std::max(peer.bytes_total, peer.bytes_done)};
-  const bool in_sync = peer.phase == "in sync" && peer.durable >= facts.position.cut;
+  const bool in_sync = is_in_sync(facts, peer);
   if (in_sync && !was_in_sync_) {
     was_in_sync_ = true;
     if (line_) line_->finish(progress);
@@ -214,17 +223,16 @@ void Mirror::show(const run::TreeFacts& facts, const run::PeerFacts& peer) {
       say(fmt::format("in sync: {} entries, {}; following changes ({}), Ctrl-C ends", facts.entries,
                       human_bytes(facts.bytes), facts.watch_mode));
     }
-  } else if (!in_sync && !was_in_sync_ && peer.transferring && !options_.quiet) {
-    if (options_.json) return;
+  } else if (line_ && !in_sync && !was_in_sync_ && peer.transferring) {
     line_->update(progress);
   }
 }
 
 int Mirror::finish(const run::TreeFacts& facts, const run::PeerFacts& peer) {
-  for (const std::string& error : facts.errors)
-    fmt::print(stderr, "repl: not mirrored: {}\n", error);
-  for (const std::string& hold : facts.holds) fmt::print(stderr, "repl: {}\n", hold);
-  const bool in_sync = peer.phase == "in sync" && peer.durable >= facts.position.cut;
+  for (const std::string& error : facts.errors) tell("not mirrored: " + error);
+  for (const std::string& hold : facts.holds) tell(hold);
+  const bool in_sync = is_in_sync(facts, peer);
+  equal_ = in_sync && facts.errors.empty() && facts.holds.empty() && peer.held_keys == 0;
   if (!facts.errors.empty() || peer.held_keys > 0) return exit_failed;
   if (!facts.holds.empty()) return exit_held;
   if (options_.once && !in_sync) return interrupted();
@@ -242,19 +250,49 @@ int Mirror::interrupted() {
 }
 
 int Mirror::give_up(const Error& error) {
-  if (line_ && !was_in_sync_ && !options_.quiet) fmt::print(stderr, "\n");
-  return report(error);
+  tell(error.message);
+  return exit_code_of(error);
+}
+
+void Mirror::tell(const std::string& error) {
+  if (line_) line_->break_off();
+  report(error, exit_failed);
+  errors_.push_back(error);
+}
+
+void Mirror::make_line() {
+  if (options_.quiet) return;
+  const ProgressStyle style = options_.json                  ? ProgressStyle::json
+                              : ::isatty(STDERR_FILENO) == 1 ? ProgressStyle::terminal
+                                                             : ProgressStyle::plain;
+  FILE* const to = options_.json ? stdout : stderr;
+  line_ = std::make_unique<ProgressLine>(clock_, style, 80, [to](std::string_view text) {
+    fmt::print(to, "{}", text);
+    std::fflush(to);
+  });
 }
 
 int Mirror::run() {
-  const bool terminal = ::isatty(STDERR_FILENO) == 1;
-  line_ = std::make_unique<ProgressLine>(clock_,
-                                         terminal ? ProgressStyle::terminal : ProgressStyle::plain,
-                                         80, [](std::string_view text) {
-                                           fmt::print(stderr, "{}", text);
-                                           std::fflush(stderr);
-                                         });
-  if (Status s = connect(); !s) return give_up(s.error());
+  make_line();
+  int exit = exit_ok;
+  if (Status s = prepare(); !s) {
+    exit = give_up(s.error());
+    if (s.error().code == ErrorCode::invalid) exit = exit_usage;
+  } else {
+    s = source_->start();
+    if (s) s = connect();
+    exit = s ? follow() : give_up(s.error());
+  }
+  if (options_.json) {
+    fmt::print(
+        "{}\n",
+        print_json(Json{{"event", "end"}, {"equal", equal_}, {"errors", errors_}, {"exit", exit}}));
+    std::fflush(stdout);
+  }
+  return exit;
+}
+
+int Mirror::follow() {
   std::optional<MonotonicTime> reconnect_at;
   for (;;) {
     const bool stop = stopped();
@@ -298,13 +336,8 @@ int run_mirror(const MirrorOptions& options) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
   const SystemClock clock;
-  const std::unique_ptr<Log> log =
-      make_log(options.global.log_level == LogLevel::debug
-                   ? LogLevel::debug
-                   : std::max(options.global.log_level, LogLevel::warn));
-  Mirror mirror(options, clock, *log);
-  if (Status s = mirror.prepare(); !s) return report(s.error());
-  return mirror.run();
+  const std::unique_ptr<Log> log = make_log(options.global.log_level.value_or(LogLevel::warn));
+  return Mirror(options, clock, *log).run();
 }
 
 }  // namespace repl::cli

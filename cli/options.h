@@ -17,10 +17,10 @@ namespace repl::cli {
 
 struct GlobalOptions {
   std::string config_file = "/etc/repl/repl.toml";
-  std::string node;         // --node; empty: by host name
-  std::string state_dir;    // /var/lib/repl, or $XDG_STATE_HOME/repl for others than root
-  std::string runtime_dir;  // /run/repl, or $XDG_RUNTIME_DIR/repl for others than root
-  LogLevel log_level = LogLevel::info;
+  std::string node;                   // --node; empty: by host name
+  std::string state_dir;              // /var/lib/repl, or $XDG_STATE_HOME/repl for others than root
+  std::string runtime_dir;            // /run/repl, or $XDG_RUNTIME_DIR/repl for others than root
+  std::optional<LogLevel> log_level;  // --log-level; each command has its own default
 };
 
 // repl run TREE...: the configuration was read and is valid, every tree exists and this node

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "cli/json.h"
+
 namespace repl::cli {
 namespace {
 
@@ -63,6 +65,15 @@ std::string ProgressLine::line(const TransferProgress& p, bool last) const {
   return out;
 }
 
+std::string ProgressLine::event(const TransferProgress& p) const {
+  return print_json(Json{{"event", "progress"},
+                         {"files_done", p.files_done},
+                         {"files_total", p.files_total},
+                         {"bytes_done", p.bytes_done},
+                         {"bytes_total", p.bytes_total},
+                         {"bytes_per_second", bytes_per_second().value_or(0)}});
+}
+
 void ProgressLine::draw(const std::string& text) {
   if (style_ == ProgressStyle::terminal) {
     write_("\r\x1b[K" + text.substr(0, columns_ > 1 ? columns_ - 1 : text.size()));
@@ -73,16 +84,24 @@ void ProgressLine::draw(const std::string& text) {
 
 void ProgressLine::update(const TransferProgress& progress) {
   remember(progress.bytes_done);
-  const Duration gap = style_ == ProgressStyle::terminal ? Duration(100ms) : Duration(10s);
+  const Duration gap = style_ == ProgressStyle::terminal ? Duration(100ms)
+                       : style_ == ProgressStyle::json   ? Duration(1s)
+                                                         : Duration(10s);
   const MonotonicTime now = clock_.now();
   if (now - written_.value_or(started_) < gap) return;
   written_ = now;
-  draw(line(progress, false));
+  draw(style_ == ProgressStyle::json ? event(progress) : line(progress, false));
 }
 
 void ProgressLine::finish(const TransferProgress& progress) {
-  draw(line(progress, true));
-  if (style_ == ProgressStyle::terminal) write_("\n");
+  draw(style_ == ProgressStyle::json ? event(progress) : line(progress, true));
+  written_.emplace(clock_.now());
+  break_off();
+}
+
+void ProgressLine::break_off() {
+  if (style_ == ProgressStyle::terminal && written_) write_("\n");
+  written_.reset();
 }
 
 }  // namespace repl::cli

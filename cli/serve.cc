@@ -119,10 +119,7 @@ int serve_stdio(const ServeOptions& options) {
   std::signal(SIGPIPE, SIG_IGN);
   if (!options.request.tree.empty()) return serve_tree(options);
   const SystemClock clock;
-  const std::unique_ptr<Log> log =
-      make_log(options.global.log_level == LogLevel::debug
-                   ? LogLevel::debug
-                   : std::max(options.global.log_level, LogLevel::warn));
+  const std::unique_ptr<Log> log = make_log(options.global.log_level.value_or(LogLevel::warn));
   return serve_copy(options, *log, clock);
 }
 

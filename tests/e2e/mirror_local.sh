@@ -91,6 +91,25 @@ once "$src" "$W/fs/f-dst" --delete --include /data/ --exclude '*.tmp' --exclude 
 [ "$(cat "$W/fs/f-dst/kept.tmp")" = kept ] || fail "an excluded path was deleted"
 cmp "$src/data/large" "$W/fs/f-dst/data/large" || fail "an included file is missing"
 
+step "--json: every line an object, the last says how it ended; --quiet: nothing"
+"$REPL" --state-dir "$W/m/state-json" mirror "$src" "$W/fs/j-dst" --once --json >"$W/m/log/json" 2>"$W/m/log/json.err" </dev/null ||
+  fail "--json: status $?"
+python3 - "$W/m/log/json" <<'PYTHON' || { cat "$W/m/log/json"; fail "--json"; }
+import json, sys
+events = [json.loads(line) for line in open(sys.argv[1])]
+assert [e["event"] for e in events if e["event"] != "progress"] == ["in_sync", "end"]
+assert events[0]["event"] == "progress" and events[0]["bytes_done"] > 0
+assert events[-1] == {"event": "end", "equal": True, "errors": [], "exit": 0}
+PYTHON
+[ ! -s "$W/m/log/json.err" ] || fail "--json writes to stderr: $(cat "$W/m/log/json.err")"
+"$REPL" --state-dir "$W/m/state-json" mirror "$W/fs/nothing" "$W/fs/j-dst" --json >"$W/m/log/json" 2>/dev/null
+[ $? = 1 ] || fail "status of a source that is not there"
+grep -q '"errors":\["the source .* does not exist"\],"event":"end","exit":1' "$W/m/log/json" || { cat "$W/m/log/json"; fail "the end is not told"; }
+"$REPL" --state-dir "$W/m/state-quiet" mirror "$src" "$W/fs/q-dst" --once --quiet >"$W/m/log/quiet" 2>&1 </dev/null || fail "--quiet: status $?"
+[ ! -s "$W/m/log/quiet" ] || fail "--quiet says: $(cat "$W/m/log/quiet")"
+"$REPL" --state-dir "$W/m/state-quiet" mirror "$src" "$src/below" --once --quiet 2>/dev/null
+[ $? = 2 ] || fail "a wrong DST is not a wrong command line"
+
 step "refusals: no such source, a destination inside the source"
 if once "$W/fs/nowhere" "$W/fs/x"; then fail "a missing source was accepted"; fi
 if once "$src" "$src/inside"; then fail "a destination inside the source was accepted"; fi

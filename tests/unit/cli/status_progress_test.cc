@@ -136,6 +136,23 @@ TEST(Progress, TerminalIsRedrawnAndCut) {
   EXPECT_TRUE(out.ends_with("\n"));
 }
 
+TEST(Progress, EventsForPrograms) {
+  ManualClock clock;
+  std::string out;
+  ProgressLine line(clock, ProgressStyle::json, 80, [&](std::string_view text) { out += text; });
+  for (int i = 1; i <= 10; ++i) {
+    clock.time += 100ms;
+    line.update({1, 4, static_cast<uint64_t>(i) * 10, 4096});
+  }
+  EXPECT_EQ(std::count(out.begin(), out.end(), '\n'), 1);
+  EXPECT_NE(out.find(R"("event":"progress")"), std::string::npos) << out;
+  EXPECT_NE(out.find(R"("bytes_done":100)"), std::string::npos) << out;
+  out.clear();
+  line.finish({4, 4, 4096, 4096});
+  EXPECT_EQ(std::count(out.begin(), out.end(), '\n'), 1);
+  EXPECT_NE(out.find(R"("files_done":4)"), std::string::npos) << out;
+}
+
 TEST(Progress, StalledAndNeverAHundredTooEarly) {
   ManualClock clock;
   std::string out;
