@@ -1,6 +1,6 @@
 // The daemon's result:
-// {"equal":bool,"held":n,"peers":[{"name","equal","held","mismatches":[...],"entries",
-// "bytes_read","sha256"}]}; a reply that is not ok carries its own exit status.
+// {"equal":bool,"held":n,"sha256","peers":[{"name","equal","held","detail","mismatches":[...],
+// "entries","sha256"}]}; a reply that is not ok carries its own exit status.
 #include <fmt/core.h>
 #include <unistd.h>
 
@@ -31,6 +31,9 @@ void print_peer(const Json& peer) {
   if (const std::string sha256 = get_text(peer, "sha256"); !sha256.empty()) {
     fmt::print("    sha256 {}\n", sha256);
   }
+  if (const std::string detail = get_text(peer, "detail"); !detail.empty()) {
+    fmt::print("    {}\n", detail);
+  }
   const auto mismatches = peer.find("mismatches");
   if (mismatches == peer.end() || !mismatches->is_array()) return;
   for (const Json& path : *mismatches) {
@@ -44,6 +47,9 @@ void print_result(const std::string& tree, const Json& result) {
              exit == exit_ok       ? "equal"
              : exit == exit_failed ? "DIFFERENT"
                                    : "equal except what is held");
+  if (const std::string sha256 = get_text(result, "sha256"); !sha256.empty()) {
+    fmt::print("  here: sha256 {}\n", sha256);
+  }
   const auto peers = result.find("peers");
   if (peers == result.end() || !peers->is_array()) return;
   for (const Json& peer : *peers) print_peer(peer);

@@ -298,14 +298,10 @@ void TreeHost::handle_wait(const Request& request, const Reply& reply) {
 }
 
 void TreeHost::handle_verify(const Request& request, const Reply& reply) {
-  const bool full = request.flag("full");
-  if (request.flag("sha256")) {
-    return Reply(reply).failed(
-        "--sha256 is not offered by this version: --full compares XXH3-128 of every byte",
-        exit_usage);
-  }
-  engine_->request_verify(run::VerifyOptions{.full = full}, [this, full, reply](
-                                                                const run::VerifyAnswer& answer) {
+  const bool sha256 = request.flag("sha256");
+  const bool full = request.flag("full") || sha256;
+  const run::VerifyOptions options{.full = full, .sha256 = sha256};
+  engine_->request_verify(options, [this, full, reply](const run::VerifyAnswer& answer) {
     using Outcome = run::VerifyAnswer::Outcome;
     Json peers = Json::array();
     uint64_t held = 0;
@@ -320,6 +316,7 @@ void TreeHost::handle_verify(const Request& request, const Reply& reply) {
                            {"held", peer_held},
                            {"detail", peer.detail},
                            {"entries", answer.entries},
+                           {"sha256", peer.sha256},
                            {"mismatches", equal ? std::vector<std::string>{} : peer.differences}});
     }
     const bool equal =
@@ -332,13 +329,14 @@ void TreeHost::handle_verify(const Request& request, const Reply& reply) {
                                .cut = answer.position.cut.value,
                                .peer = answer.peers.size() == 1 ? answer.peers.front().name : ""};
     }
-    if (answer.outcome == Outcome::peer_away || answer.outcome == Outcome::failed) {
+    if (answer.outcome >= Outcome::held) {
       std::string why;
       for (const auto& peer : answer.peers) {
         if (peer.outcome == answer.outcome)
           why += (why.empty() ? "" : "; ") + peer.name + ": " + peer.detail;
       }
-      return Reply(reply).failed("not verified: " + why, answer.outcome == Outcome::peer_away
+      return Reply(reply).failed("not verified: " + why, answer.outcome == Outcome::held ? exit_held
+                                                         : answer.outcome == Outcome::peer_away
                                                              ? exit_peer_away
                                                              : exit_failed);
     }
@@ -349,6 +347,7 @@ void TreeHost::handle_verify(const Request& request, const Reply& reply) {
                                         {"reign", to_hex(answer.position.reign)},
                                         {"cut", answer.position.cut.value}}},
                                       {"fingerprint", to_hex(answer.content)},
+                                      {"sha256", answer.sha256},
                                       {"entries", answer.entries},
                                       {"bytes_read", answer.bytes_read},
                                       {"differences_here", answer.differences},

@@ -70,19 +70,23 @@ struct WaitAnswer {
 };
 
 struct VerifyOptions {
-  bool full = false;
+  bool full = false;    // re-reads all bytes
+  bool sha256 = false;  // so does this
 };
 struct VerifyAnswer {
-  enum class Outcome : uint8_t { equal, equal_except_held, different, peer_away, failed };
+  // `held`: what is held there stands in the way of a proof.
+  enum class Outcome : uint8_t { equal, equal_except_held, different, held, peer_away, failed };
   struct Peer {
     std::string name;
     Outcome outcome = Outcome::failed;
     std::string detail;
     std::vector<std::string> differences;  // paths, bounded
+    std::string sha256;                    // hex, if asked for and told
   };
   Outcome outcome = Outcome::failed;  // the worst of them
   Position position;
   Fingerprint content;
+  std::string sha256;  // hex, if asked for and the tree held still
   uint64_t entries = 0;
   uint64_t bytes_read = 0;               // here
   std::vector<std::string> differences;  // here: bytes that are not what the index says

@@ -34,6 +34,7 @@ Secondary::Secondary(TreeParts& parts, SyncThread& sync, std::function<void()> w
     : parts_(parts),
       sync_(sync),
       wake_(std::move(wake)),
+      drain_([] {}),
       observer_(observer_parts(parts)),
       committer_(parts, sync, [this] { parts_.store_state(); }) {}
 
@@ -68,13 +69,17 @@ bool Secondary::records() const {
 
 void Secondary::on_hint(const Key& key, uint32_t bits) {
   hints_[key] |= bits;
+  if (verify_) verify_->disturb();
   if (hints_.size() > limits::dirty_keys_max) {
     hints_.clear();
     rescan_wanted_ = true;
   }
 }
 
-void Secondary::on_lost(std::optional<DirId>, const std::string&) { rescan_wanted_ = true; }
+void Secondary::on_lost(std::optional<DirId>, const std::string&) {
+  rescan_wanted_ = true;
+  if (verify_) verify_->disturb();
+}
 
 // --- what is on disk
 // -----------------------------------------------------------------------------------------
@@ -127,7 +132,7 @@ void Secondary::begin_digests() {
 
 void Secondary::step_walk() {
   if (!walk_->step(walk_step_bytes)) return;
-  if (verify_) {
+  if (verify_ && !verify_->proof) {
     verify_->reply.bytes_read = walk_->bytes_read();
     walk_.reset();
     answer_verify();
@@ -192,12 +197,13 @@ bool Secondary::step(MonotonicTime now) {
   if (synced() && !hints_.empty()) look_at_hints();
   step_new_dirs();
   if (walk_) step_walk();
+  if (verify_ && verify_->proof) step_proof();
   send_answers();
   step_sync(now);
   tell_holds();
   // A commit that has just ended let go of the disk: what waited for it begins at once.
   const bool sync_now = applier_->work_pending() && !syncing_ && !sync_.busy() && !sync_retry_;
-  return walk_ != nullptr || sync_now;
+  return walk_ != nullptr || (verify_ && verify_->proof) || sync_now;
 }
 
 // --- durability
@@ -337,6 +343,7 @@ Status Secondary::on_message(Session& session, const Message& message) {
     begin_verify(*request);
     return {};
   }
+  if (verify_) verify_->disturb();
   const Status status = receiver_->on_message(message);
   if (std::holds_alternative<CutEnd>(message)) parts_.dirs->next_generation();
   return status;
@@ -354,29 +361,64 @@ void Secondary::on_closed(Session& session) {
 }
 
 void Secondary::begin_verify(const VerifyRequest& request) {
-  if (verify_ || walk_) return;  // asked again while reading: the answer is on its way
-  verify_.emplace(Verify{.request = request, .reply = {}});
+  if (verify_ || walk_) {  // reading already, for another question: to be asked again
+    VerifyReply busy;
+    busy.id = request.id;
+    static_cast<void>(primary_->link->send(std::move(busy), false));
+    return;
+  }
+  verify_.emplace(Verify{.request = request, .reply = {}, .proof = {}});
+  if (request.sha256) return begin_proof();
   if (!request.full) return answer_verify();
   walk_ = std::make_unique<ContentWalk>(
-      *parts_.index, *parts_.dirs, WalkKind::everything, [this](const ContentWalk::Found& found) {
-        const bool same = found.digest && *found.digest == found.entry.attr.content;
-        const bool held = applier_->holds().all().contains(found.key);
-        if (same || held || !parts_.index->contains(found.key)) return;
-        if (verify_->reply.mismatches.size() < limits::holds_listed_max) {
-          verify_->reply.mismatches.push_back(parts_.describe(found.key) +
-                                              (found.problem.empty() ? "" : ": " + found.problem));
-        }
-      });
+      *parts_.index, *parts_.dirs, WalkKind::everything,
+      [this](const ContentWalk::Found& found) { take_verified(found); });
+}
+
+void Secondary::take_verified(const ContentWalk::Found& found) {
+  const bool same = found.digest && *found.digest == found.entry.attr.content;
+  const bool held = applier_->holds().all().contains(found.key);
+  if (same || held || !parts_.index->contains(found.key)) return;
+  if (verify_->reply.mismatches.size() < limits::holds_listed_max) {
+    verify_->reply.mismatches.push_back(parts_.describe(found.key) +
+                                        (found.problem.empty() ? "" : ": " + found.problem));
+  }
+}
+
+// The index below what is held says what was, not what is wanted: there is no proof then.
+void Secondary::begin_proof() {
+  if (!at_rest() || applier_->holds().size() > 0) return answer_verify();
+  verify_->proof = std::make_unique<TreeProof>(
+      *parts_.index, *parts_.dirs, parts_.state.position,
+      [this](const ContentWalk::Found& found) { take_verified(found); });
+}
+
+void Secondary::step_proof() {
+  TreeProof& proof = *verify_->proof;
+  const Position& position = parts_.state.position;
+  if (!at_rest()) proof.disturb();
+  if (proof.holds_at(position) && !proof.step(walk_step_bytes)) return;
+  drain_();
+  VerifyReply& reply = verify_->reply;
+  reply.bytes_read = proof.bytes_read();
+  if (!proof.holds_at(position)) {
+    verify_->disturbed = true;
+    reply.mismatches.clear();
+  } else if (std::optional<std::string> digest = proof.digest()) {
+    reply.sha256 = std::move(*digest);
+  }
+  answer_verify();
 }
 
 void Secondary::answer_verify() {
   VerifyReply reply = std::move(verify_->reply);
   reply.id = verify_->request.id;
+  reply.synced = synced() && !applier_->in_cut() &&
+                 (!verify_->request.sha256 || (at_rest() && !verify_->disturbed));
   verify_.reset();
   reply.position = parts_.state.position;
   reply.content =
       wanted_content(*parts_.index, fingerprint_seed(parts_.options.name), applier_->holds().all());
-  reply.synced = synced() && !applier_->in_cut();
   reply.entries = parts_.index->counts().entries;
   for (const auto& [key, hold] : applier_->holds().all()) {
     if (reply.held.size() < limits::holds_listed_max) reply.held.push_back(parts_.describe(key));
@@ -397,10 +439,10 @@ Result<uint64_t> Secondary::approve() {
 }
 
 void Secondary::describe(TreeFacts& facts) const {
-  facts.state = !synced()   ? "scanning"
-                : walk_     ? "reading contents"
-                : receiver_ ? "following"
-                            : "waiting";
+  facts.state = !synced()                              ? "scanning"
+                : walk_ || (verify_ && verify_->proof) ? "reading contents"
+                : receiver_                            ? "following"
+                                                       : "waiting";
   facts.held_keys = applier_->holds().size();
   for (const auto& [key, hold] : applier_->holds().all()) {
     if (facts.held_paths.size() >= limits::holds_listed_max) break;

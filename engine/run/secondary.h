@@ -24,6 +24,7 @@
 #include "engine/run/session.h"
 #include "engine/run/sync_thread.h"
 #include "engine/run/tree_parts.h"
+#include "engine/run/tree_proof.h"
 
 namespace repl::run {
 
@@ -47,6 +48,8 @@ class Secondary final : public Duty {
   // The primary's versions of what is held go in, the local ones are kept. How many.
   [[nodiscard]] Result<uint64_t> approve();
   void describe(TreeFacts& facts) const;
+  // Asked at the end of a proof: the kernel's events become hints; set by the engine.
+  void drain_with(std::function<void()> drain) { drain_ = std::move(drain); }
 
  private:
   Secondary(TreeParts& parts, SyncThread& sync, std::function<void()> wake);
@@ -63,6 +66,9 @@ class Secondary final : public Duty {
   void answer(Message message, bool bulk);
   void send_answers();
   void begin_verify(const VerifyRequest& request);
+  void begin_proof();
+  void step_proof();
+  void take_verified(const ContentWalk::Found& found);
   void answer_verify();
   void store_position(const Position& position);
   [[nodiscard]] bool has_history() const { return parts_.state.position.reign.is_set(); }
@@ -73,10 +79,16 @@ class Secondary final : public Duty {
   [[nodiscard]] bool ready_to_meet() const {
     return synced() && !syncing_ && !applier_->work_pending();
   }
+  // The tree is what the index says, the index what the position says, and nothing is under way.
+  [[nodiscard]] bool at_rest() const {
+    return ready_to_meet() && !applier_->in_cut() && hints_.empty() && !rescan_wanted_ &&
+           !new_dirs_wait_ && !parts_.index->meta(apply::incomplete_meta);
+  }
 
   TreeParts& parts_;
   SyncThread& sync_;
   std::function<void()> wake_;
+  std::function<void()> drain_;
   change::Observer observer_;
   std::unique_ptr<apply::Applier> applier_;
   std::unique_ptr<apply::Receiver> receiver_;
@@ -99,6 +111,11 @@ class Secondary final : public Duty {
   struct Verify {
     VerifyRequest request;
     VerifyReply reply;
+    std::unique_ptr<TreeProof> proof;
+    bool disturbed = false;  // what was read is not one position's
+    void disturb() const {
+      if (proof) proof->disturb();
+    }
   };
   std::optional<Verify> verify_;
   std::vector<std::string> troubles_;

@@ -50,7 +50,7 @@ class TreeEngine {
  private:
   TreeEngine(std::unique_ptr<TreeParts> parts, EventLoop loop);
   [[nodiscard]] Status begin();
-  void drain_between_rounds();
+  [[nodiscard]] std::function<void()> drain_hook();
   void post(std::function<void()> task);
   void run_posted();
   void take_new_links();
