@@ -7,6 +7,7 @@
 
 #include "engine/apply/compare.h"
 #include "engine/base/bytes.h"
+#include "engine/base/escape.h"
 #include "engine/base/limits.h"
 #include "engine/index/entry_codec.h"
 #include "engine/io/dir_cache.h"
@@ -61,8 +62,13 @@ class Undo {
   Status take_away_new(io::DirCache& dirs);
   Status set_back(io::DirCache& dirs, const Key& key, const Entry& entry);
   Status free_name(int dir, const std::string& name, const Key& key);
+  Status keep(int dir, const std::string& name, const Key& key);
+  Result<std::optional<Key>> homeless(int dir, const std::string& name, size_t depth);
+  Status keep_rest();
+  [[nodiscard]] std::vector<int> areas() const;
+  [[nodiscard]] bool is_entry(const Key& key, const io::Stat& stat) const;
   bool as_planned(const Key& key, const io::Stat& stat) const;
-  bool half_planned(const Key& key, const Attributes& old, const io::Stat& stat) const;
+  bool of_plans(const Key& key, const Attributes* old, const Attributes& now) const;
 
   Staging& staging_;
   Index& index_;
@@ -71,6 +77,7 @@ class Undo {
   PlannedParents parents_;
   PlannedParents parents_after_;
   Recovery result_;
+  uint64_t fetched_ = 0;
 };
 
 Result<std::unique_ptr<io::DirCache>> Undo::dirs(int root, const DirParents& parents) {
@@ -79,29 +86,36 @@ Result<std::unique_ptr<io::DirCache>> Undo::dirs(int root, const DirParents& par
   return std::make_unique<io::DirCache>(std::move(copy), parents);
 }
 
+// What cuts that are not durable may have made of the key: each attribute is some plan's, since
+// several cuts may have touched it, and a crash leaves some attributes set and others not.
 bool Undo::as_planned(const Key& key, const io::Stat& stat) const {
-  return std::ranges::any_of(planned_, [&](const PlannedKey& plan) {
-    if (plan.removed || plan.key != key || plan.attr.type != stat.attr.type) return false;
-    // A directory's attributes come last, and power loss leaves files empty.
-    if (stat.attr.type == FileType::directory) return true;
-    Attributes lost = plan.attr;
-    lost.size = 0;
-    return stat_difference(plan.attr, stat, DirTimes::compare).empty() ||
-           stat_difference(lost, stat, DirTimes::compare).empty();
-  });
+  return of_plans(key, nullptr, stat.attr);
 }
 
-// Attributes are set one after another: a crash leaves some as planned and some as they were.
-bool Undo::half_planned(const Key& key, const Attributes& old, const io::Stat& stat) const {
-  return std::ranges::any_of(planned_, [&](const PlannedKey& plan) {
-    const Attributes& now = stat.attr;
-    const Attributes& then = plan.attr;
-    return !plan.removed && plan.key == key && then.type == now.type && now.size == old.size &&
-           (now.mode == old.mode || now.mode == then.mode) &&
-           (now.uid == old.uid || now.uid == then.uid) &&
-           (now.gid == old.gid || now.gid == then.gid) &&
-           (now.mtime == old.mtime || now.mtime == then.mtime);
+bool Undo::of_plans(const Key& key, const Attributes* old, const Attributes& now) const {
+  std::vector<const Attributes*> known;
+  if (old != nullptr && old->type == now.type) known.push_back(old);
+  const size_t before = known.size();
+  for (const PlannedKey& plan : planned_) {
+    if (!plan.removed && plan.key == key && plan.attr.type == now.type) known.push_back(&plan.attr);
+  }
+  if (known.size() == before) return false;
+  // A directory's attributes come last.
+  if (now.type == FileType::directory) return true;
+  const auto some = [&](const auto& is) { return std::ranges::any_of(known, is); };
+  const bool mode = some([&](const Attributes* a) {
+    // publish narrows the mode while the owner changes
+    return now.mode == a->mode ||
+           some([&](const Attributes* b) { return now.mode == (a->mode & b->mode & 0700); });
   });
+  // Power loss leaves files empty.
+  const bool size = now.type != FileType::regular || now.size == 0 ||
+                    some([&](const Attributes* a) { return now.size == a->size; });
+  return (mode || now.type == FileType::symlink) && size &&
+         some([&](const Attributes* a) { return now.uid == a->uid; }) &&
+         some([&](const Attributes* a) { return now.gid == a->gid; }) &&
+         some([&](const Attributes* a) { return now.rdev == a->rdev; }) &&
+         some([&](const Attributes* a) { return now.mtime == a->mtime; });
 }
 
 // Moved directories that reached their new place come back to staging, deepest first.
@@ -113,10 +127,11 @@ Status Undo::fetch_moved(io::DirCache& planned_dirs) {
     const Result<int> parent = planned_dirs.open(plan->key.dir);
     if (!parent) continue;
     const Result<io::Stat> stat = io::stat_at(*parent, plan->key.name);
-    if (!stat || stat->local.inode != place->inode) continue;
+    if (!stat || !is_entry(Key{.dir = place->parent, .name = place->name}, *stat)) continue;
     const Status moved =
         io::rename_noreplace(*parent, plan->key.name, staging_.old_dir(), staging_.fresh_name());
     if (!moved) return moved;
+    ++fetched_;
   }
   return {};
 }
@@ -127,24 +142,84 @@ Status Undo::free_name(int dir, const std::string& name, const Key& key) {
   const Result<io::Stat> stat = io::stat_at(dir, name);
   if (!stat) return stat.error().code == ErrorCode::not_found ? Status() : fail(stat.error());
   const bool ours = as_planned(key, *stat) && stat->attr.type != FileType::directory;
+  if (!ours) return keep(dir, name, key);
+  return io::rename_noreplace(dir, name, staging_.new_dir(0), staging_.fresh_name());
+}
+
+Status Undo::keep(int dir, const std::string& name, const Key& key) {
   const std::string aside = staging_.fresh_name();
-  if (!ours) {
-    std::string value;
-    ByteWriter out(value);
-    out.string(index_.path_of(key).value_or(key.name));
-    out.string(key_bytes(key));
-    out.u64(0);
-    index_.put_meta("kept/" + aside, value);
+  std::string value;
+  ByteWriter out(value);
+  out.string(index_.path_of(key).value_or(key.name));
+  out.string(key_bytes(key));
+  out.u64(0);
+  index_.put_meta("kept/" + aside, value);
+  return io::rename_noreplace(dir, name, staging_.kept_dir(), aside);
+}
+
+// A key of the index that this object belongs to, and is not at: where it could not be put back.
+Result<std::optional<Key>> Undo::homeless(int dir, const std::string& name, size_t depth) {
+  const Result<io::Stat> stat = io::stat_at(dir, name);
+  if (!stat) return fail(stat.error());
+  for (const Key& key : index_.keys_of_inode(stat->local.inode)) {
+    if (is_entry(key, *stat)) return key;
   }
-  return io::rename_noreplace(dir, name, ours ? staging_.new_dir(0) : staging_.kept_dir(), aside);
+  if (stat->attr.type != FileType::directory || depth >= limits::directory_depth_max)
+    return std::nullopt;
+  const Result<Fd> below = io::open_dir(dir, name);
+  if (!below) return fail(below.error());
+  std::vector<std::string> names;
+  const Status listed = io::list_dir(below->get(), [&](std::string_view child, FileType) {
+    names.emplace_back(child);
+    return true;
+  });
+  if (!listed) return fail(listed.error());
+  for (const std::string& child : names) {
+    Result<std::optional<Key>> found = homeless(below->get(), child, depth + 1);
+    if (!found || *found) return found;
+  }
+  return std::nullopt;
+}
+
+// What is left in staging goes, but not the only version of a key.
+Status Undo::keep_rest() {
+  for (const int area : areas()) {
+    std::vector<std::string> names;
+    const Status listed = io::list_dir(area, [&](std::string_view name, FileType) {
+      names.emplace_back(name);
+      return true;
+    });
+    if (!listed) return listed;
+    for (const std::string& name : names) {
+      const Result<std::optional<Key>> of = homeless(area, name, 0);
+      if (!of) return fail(of.error());
+      if (!*of) continue;
+      log_.warn("kept after a crash, it could not be put back: {}",
+                escape(index_.path_of(**of).value_or((*of)->name)));
+      if (const Status kept = keep(area, name, **of); !kept) return kept;
+    }
+  }
+  return {};
+}
+
+std::vector<int> Undo::areas() const {
+  std::vector<int> areas = {staging_.old_dir()};
+  for (size_t n = 0; n < spread_dirs; ++n) areas.push_back(staging_.new_dir(n));
+  return areas;
+}
+
+// The object that the index has at the key: inode numbers are used again, births are not.
+bool Undo::is_entry(const Key& key, const io::Stat& stat) const {
+  const std::optional<Entry> entry = index_.get(key);
+  return entry && entry->attr.type == stat.attr.type && entry->local.inode == stat.local.inode &&
+         entry->local.birth == stat.local.birth;
 }
 
 Result<bool> Undo::put_back(io::DirCache& dirs, int from, const std::string& name) {
   const Result<io::Stat> stat = io::stat_at(from, name);
   if (!stat) return fail(stat.error());
   for (const Key& key : index_.keys_of_inode(stat->local.inode)) {
-    const std::optional<Entry> entry = index_.get(key);
-    if (!entry || entry->attr.type != stat->attr.type) continue;
+    if (!is_entry(key, *stat)) continue;
     const Result<int> parent = dirs.open(key.dir);
     if (!parent) continue;
     const Result<io::Stat> present = io::stat_at(*parent, key.name);
@@ -156,7 +231,7 @@ Result<bool> Undo::put_back(io::DirCache& dirs, int from, const std::string& nam
     const Status moved = io::rename_noreplace(from, name, *parent, key.name);
     if (!moved) return fail(moved.error());
     ++result_.put_back;
-    log_.info("put back after a crash: {}", index_.path_of(key).value_or(key.name));
+    log_.info("put back after a crash: {}", escape(index_.path_of(key).value_or(key.name)));
     return true;
   }
   return false;
@@ -190,9 +265,7 @@ Status Undo::put_back_all(io::DirCache& dirs) {
   // Several passes: a directory that is put back makes room for what was in it.
   for (bool progress = true; progress;) {
     progress = false;
-    std::vector<int> areas = {staging_.old_dir()};
-    for (size_t n = 0; n < spread_dirs; ++n) areas.push_back(staging_.new_dir(n));
-    for (const int area : areas) {
+    for (const int area : areas()) {
       const Result<bool> done = put_back_from(dirs, area, 0);
       if (!done) return fail(done.error());
       progress = progress || *done;
@@ -216,14 +289,14 @@ Status Undo::set_back(io::DirCache& dirs, const Key& key, const Entry& entry) {
   }
   Result<io::Stat> stat = io::stat_fd(fd);
   if (!stat) return fail(stat.error());
-  if (stat->local.inode != entry.local.inode || entry.attr.transit) return {};
+  if (!is_entry(key, *stat) || entry.attr.transit) return {};
   if (stat->local.ctime != entry.local.ctime) {
     const Result<std::string_view> differs =
         fd_difference(entry.attr, fd, *stat, DirTimes::compare);
     if (!differs) return fail(differs.error());
     if (*differs == "size") return {};
     if (!differs->empty()) {
-      if (!is_dir && !as_planned(key, *stat) && !half_planned(key, entry.attr, *stat)) return {};
+      if (!is_dir && !of_plans(key, &entry.attr, stat->attr)) return {};
       if (const Status set = io::set_attributes(fd, entry.attr, io::AttributeSet{}, nullptr); !set)
         return set;
       ++result_.undone;
@@ -270,12 +343,19 @@ Result<Recovery> Undo::run(int root) {
   (*planned_dirs)->next_generation();
   if (const Status done = take_away_new(**planned_dirs); !done) return fail(done.error());
   auto index_dirs = dirs(root, index_);
-  if (!index_dirs) return fail(index_dirs.error());
-  if (const Status done = put_back_all(**index_dirs); !done) return fail(done.error());
-  // What was put back may hold new names, too: a directory that a later cut removed.
   auto final_dirs = dirs(root, parents_after_);
+  if (!index_dirs) return fail(index_dirs.error());
   if (!final_dirs) return fail(final_dirs.error());
-  if (const Status done = take_away_new(**final_dirs); !done) return fail(done.error());
+  // What was put back may hold new names and moved ones, too: a directory that a later cut removed.
+  // Each pass takes at least one of them out.
+  for (uint64_t before = UINT64_MAX; before != result_.undone + fetched_;) {
+    before = result_.undone + fetched_;
+    (*index_dirs)->next_generation();
+    (*final_dirs)->next_generation();
+    if (const Status done = put_back_all(**index_dirs); !done) return fail(done.error());
+    if (const Status done = take_away_new(**final_dirs); !done) return fail(done.error());
+    if (const Status done = fetch_moved(**final_dirs); !done) return fail(done.error());
+  }
   std::vector<Key> touched;
   for (const PlannedKey& plan : planned_) {
     result_.planned_keys.push_back(plan.key);
@@ -299,6 +379,7 @@ Result<Recovery> Undo::run(int root) {
     if (!entry) continue;
     if (const Status done = set_back(**index_dirs, key, *entry); !done) return fail(done.error());
   }
+  if (const Status done = keep_rest(); !done) return fail(done.error());
   if (const Status done = staging_.purge(); !done) return fail(done.error());
   if (const Status done = remove_plans(staging_); !done) return fail(done.error());
   return std::move(result_);

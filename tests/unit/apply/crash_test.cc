@@ -120,6 +120,44 @@ TEST(Crash, WhatACutMadeInADirectoryThatTheNextOneRemovedGoes) {
   tree.expect_index_is_disk();
 }
 
+// Linux tells of a lost write once: a second fsync(2) of the same file succeeds without the data.
+TEST(Crash, AFailedSyncIsNeverTriedAgainAndTheTreeGoesBack) {
+  const Volume volume("tmpfs", 32);
+  ASSERT_TRUE(volume.ok());
+  Tree tree(volume);
+  first_cut(tree);
+  const auto before = walk(tree.root());
+  second_cut(tree);
+  ASSERT_TRUE(tree.try_end());
+  auto work = tree.applier->take_sync_work();
+  ASSERT_TRUE(work);
+  int ends[2] = {};
+  ASSERT_EQ(::pipe(ends), 0);
+  const Fd other(ends[1]);
+  work->whole_filesystem = false;
+  work->fds.clear();
+  work->fds.emplace_back(ends[0]);  // fsync(2) refuses a pipe
+  const Status failed = SyncWork::run(*work, *tree.index);
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().remedy, Remedy::hold);
+  tree.applier->on_synced(std::move(*work), failed);
+  EXPECT_TRUE(tree.applier->fault());
+  EXPECT_FALSE(tree.applier->take_sync_work()) << "a second sync would prove nothing";
+  ASSERT_TRUE(tree.applier->begin(CutBegin{.cut = CutNumber{3}}));
+  EXPECT_FALSE(tree.applier->publish(CutEnd{.cut = CutNumber{3}}, [](const Position&) { FAIL(); }));
+  tree.open();
+  auto after = walk(tree.root());
+  for (const auto& [path, line] : before) {
+    if (path != ".") EXPECT_EQ(after[path], line) << path;
+  }
+  EXPECT_EQ(after.size(), before.size());
+  tree.cut = 1;
+  second_cut(tree);
+  EXPECT_EQ(tree.end().refused.size(), 0u);
+  EXPECT_EQ(tree.read("b/a/f3"), "new 3");
+  tree.expect_index_is_disk();
+}
+
 TEST(Crash, AFullDiskIsARetryAndLosesNothing) {
   const Volume volume("ext4", 16);
   ASSERT_TRUE(volume.ok());
@@ -143,6 +181,72 @@ TEST(Crash, AFullDiskIsARetryAndLosesNothing) {
   EXPECT_EQ(tree.end().refused.size(), 0u);
   EXPECT_EQ(tree.read("a/small"), "fits again");
   fs::remove_all(fmt::format("/tmp/repl-apply-state-{}", ::getpid()));
+}
+
+// Neither cut is durable: the first one moves a directory and a file into what the second one
+// removes.
+TEST(Crash, WhatMovedIntoADirectoryThatTheNextCutRemovedComesBack) {
+  const Volume volume("tmpfs", 32);
+  ASSERT_TRUE(volume.ok());
+  std::map<std::string, std::string> before;
+  {
+    Tree tree(volume);
+    first_cut(tree);
+    before = walk(tree.root());
+  }
+  const pid_t child = ::fork();
+  if (child == 0) {
+    Tree tree(volume);
+    tree.cut = 1;
+    tree.begin();
+    tree.put(dir(DirId{102}, "b", 101));
+    tree.put(dir(DirId{102}, "new", 110));
+    tree.put(with(file(DirId{110}, "moved", "old 7"), ContentCopy{.from = {a, "f7"}}));
+    tree.remove(a, "f7");
+    if (!tree.try_end()) ::_exit(1);
+    tree.begin();
+    tree.remove(root_dir, "c");
+    if (!tree.try_end()) ::_exit(1);
+    ::kill(::getpid(), SIGKILL);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  const Tree tree(volume);
+  const auto after = walk(tree.root());
+  for (const auto& [path, line] : before) EXPECT_TRUE(after.contains(path)) << "lost " << path;
+  for (const auto& [path, line] : after) EXPECT_TRUE(before.contains(path)) << "left " << path;
+  tree.expect_index_is_disk();
+}
+
+// Attributes that changed in two cuts, neither durable: some of each may be set.
+TEST(Crash, WhatTwoCutsMadeGoes) {
+  const Volume volume("tmpfs", 32);
+  ASSERT_TRUE(volume.ok());
+  {
+    Tree tree(volume);
+    first_cut(tree);
+  }
+  const pid_t child = ::fork();
+  if (child == 0) {
+    Tree tree(volume);
+    tree.cut = 1;
+    tree.begin();
+    tree.put(file(root_dir, "made", "made"));
+    if (!tree.try_end()) ::_exit(1);
+    tree.begin();
+    Put other = with(file(root_dir, "made", "made", 0600), ContentNone{});
+    other.attr.uid = 33;
+    tree.put(other);
+    if (!tree.try_end()) ::_exit(1);
+    ::chmod((tree.root() + "/made").c_str(), 0644);
+    ::kill(::getpid(), SIGKILL);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  const Tree tree(volume);
+  EXPECT_FALSE(fs::exists(tree.root() + "/made"));
 }
 
 }  // namespace
