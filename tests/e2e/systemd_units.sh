@@ -34,6 +34,10 @@ systemd-tmpfiles --root="$work/root" --create "$root/systemd/repl.tmpfiles" || f
 [ "$(stat -c %a "$work/root/var/lib/repl")" = 700 ] || fail "mode of /var/lib/repl"
 [ "$(stat -c %a "$work/root/run/repl")" = 755 ] || fail "mode of /run/repl"
 
+# A start that always fails must reach the start limit: burst × pause within the interval.
+awk -F= '/^StartLimitIntervalSec=/{i=$2} /^StartLimitBurst=/{b=$2} /^RestartSec=/{r=$2}
+     END{exit !(i > 0 && b > 0 && b * (r + 1) < i)}' "$root/systemd/repl@.service" || fail "a broken config is restarted for ever"
+
 # Every directive of the [Service] sandbox says why, in a comment above it.
 awk '/^\[Service\]/{s=1} /^\[Install\]/{s=0}
      s && /^(Capability|NoNew|Restrict[ARN]|MemoryDeny|Lock|SystemCall)/ {
