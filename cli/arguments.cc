@@ -168,7 +168,8 @@ void add_daemon_commands(CLI::App& top, Draft& draft) {
   CLI::App& verify = *top.add_subcommand("verify", "Prove that the peers' copies are equal");
   verify.add_option("TREE", draft.verify.trees, "Only these (default: all)");
   verify.add_flag("--full", draft.verify.full, "Read every byte on both sides again");
-  verify.add_flag("--sha256", draft.verify.sha256, "A cryptographic proof (reads every byte)");
+  verify.add_flag("--sha256", draft.verify.sha256,
+                  "A cryptographic proof; reads all bytes, as --full");
   verify.add_flag("--json", draft.verify.json, "The result as one JSON object per tree and line");
   verify.footer(help::verify);
 

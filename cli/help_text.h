@@ -37,10 +37,12 @@ Examples:
 
 inline constexpr const char* verify =
     R"(Without options the indexes of both sides are compared, which is fast and proves that what
-repl last saw is equal; --full reads all bytes on both sides first; --sha256 is a proof even
-against somebody who can construct hash collisions.
+repl last saw is equal; --full reads all bytes on both sides first; --sha256 does that, too, and
+is a proof even against somebody who can construct hash collisions: one digest of the whole
+tree on both sides, taken while it holds still. What is held cannot be proved.
 
-Exit status: 0 equal, 1 different, 6 equal but for held paths, 4 a peer is away.)";
+Exit status: 0 equal, 1 different, or it keeps changing, 6 equal but for held paths (with
+--sha256: 3), 4 a peer is away.)";
 
 inline constexpr const char* wait =
     R"(received: the peer has it in memory. applied: it is visible there. durable: it is on disk

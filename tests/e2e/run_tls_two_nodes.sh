@@ -71,6 +71,10 @@ change "and removed" rm -rf "$a/many"
 step "verify"
 repl A verify t || fail "verify: status $?"
 repl A verify t --full || fail "verify --full: status $?"
+repl A verify t --sha256 >"$W/verify.out" 2>&1 || { cat "$W/verify.out"; fail "verify --sha256: status $?"; }
+equal A B
+[ "$(grep -oE 'sha256 [0-9a-f]{64}$' "$W/verify.out" | sort | uniq -c | awk '{ print $1 }')" = 2 ] ||
+  { cat "$W/verify.out"; fail "verify --sha256 does not show one digest of both"; }
 
 step "a replica that was changed while its daemon was down is held, named, and repaired when a person says so"
 held() { repl A wait t --for durable --timeout 20 >"$W/wait.out" 2>&1; [ $? = 3 ]; }
@@ -84,10 +88,13 @@ repl B status t >"$W/status.out"
 grep -q '07.conf: it was changed here (content)' "$W/status.out" || fail "the status of B does not say what is held"
 repl A verify t --full >"$W/verify.out" 2>&1
 [ $? = 6 ] || { cat "$W/verify.out"; fail "verify does not say: equal, except what is held"; }
+repl A verify t --sha256 >"$W/verify.out" 2>&1
+[ $? = 3 ] || { cat "$W/verify.out"; fail "verify --sha256 does not say that something is held"; }
 repl B approve t || fail "approve: status $?"
 wait_for 20 "the primary's version has gone in" repl A wait t --for durable --timeout 20
 equal A B
 repl A verify t --full || fail "verify after approve: status $?"
+repl A verify t --sha256 || fail "verify --sha256 after approve: status $?"
 
 step "status for people and for programs"
 repl A status t | grep -q primary || fail "status does not name the role"
