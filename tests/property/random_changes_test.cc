@@ -202,7 +202,8 @@ void run_seed(uint64_t seed) {
   const run::WaitAnswer waited = pair.settle();
   ASSERT_EQ(waited.result, run::WaitResult::reached) << waited.detail << pair.story();
   ASSERT_EQ(pair.difference(), "") << pair.story() << pair.autopsy();
-  const run::VerifyAnswer verified = pair.a.verify(true);
+  const auto verified = pair.a.ask<run::VerifyAnswer>(
+      [](auto& engine, auto answer) { engine.request_verify({.sha256 = true}, answer); });
   ASSERT_EQ(verified.outcome, run::VerifyAnswer::Outcome::equal)
       << (verified.peers.empty() ? "" : verified.peers.front().detail) << pair.story();
 }
