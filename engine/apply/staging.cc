@@ -124,6 +124,19 @@ Result<std::vector<StageProgress>> Staging::progress() const {
   return found;
 }
 
+Status Staging::drop_stages(const std::unordered_set<StageId>& stay) {
+  for (const Fd& dir : stage_spread_) {
+    const Result<std::vector<std::string>> names = names_in(dir.get());
+    if (!names) return fail(names.error());
+    for (const std::string& name : *names) {
+      StageId id;
+      if (from_hex(name, id) && stay.contains(id)) continue;
+      if (const Status gone = io::remove_tree(dir.get(), name); !gone) return gone;
+    }
+  }
+  return {};
+}
+
 Status Staging::purge() {
   for (const Fd& dir : new_spread_) {
     if (const Status gone = empty_dir(dir.get()); !gone) return gone;

@@ -19,6 +19,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "engine/base/error.h"
@@ -51,6 +52,8 @@ class Staging {
   [[nodiscard]] std::string fresh_name();
   // For Hello: what is staged, in no order.
   [[nodiscard]] Result<std::vector<StageProgress>> progress() const;
+  // What was received so far goes, but for those that are to stay.
+  [[nodiscard]] Status drop_stages(const std::unordered_set<StageId>& stay = {});
   // Empties new/ and old/.
   [[nodiscard]] Status purge();
 

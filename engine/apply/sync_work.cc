@@ -44,7 +44,16 @@ void let_go(SyncWork& work) {
 }  // namespace
 
 Status SyncWork::run(SyncWork& work, Index& index) {
-  if (const Status synced = make_durable(work); !synced) return synced;
+  if (!work.synced) {
+    if (const Status synced = make_durable(work); !synced) {
+      Error lost = synced.error();
+      lost.message = "what was applied may not be on the disk: " + lost.message +
+                     ": the tree goes back to the last durable cut";
+      lost.remedy = Remedy::hold;
+      return fail(std::move(lost));
+    }
+    work.synced = true;
+  }
   if (work.batch) {
     if (const Status committed = index.commit(work.batch); !committed) return committed;
   }

@@ -30,13 +30,14 @@ void Committer::take_result() {
   due_ = parts_.clock.now() + retry_delay;
 }
 
-void Committer::step(MonotonicTime now) {
+void Committer::step(MonotonicTime now, bool may_freeze) {
   take_result();
   const size_t pending = parts_.index->pending();
   if (pending == 0) {
     due_.reset();
     return;
   }
+  if (!batch_ && !may_freeze) return due_.reset();
   if (!due_) due_ = now + commit_delay;
   // Bounded memory: an overlay that is full waits for the disk.
   if (pending > limits::index_overlay_keys_max && batch_) {
@@ -46,6 +47,7 @@ void Committer::step(MonotonicTime now) {
   if (now < *due_ && pending <= limits::index_overlay_keys_max) return;
   if (sync_.busy()) return;
   if (!batch_) {
+    if (!may_freeze) return due_.reset();
     before_freeze_();
     batch_ = parts_.index->freeze();
     if (!batch_) return;

@@ -19,8 +19,9 @@ class Committer {
   // `before_freeze` puts into the index what must be durable together with what is pending.
   Committer(TreeParts& parts, SyncThread& sync, std::function<void()> before_freeze);
 
-  // Takes a result, starts the next commit when one is due.
-  void step(MonotonicTime now);
+  // Takes a result, starts the next commit when one is due: of what is pending only if
+  // `may_freeze`.
+  void step(MonotonicTime now, bool may_freeze = true);
   [[nodiscard]] std::optional<MonotonicTime> deadline() const;
   // Waits for the commit under way and commits the rest.
   void stop();

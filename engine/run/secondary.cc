@@ -228,7 +228,7 @@ void Secondary::step_sync(MonotonicTime now) {
       }
     }
   }
-  if (syncing_ || (sync_retry_ && now < *sync_retry_)) return;
+  if (applier_->fault() || syncing_ || (sync_retry_ && now < *sync_retry_)) return;
   sync_retry_.reset();
   if (!sync_.busy()) {
     if (std::optional<apply::SyncWork> work = applier_->take_sync_work()) {
@@ -237,7 +237,12 @@ void Secondary::step_sync(MonotonicTime now) {
       return;
     }
   }
-  committer_.step(now);
+  // What is published and not synced yet is committed by the sync that belongs to it.
+  committer_.step(now, !applier_->work_pending());
+}
+
+Status Secondary::health() const {
+  return applier_->fault() ? Status(fail(*applier_->fault())) : Status();
 }
 
 std::optional<MonotonicTime> Secondary::deadline() const {
@@ -472,7 +477,13 @@ void Secondary::stop() {
     applier_->on_synced(std::move(*work), done);
     if (!done) break;
   }
-  committer_.stop();
+  if (applier_->fault()) {
+    // What is staged may not be on the disk either, and would be taken for what was received.
+    if (Status s = parts_.staging->drop_stages(); !s)
+      parts_.log.error("{}: {}", parts_.options.name, s.error().message);
+    return;
+  }
+  if (!applier_->work_pending()) committer_.stop();
 }
 
 }  // namespace repl::run

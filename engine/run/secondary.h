@@ -43,6 +43,7 @@ class Secondary final : public Duty {
   void on_hello(Session& session) override;
   [[nodiscard]] Status on_message(Session& session, const Message& message) override;
   void on_closed(Session& session) override;
+  [[nodiscard]] Status health() const override;
   void stop() override;
 
   // The primary's versions of what is held go in, the local ones are kept. How many.
