@@ -135,6 +135,11 @@ void CutBuilder::look(const Work& work) {
       take_item(std::move(outcome.item));
       break;
     case Verdict::unreadable:
+      // RACE: it was replaced during the look; the next one sees what is there now.
+      if (outcome.error->code == ErrorCode::changed) {
+        changes_.mark(work.key, work.bits, since_);
+        break;
+      }
       unreadable_.push_back(Unreadable{.key = work.key, .error = *outcome.error});
       break;
     case Verdict::covered:

@@ -211,10 +211,12 @@ std::optional<Error> Primary::content_error(const Key& key) const {
 void Primary::retry_unreadable(MonotonicTime now) {
   retry_at_.reset();
   parts_.dirs->next_generation();
+  retried_.clear();
   for (auto& [key, unread] : std::exchange(unreadable_, {})) {
+    retried_.insert(key);
     // Without a content to send, another cut would be in vain.
     if (const auto still = unread.unsent ? content_error(key) : std::nullopt) {
-      unreadable_[key] = Unread{.reason = still->message, .unsent = true, .again = true};
+      unreadable_[key] = Unread{.reason = still->message, .unsent = true};
       retry_at_ = now + retry_delay;
       continue;
     }
@@ -280,7 +282,7 @@ void Primary::step_waiters(MonotonicTime now) {
   OwnStanding own{.cut = parts_.state.position.cut, .scanning = !synced()};
   own.oldest_change = parts_.changes.rescan_needed() ? MonotonicTime{} : parts_.changes.oldest();
   for (const auto& [key, unread] : unreadable_) {
-    if (unread.again || !unread.unsent)
+    if (retried_.contains(key))
       ++own.unreadable;
     else
       own.oldest_change = MonotonicTime{};

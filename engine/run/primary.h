@@ -99,9 +99,9 @@ class Primary final : public Duty {
   struct Unread {
     std::string reason;
     bool unsent = false;  // a cut went without it
-    bool again = false;   // not for the first time
   };
   std::map<Key, Unread> unreadable_;
+  std::set<Key> retried_;  // not for the first time, if they are in `unreadable_`
   std::vector<std::string> scan_errors_;  // what is not watched, holds_listed_max of it
   std::optional<MonotonicTime> retry_at_;
   std::optional<MonotonicTime> rewatch_at_;  // a scan, since something is not watched
