@@ -248,7 +248,8 @@ class Comparison {
     const Fd fa(openat(a.dir, a.name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
     const Fd fb(openat(b.dir, b.name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
     if (fa.value < 0 || fb.value < 0) die(path);
-    std::vector<char> ba(chunk_bytes), bb(chunk_bytes);
+    // Made once: to zero them for every small file costs more than to read it.
+    static std::vector<char> ba(chunk_bytes), bb(chunk_bytes);
     for (off_t at = 0; at < a.st.st_size;) {
       const size_t na = fill(fa.value, ba, at, path);
       const size_t nb = fill(fb.value, bb, at, path);
