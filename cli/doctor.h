@@ -1,7 +1,7 @@
 // doctor.h: what this machine can do for repl, one finding each, with what to do about it.
 //
 // Thread: blocks the caller; makes and removes a temporary directory in each root that it may write
-// to.
+// to, and gives the root its modification time back.
 #pragma once
 
 #include <cstdint>

@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <string_view>
 
 #include "cli/doctor.h"
@@ -25,17 +26,31 @@ class Probe {
  public:
   Probe(std::string subject, int root) : subject_(std::move(subject)), root_(root) {
     name_ = fmt::format(".repl-doctor.{}", ::getpid());
+    struct stat before{};
+    const bool known = ::fstat(root, &before) == 0;
     made_ = io::make_dir(root, name_, 0700).has_value();
     if (!made_) return;
+    if (known) mtime_ = before.st_mtim;
+    if (::fstat(root, &made_at_) != 0) mtime_.reset();
     if (Result<Fd> dir = io::open_dir(root, name_)) dir_ = std::move(*dir);
     file_ = Fd(::openat(dir_.get(), "file", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   }
   ~Probe() {
     file_.reset();
     dir_.reset();
+    // Two equal trees are equal afterwards, too: the root's time is what it was, unless somebody
+    // else changed it meanwhile.
+    struct stat now{};
+    const bool ours = made_ && mtime_ && ::fstat(root_, &now) == 0 &&
+                      now.st_mtim.tv_sec == made_at_.st_mtim.tv_sec &&
+                      now.st_mtim.tv_nsec == made_at_.st_mtim.tv_nsec;
     // A leftover would be replicated; if it cannot be removed it says where it is.
     if (made_ && !io::remove_tree(root_, name_)) {
       fmt::print(stderr, "repl: cannot remove {} below the root; remove it by hand\n", name_);
+    }
+    if (ours) {
+      const timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, *mtime_};
+      ::futimens(root_, times);
     }
   }
   Probe(const Probe&) = delete;
@@ -117,6 +132,8 @@ class Probe {
   int root_;
   std::string name_;
   bool made_ = false;
+  std::optional<timespec> mtime_;  // of the root, before
+  struct stat made_at_{};          // the root's, with the directory in it
   Fd dir_, file_;
   std::vector<Finding> findings_;
 };
