@@ -96,9 +96,11 @@ Result<RunningTree> start_tree(const RunOptions& options, const TreeConfig& tree
   return running;
 }
 
+// To start and to end a tree may take a while each; in between the watchdog hears that we live.
 Result<std::vector<RunningTree>> start_trees(const RunOptions& options,
                                              const transport::Identity* identity,
-                                             const Clock& clock, Log& log) {
+                                             const Clock& clock, Log& log,
+                                             const SystemdNotifier& notifier) {
   std::vector<RunningTree> running;
   for (const std::string& name : options.trees) {
     Result<RunningTree> one =
@@ -106,15 +108,20 @@ Result<std::vector<RunningTree>> start_trees(const RunOptions& options,
     if (!one)
       return fail(make_error(one.error().code, "tree " + name + ": " + one.error().message));
     running.push_back(std::move(*one));
+    static_cast<void>(notifier.notify("WATCHDOG=1"));
   }
   return running;
 }
 
-void end_trees(std::vector<RunningTree>& trees) {
-  for (RunningTree& tree : trees) tree.peering.reset();
+void end_trees(std::vector<RunningTree>& trees, const SystemdNotifier& notifier) {
+  for (RunningTree& tree : trees) {
+    tree.peering.reset();
+    static_cast<void>(notifier.notify("WATCHDOG=1"));
+  }
   for (RunningTree& tree : trees) {
     if (tree.host) tree.host->stop();
     tree.control.reset();
+    static_cast<void>(notifier.notify("WATCHDOG=1"));
   }
   trees.clear();
 }
@@ -133,6 +140,20 @@ bool wants_tls(const RunOptions& options) {
       return node != options.node && transport_between(tree, options.node, node) == Transport::tls;
     });
   });
+}
+
+// None where every peer is reached over ssh.
+using MaybeIdentity = std::optional<transport::Identity>;
+Result<MaybeIdentity> identity_for(const RunOptions& options) {
+  if (!wants_tls(options)) return MaybeIdentity();
+  auto loaded =
+      transport::load_identity(key_file(options.global), certificate_file(options.global));
+  if (loaded) return MaybeIdentity(std::move(*loaded));
+  Error error = std::move(loaded.error());
+  if (error.code == ErrorCode::not_found) {
+    error.message += "; `repl keygen` makes a key for this node";
+  }
+  return fail(std::move(error));
 }
 
 // The configuration again, for the same node and trees. Nothing changes if it has a fault.
@@ -168,17 +189,11 @@ int run_daemon(const RunOptions& given) {
   if (code)
     return report("create " + given.global.runtime_dir + ": " + code.message(), exit_failed);
 
-  std::optional<transport::Identity> identity;
-  if (wants_tls(given)) {
-    auto loaded = transport::load_identity(key_file(given.global), certificate_file(given.global));
-    if (!loaded) {
-      return report(loaded.error().message + "; `repl keygen` makes a key for this node",
-                    exit_usage);
-    }
-    identity = std::move(*loaded);
-  }
+  Result<MaybeIdentity> loaded = identity_for(given);
+  if (!loaded) return report(loaded.error().message, exit_usage);
+  MaybeIdentity identity = std::move(*loaded);
   RunOptions options = given;
-  auto started = start_trees(options, identity ? &*identity : nullptr, clock, *log);
+  auto started = start_trees(options, identity ? &*identity : nullptr, clock, *log, notifier);
   if (!started) return report(started.error());
   std::vector<RunningTree> trees = std::move(*started);
   static_cast<void>(notifier.notify("READY=1"));
@@ -205,12 +220,14 @@ int run_daemon(const RunOptions& given) {
     if (info.ssi_signo != SIGHUP) break;
     static_cast<void>(notifier.notify("RELOADING=1"));
     Result<RunOptions> fresh = reload(options);
-    if (!fresh) {
-      log->error("the configuration is not reloaded: {}", fresh.error().message);
+    Result<MaybeIdentity> key = fresh ? identity_for(*fresh) : fail(fresh.error());
+    if (!key) {
+      log->error("the configuration is not reloaded: {}", key.error().message);
     } else {
-      end_trees(trees);
+      end_trees(trees, notifier);
       options = std::move(*fresh);
-      auto again = start_trees(options, identity ? &*identity : nullptr, clock, *log);
+      identity = std::move(*key);
+      auto again = start_trees(options, identity ? &*identity : nullptr, clock, *log, notifier);
       if (!again) {
         exit = report(again.error());
         break;
@@ -221,7 +238,7 @@ int run_daemon(const RunOptions& given) {
     static_cast<void>(notifier.notify("READY=1"));
   }
   static_cast<void>(notifier.notify("STOPPING=1"));
-  end_trees(trees);
+  end_trees(trees, notifier);
   return exit;
 }
 
