@@ -3,6 +3,7 @@
 // itself.
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "cli/channel_link.h"
@@ -41,22 +43,33 @@ bool write_all(int fd, const char* data, size_t size) {
   return true;
 }
 
-// Until either side ends.
-void relay(int in, int out, int socket) {
+// Until `from` ends, `to` takes no more, or `stop` is readable.
+void copy_bytes(int from, int to, int stop) {
   std::string buffer(relay_bytes, '\0');
   for (;;) {
-    pollfd fds[2] = {{.fd = in, .events = POLLIN, .revents = 0},
-                     {.fd = socket, .events = POLLIN, .revents = 0}};
-    if (::poll(fds, 2, -1) < 0) {
-      if (errno == EINTR) continue;
-      return;
-    }
-    for (const auto& [fd, to] : {std::pair{0, socket}, std::pair{1, out}}) {
-      if (fds[fd].revents == 0) continue;
-      const ssize_t got = ::read(fds[fd].fd, buffer.data(), buffer.size());
-      if (got <= 0 || !write_all(to, buffer.data(), static_cast<size_t>(got))) return;
-    }
+    pollfd fds[2] = {{.fd = from, .events = POLLIN, .revents = 0},
+                     {.fd = stop, .events = POLLIN, .revents = 0}};
+    if (::poll(fds, 2, -1) < 0 && errno == EINTR) continue;
+    if (fds[1].revents != 0) return;
+    const ssize_t got = ::read(from, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0 || !write_all(to, buffer.data(), static_cast<size_t>(got))) return;
   }
+}
+
+// Until either side ends. A thread for each direction: one that is not read must not hold up the
+// other, or both ends wait for each other and take each other for dead.
+void relay(int in, int out, int socket) {
+  const Fd stop(::eventfd(0, EFD_CLOEXEC));
+  std::thread to_daemon([&] {
+    copy_bytes(in, socket, stop.get());
+    ::shutdown(socket, SHUT_WR);  // the daemon ends the connection, and so the other direction
+  });
+  copy_bytes(socket, out, stop.get());
+  ::shutdown(socket, SHUT_RDWR);
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t n = ::write(stop.get(), &one, sizeof one);
+  to_daemon.join();
 }
 
 int serve_tree(const ServeOptions& options) {

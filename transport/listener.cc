@@ -17,6 +17,8 @@ using asio::ip::tcp;
 namespace {
 // When accepting fails (EMFILE, ENFILE, ENOMEM), so that it does not spin.
 constexpr std::chrono::milliseconds accept_pause{200};
+constexpr std::chrono::seconds warnings_window{10};
+constexpr uint64_t warnings_max = 10;
 
 std::string name_of(const tcp::endpoint& endpoint) {
   return endpoint.address().to_string() + " port " + std::to_string(endpoint.port());
@@ -106,10 +108,12 @@ class Listener::Impl final : public Abortable, public std::enable_shared_from_th
     const tcp::endpoint remote = socket.remote_endpoint(error);
     std::erase_if(handshakes_, [](const auto& weak) { return weak.expired(); });
     if (error) return;
+    // The oldest makes room: a peer says who it is within moments, and who only holds connections
+    // keeps nobody out.
     if (handshakes_.size() >= limits::connections_unauthenticated_max) {
-      options_.log.warn("{}: too many connections that have not said who they are; closed",
-                        name_of(remote));
-      return;
+      warn("too many connections that do not say who they are; the oldest is closed");
+      if (auto oldest = handshakes_.front().lock()) oldest->abort();
+      handshakes_.erase(handshakes_.begin());
     }
     tune(socket);
     handshakes_.push_back(start_handshake(
@@ -133,7 +137,7 @@ class Listener::Impl final : public Abortable, public std::enable_shared_from_th
   void on_handshake(Result<TlsPeer> peer) {
     if (!acceptor_.is_open()) return;
     if (!peer) {
-      options_.log.warn("{}", peer.error().message);
+      warn(peer.error().message);
       return;
     }
     SessionOptions options = options_;
@@ -147,6 +151,24 @@ class Listener::Impl final : public Abortable, public std::enable_shared_from_th
     if (on_accept_) on_accept_(std::move(channel));
   }
 
+  // Anybody can make us warn, so it is counted after a while.
+  void warn(const std::string& what) {
+    const MonotonicTime now = options_.clock.now();
+    if (now - warned_at_ >= warnings_window) {
+      if (unsaid_ > 0) {
+        options_.log.warn("port {}: {} more connections were refused like that", port_, unsaid_);
+      }
+      warned_at_ = now;
+      said_ = unsaid_ = 0;
+    }
+    if (said_ == warnings_max) {
+      ++unsaid_;
+      return;
+    }
+    ++said_;
+    options_.log.warn("port {}: {}", port_, what);
+  }
+
   const std::shared_ptr<IoCore> io_;
   const std::shared_ptr<TlsContext> tls_;
   const SessionOptions options_;
@@ -155,6 +177,9 @@ class Listener::Impl final : public Abortable, public std::enable_shared_from_th
   uint16_t port_ = 0;
   const std::vector<Pin> pins_;
   std::vector<std::weak_ptr<Abortable>> handshakes_;  // oldest first
+  MonotonicTime warned_at_{};
+  uint64_t said_ = 0;  // since then
+  uint64_t unsaid_ = 0;
 
   // RACE: the owner may go away while a peer is being handed over, hence under the lock.
   std::mutex mutex_;

@@ -1,7 +1,7 @@
 // listener.h: accepts peers over TLS. Who is not pinned never gets a channel.
 //
 // Bounds: limits::connections_unauthenticated_max handshakes at a time, each within the handshake
-// time-out; beyond it connections are closed at once.
+// time-out; one more closes the oldest. At most 10 warnings in 10 s.
 //
 // Thread: `on_accept` is called on the I/O thread and must only hand the channel over; never again
 // once the listener's destructor has returned. Everything else from any thread.

@@ -20,6 +20,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
+class CountingLog final : public Log {
+ public:
+  void write(LogLevel level, std::string_view) override { warnings += level == LogLevel::warn; }
+  [[nodiscard]] bool enabled(LogLevel) const override { return true; }
+  std::atomic<int> warnings = 0;
+};
+
 class Tls : public ::testing::Test {
  protected:
   Tls() : alice(*generate_identity("alice")), bob(*generate_identity("bob")) {}
@@ -83,7 +90,7 @@ class Tls : public ::testing::Test {
 
   std::chrono::milliseconds handshake_max{5000};
   SystemClock clock;
-  NullLog log;
+  CountingLog log;
   Identity alice;
   Identity bob;
   std::mutex mutex;
@@ -173,10 +180,24 @@ TEST_F(Tls, SlowHandshakesAreCappedAndTimedOut) {
   for (int i = 0; i < limits::connections_unauthenticated_max + 8; ++i)
     idle.push_back(raw_connection());
   char byte = 0;
-  // Those beyond the cap are closed at once, the others in time.
+  // The oldest are closed at once, the others in time.
   for (const Fd& fd : idle) EXPECT_LE(::recv(fd.get(), &byte, 1, 0), 0);
   auto dialed = dial(alice, bob.fingerprint);
   EXPECT_TRUE(dialed);
+}
+
+TEST_F(Tls, WhoOnlyHoldsConnectionsKeepsNobodyOut) {
+  handshake_max = std::chrono::minutes(5);
+  listen();
+  std::vector<Fd> idle;
+  for (int i = 0; i < 3 * limits::connections_unauthenticated_max; ++i)
+    idle.push_back(raw_connection());
+  auto dialed = dial(alice, bob.fingerprint);
+  ASSERT_TRUE(dialed) << dialed.error().message;
+  auto channel = next_accepted();
+  ASSERT_NE(channel, nullptr);
+  EXPECT_EQ(channel->peer(), "alice");
+  EXPECT_LE(log.warnings, 12) << "a flood of connections is a flood of log lines";
 }
 
 TEST_F(Tls, DialsEndInEveryState) {
