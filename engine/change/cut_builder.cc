@@ -222,7 +222,10 @@ void CutBuilder::list_directory(DirId dir, const Key& key) {
   });
   if (!listed) {
     unlisted_.insert(dir);
-    unreadable_.push_back(Unreadable{.key = key, .error = listed.error()});
+    if (listed.error().code == ErrorCode::not_found)
+      changes_.mark(key, hint_self, since_);  // RACE: it was removed since
+    else
+      unreadable_.push_back(Unreadable{.key = key, .error = listed.error()});
   }
   index_.for_children(dir, [&](std::string_view name, const Entry&) {
     if (listed && !present.contains(std::string(name))) {

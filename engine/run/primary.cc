@@ -353,20 +353,7 @@ void Primary::content_known(const Key& key, const Attributes& attr, const Digest
 
 void Primary::describe(Hello& hello) const { hello.synced = synced(); }
 
-void Primary::on_hello(Session& session) {
-  Hello self;
-  self.node = parts_.options.node;
-  self.tree = parts_.options.name;
-  self.role = Role::primary;
-  self.position = parts_.state.position;
-  self.epoch_seen = parts_.state.epoch_seen;
-  self.lineage = parts_.state.lineage;
-  self.policy = policy_hash(parts_.options.policy);
-  self.synced = synced();
-  self.content = parts_.index->root_content();
-  self.identity = parts_.index->root_identity();
-  const std::optional<DirSummary> root = parts_.index->summary(root_dir);
-  self.content_known = root && root->unknown == 0;
+void Primary::on_hello(Session& session, Hello self) {
   const bool join_any = parts_.options.standing != Standing::configured;
   const role::SendDecision decision = role::decide_send(self, *session.hello, join_any);
   session.held = decision.send == role::Send::nothing && !decision.wait;

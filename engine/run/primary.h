@@ -42,7 +42,7 @@ class Primary final : public Duty {
   [[nodiscard]] bool step(MonotonicTime now) override;
   [[nodiscard]] std::optional<MonotonicTime> deadline() const override;
   void describe(Hello& hello) const override;
-  void on_hello(Session& session) override;
+  void on_hello(Session& session, Hello self) override;
   [[nodiscard]] Status on_message(Session& session, const Message& message) override;
   void on_closed(Session& session) override;
   void stop() override;
@@ -101,7 +101,7 @@ class Primary final : public Duty {
     bool unsent = false;  // a cut went without it
   };
   std::map<Key, Unread> unreadable_;
-  std::set<Key> retried_;  // not for the first time, if they are in `unreadable_`
+  std::set<Key> retried_;                 // not for the first time, if they are in `unreadable_`
   std::vector<std::string> scan_errors_;  // what is not watched, holds_listed_max of it
   std::optional<MonotonicTime> retry_at_;
   std::optional<MonotonicTime> rewatch_at_;  // a scan, since something is not watched

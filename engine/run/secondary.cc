@@ -268,21 +268,9 @@ void Secondary::describe(Hello& hello) const {
     hello.stages = std::move(*stages);
 }
 
-void Secondary::on_hello(Session& session) {
-  Hello self;
-  self.node = parts_.options.node;
-  self.tree = parts_.options.name;
-  self.role = parts_.state.role;
-  self.position = parts_.state.position;
-  self.epoch_seen = parts_.state.epoch_seen;
-  self.lineage = parts_.state.lineage;
-  self.policy = policy_hash(parts_.options.policy);
+void Secondary::on_hello(Session& session, Hello self) {
   // What was said to this peer stands: it may have begun to send on the strength of it.
-  self.synced = session.said ? session.said->synced : ready_to_meet();
-  const std::optional<DirSummary> root = parts_.index->summary(root_dir);
-  self.content = parts_.index->root_content();
-  self.content_known = root && root->unknown == 0;
-  self.tree_empty = !root || root->children == 0;
+  if (session.said) self.synced = session.said->synced;
   const bool join_any = parts_.options.standing == Standing::mirror_copy;
   const role::ReceiveDecision decision = role::decide_receive(self, *session.hello, join_any);
   const bool was_held = session.held;

@@ -40,7 +40,7 @@ class Secondary final : public Duty {
   [[nodiscard]] bool step(MonotonicTime now) override;
   [[nodiscard]] std::optional<MonotonicTime> deadline() const override;
   void describe(Hello& hello) const override;
-  void on_hello(Session& session) override;
+  void on_hello(Session& session, Hello self) override;
   [[nodiscard]] Status on_message(Session& session, const Message& message) override;
   void on_closed(Session& session) override;
   [[nodiscard]] Status health() const override;

@@ -38,7 +38,7 @@ class Duty {
   // Facts of this node for the hello: the engine has filled in what it knows.
   virtual void describe(Hello& hello) const = 0;
   // The peer said hello (again) and nothing is decided yet.
-  virtual void on_hello(Session& session) = 0;
+  virtual void on_hello(Session& session, Hello self) = 0;
   // Anything else. An error closes the connection.
   [[nodiscard]] virtual Status on_message(Session& session, const Message& message) = 0;
   virtual void on_closed(Session& session) = 0;

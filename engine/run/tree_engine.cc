@@ -132,7 +132,7 @@ Status TreeEngine::run() {
     busy = duty_->step(now);
     if (Status s = duty_->health(); !s) ended_ = s;
     consider_founding();
-    say_hello();
+    busy = say_hello() || busy;
   }
   run_posted();
   duty_->stop();
@@ -252,7 +252,7 @@ void TreeEngine::serve_sessions() {
         session->peer = hello->node;
         session->hello = *hello;
         heard_[hello->node] = *hello;
-        if (!session->decided) duty_->on_hello(*session);
+        if (!session->decided) duty_->on_hello(*session, make_hello());
         continue;
       }
       if (Status s = duty_->on_message(*session, message); !s) {
@@ -301,18 +301,22 @@ Hello TreeEngine::make_hello() const {
 }
 
 // Said again to those with whom nothing is decided, when something of it has changed.
-void TreeEngine::say_hello() {
+// True: what was decided may give the duty work.
+bool TreeEngine::say_hello() {
   const bool anybody =
       std::ranges::any_of(sessions_, [](const auto& s) { return s->link && !s->decided; });
-  if (!anybody) return;
+  if (!anybody) return false;
+  bool said = false;
   const Hello hello = make_hello();
   for (const auto& session : sessions_) {
     if (!session->link || session->decided) continue;
     if (session->said && same_but_progress(*session->said, hello)) continue;
     session->said = hello;
     session->link->send(Message(hello), false);
-    if (session->hello) duty_->on_hello(*session);
+    if (session->hello) duty_->on_hello(*session, hello);
+    said = true;
   }
+  return said;
 }
 
 void TreeEngine::consider_founding() {

@@ -59,7 +59,7 @@ class TreeEngine {
   Status drain_watch();
   [[nodiscard]] std::optional<Duration> time_to_wait(bool busy) const;
   [[nodiscard]] Hello make_hello() const;
-  void say_hello();
+  bool say_hello();
   void become_primary();
   void consider_founding();
   [[nodiscard]] TreeFacts facts() const;

@@ -375,8 +375,8 @@ SenderStatus Sender::status() const {
   const CutNumber applied = s.acked[static_cast<size_t>(AckLevel::applied)];
   s.held_keys += given_up_.size();
   s.owes = owes();
-  s.in_sync = phase_ == SendPhase::live && queue_.empty() && !diverted_ && resend_.empty() &&
-              !compare_wanted_ && (applied >= sent_ || mode_ == PlanMode::in_sync);
+  s.in_sync = phase_ == SendPhase::live && queue_.empty() && !s.owes &&
+              (applied >= sent_ || mode_ == PlanMode::in_sync);
   return s;
 }
 

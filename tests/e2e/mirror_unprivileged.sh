@@ -18,6 +18,22 @@ as_nobody "$W/repl" --state-dir "$W/fs/home/state-once" mirror "$src" "$dst" --o
   fail "--once ended with status $?"
 judge "$src" "$dst" || fail "not equal after --once"
 
+step "--once without the right to read a small and a large file: both are named, it is no success"
+as_nobody truncate -s 700K "$src/large"
+chmod 000 "$src/large" "$src/dir/f9"
+for run in first again; do
+  rm -rf "$dst"
+  as_nobody "$W/repl" --state-dir "$W/fs/home/state-$run" mirror "$src" "$dst" --once >"$W/m/log/unread" 2>&1 </dev/null &&
+    fail "--once ended as a success without what it could not read"
+  grep -q "large" "$W/m/log/unread" && grep -q f9 "$W/m/log/unread" || { cat "$W/m/log/unread"; fail "not named"; }
+done
+as_nobody "$W/repl" --state-dir "$W/fs/home/state-again" mirror "$src" "$dst" --once >"$W/m/log/unread" 2>&1 </dev/null &&
+  fail "the second --once of the same pair ended as a success"
+chmod 644 "$src/large" "$src/dir/f9"
+as_nobody "$W/repl" --state-dir "$W/fs/home/state-again" mirror "$src" "$dst" --once >"$W/m/log/unread" 2>&1 </dev/null ||
+  fail "--once ended with status $? although all can be read again"
+judge "$src" "$dst" || fail "not equal after all could be read again"
+
 step "live"
 "${NOBODY[@]}" "$W/repl" --state-dir "$W/fs/home/state" mirror "$src" "$dst" --delete >"$W/m/log/mirror" 2>&1 </dev/null &
 MIRROR=$!
