@@ -238,6 +238,10 @@ Result<PublishResult> Applier::publish(const CutEnd& end,
   const bool was_incomplete = index_.meta(incomplete_meta).has_value();
   const Status done = publisher.run();
   if (!done) {
+    if (publisher.left_detached()) {
+      fault_ = done.error();
+      fault_->remedy = Remedy::hold;
+    }
     if (publisher.changed_tree()) index_.put_meta(incomplete_meta, "1");
     work_pending_ = work_pending_ || publisher.changed_tree();
     abandon();
@@ -270,8 +274,10 @@ void Applier::abandon() { discard_unused(); }
 // What no record used goes with the displaced versions; removing it is the sync thread's work.
 void Applier::discard_unused() {
   for (Item& item : cut_.items) {
-    // A drifted destination or an ended connection: whatever is still in its slot is nobody's.
-    if (item.slot.is_set() && item.source != Source::in_place) work_.displaced.push_back(item.slot);
+    // A drifted destination or an ended connection: whatever is still in its slot is nobody's. But
+    // a directory that was moved is the tree's.
+    const bool ours = item.source != Source::in_place && item.source != Source::moved;
+    if (item.slot.is_set() && ours) work_.displaced.push_back(item.slot);
   }
   work_pending_ = work_pending_ || !work_.displaced.empty();
   staged_.clear();
@@ -282,11 +288,14 @@ std::optional<SyncWork> Applier::take_sync_work() {
   if (fault_) return std::nullopt;
   if (failed_work_) return std::exchange(failed_work_, std::nullopt);
   if (!work_pending_ || index_.commit_in_flight()) return std::nullopt;
+  std::shared_ptr<Index::Batch> batch = index_.freeze();
+  // Nothing is let go of while the index cannot be committed: a directory is detached.
+  if (!batch && index_.pending() > 0) return std::nullopt;
   work_pending_ = false;
   SyncWork work = std::move(work_);
   work_ = SyncWork{};
   work_.filesystem = staging_.filesystem();
-  work.batch = index_.freeze();
+  work.batch = std::move(batch);
   return work;
 }
 

@@ -58,7 +58,7 @@ class Applier {
 
   // Whole cuts published so far.
   [[nodiscard]] uint64_t ends() const { return ends_; }
-  // Only recover() helps: a sync failed.
+  // Only recover() helps: a sync failed, or what was moved could not go back.
   [[nodiscard]] const std::optional<Error>& fault() const { return fault_; }
 
   // Something was published or put aside that is not durable yet.

@@ -148,9 +148,12 @@ Status Publisher::move_source(Item& item, int parent, const Slot& slot, const io
   changed_tree_ = true;
   shop_.touched.insert(item.from.dir);
   const Result<io::Stat> after = io::stat_at(slot.dir, slot.name);
-  if (!after) return fail(after.error());
   const Result<io::Stat> held = io::stat_fd(fd.get());
-  if (!held) return fail(held.error());
+  if (!after || !held) {
+    const Status back = io::rename_noreplace(slot.dir, slot.name, parent, item.from.name);
+    left_detached_ = !back;
+    return fail(after ? held.error() : after.error());
+  }
   if (!same_object(before, *after) || held->local.inode != after->local.inode) {
     // RACE: somebody edited or replaced it between the look and the rename: back, and the primary
     // sends all.

@@ -41,7 +41,10 @@ Status Publisher::run() {
   for (auto move = moves.begin(); done && move != moves.end(); ++move) done = detach(*move->second);
   if (done) done = each(is_directory, &Publisher::publish_directory);
   // What could not be attached goes back where it was, on an error too.
-  if (const Status undone = undo_detached(); !undone && done) done = undone;
+  if (const Status undone = undo_detached(); !undone) {
+    left_detached_ = true;
+    return undone;
+  }
   if (!done) return done;
   done = each([](const Item& item) { return !is_directory(item); }, &Publisher::publish_other);
   if (!done) return done;
@@ -101,7 +104,11 @@ Status Publisher::detach(Item& item) {
   changed_tree_ = true;
   shop_.touched.insert(item.from.dir);
   const Result<io::Stat> after = io::stat_at(slot.dir, slot.name);
-  if (!after) return fail(after.error());
+  if (!after) {
+    const Status back = io::rename_noreplace(slot.dir, slot.name, *parent, item.from.name);
+    left_detached_ = !back;
+    return fail(after.error());
+  }
   if (after->local.inode != before->local.inode) {
     // RACE: another directory took the name between the look and the rename. It goes back; if its
     // name is taken again, it is kept.
@@ -245,19 +252,17 @@ Status Publisher::replace(Item& item, int parent, const Entry& entry, const io::
   changed_tree_ = true;
   shop_.touched.insert(item.key.dir);
   const Result<io::Stat> after = io::stat_at(slot.dir, slot.name);
-  if (!after) return fail(after.error());
-  bool known = same_object(before, *after);
-  if (known && was_dir) {
-    const Result<bool> below = remover_.is_as_known(slot.dir, slot.name, entry.attr.dir);
-    if (!below) return fail(below.error());
-    known = *below;
-  }
-  if (!known) {
+  Result<bool> known = after ? Result<bool>(same_object(before, *after)) : fail(after.error());
+  if (known && *known && was_dir) known = remover_.is_as_known(slot.dir, slot.name, entry.attr.dir);
+  if (!known || !*known) {
     // RACE: somebody replaced or edited it between the look and the exchange: as if the look had
-    // seen it.
+    // seen it. What could not be looked at goes back, too.
     const Status back = io::rename_exchange(slot.dir, slot.name, parent, item.key.name);
-    if (!back) return back;
-    return drift(item, parent, *after);
+    if (!back) {
+      item.slot = Slot{};  // not ours to discard: recover() knows it
+      return back;
+    }
+    return known ? drift(item, parent, *after) : Status(fail(known.error()));
   }
   if (is_directory(item))
     shop_.touched.insert(item.attr.dir);  // see same_object(): its time is set again
@@ -336,7 +341,7 @@ bool Publisher::stands_for(const Item& item, const io::Stat& found) {
 }
 
 void Publisher::adopt(Item& item, const io::Stat& found) {
-  record(item, found);
+  if (!record(item, found)) return;
   --published_;
   ++adopted_;
   shop_.work.whole_filesystem = true;  // whoever wrote it may not have synced it
@@ -370,7 +375,8 @@ Status Publisher::placed(Item& item, int parent) {
   return {};
 }
 
-void Publisher::record(Item& item, const io::Stat& stat) {
+// False: the key is held.
+bool Publisher::record(Item& item, const io::Stat& stat) {
   Entry entry{.attr = item.attr, .local = stat.local, .cut = shop_.cut.begin.cut};
   // A moved directory gets its new attributes at the end; until then the index says what it has.
   if (item.source == Source::moved) entry.attr = detached_.at(item.attr.dir).attr;
@@ -378,12 +384,13 @@ void Publisher::record(Item& item, const io::Stat& stat) {
   changed_tree_ = true;
   if (!shop_.index.put(item.key, entry)) {
     shop_.hold(item, "the index refuses this record");
-    return;
+    return false;
   }
   if (item.blocks.size() > 1) shop_.index.put_block_table(item.attr.content, item.blocks);
   if (item.fd.valid()) shop_.work.add(std::move(item.fd));
   shop_.holds.clear(item.key);
   ++published_;
+  return true;
 }
 
 }  // namespace repl::apply

@@ -27,6 +27,8 @@ class Publisher {
   [[nodiscard]] Status run();
   // After an error: was anything of the tree changed?
   [[nodiscard]] bool changed_tree() const { return changed_tree_; }
+  // After an error: what was moved is in staging, and nowhere else; only recover() puts it back.
+  [[nodiscard]] bool left_detached() const { return left_detached_; }
   [[nodiscard]] uint64_t published() const { return published_; }
   [[nodiscard]] uint64_t adopted() const { return adopted_; }
 
@@ -56,7 +58,7 @@ class Publisher {
   Status merge(Item& item, int parent, const io::Stat& found);
   static bool stands_for(const Item& item, const io::Stat& found);
   void adopt(Item& item, const io::Stat& found);
-  void record(Item& item, const io::Stat& stat);
+  bool record(Item& item, const io::Stat& stat);
   Status placed(Item& item, int parent);
   Status undo_detached();
   bool parent_entered(const Item& item) const;
@@ -78,6 +80,7 @@ class Publisher {
   std::unordered_set<DirId> finished_;
   std::unordered_set<Key> taken_;  // sources of copies that were moved out
   bool changed_tree_ = false;
+  bool left_detached_ = false;
   uint64_t published_ = 0;
   uint64_t adopted_ = 0;
 };

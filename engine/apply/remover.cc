@@ -185,7 +185,9 @@ Status Remover::take_out(const Key& key, const Entry& entry, const io::Stat& bef
   Slot slot{.dir = shop_.staging.old_dir(), .name = shop_.staging.fresh_name()};
   if (const Status moved = io::rename_noreplace(*parent, key.name, slot.dir, slot.name); !moved) {
     if (moved.error().code != ErrorCode::not_found) return moved;
+    if (entry.attr.type == FileType::directory) shop_.dirs.forget(entry.attr.dir);
     shop_.index.remove(key, shop_.cut.begin.cut);
+    shop_.holds.clear(key);
     return {};
   }
   shop_.touched.insert(key.dir);
@@ -193,20 +195,18 @@ Status Remover::take_out(const Key& key, const Entry& entry, const io::Stat& bef
   // into it. What came out is compared; the worst case is that it is invisible until it is put
   // back.
   const Result<io::Stat> after = io::stat_at(slot.dir, slot.name);
-  if (!after) return fail(after.error());
-  bool known = same_object(before, *after);
-  if (known && entry.attr.type == FileType::directory) {
-    const Result<bool> below = is_as_known(slot.dir, slot.name, entry.attr.dir);
-    if (!below) return fail(below.error());
-    known = *below;
-  }
-  if (!known && shop_.may_replace(key)) {
+  Result<bool> known = after ? Result<bool>(same_object(before, *after)) : fail(after.error());
+  if (known && *known && entry.attr.type == FileType::directory)
+    known = is_as_known(slot.dir, slot.name, entry.attr.dir);
+  if (known && !*known && shop_.may_replace(key)) {
     if (const Status kept = shop_.keep(slot.dir, slot.name, key); !kept) return kept;
-  } else if (!known) {
+  } else if (!known || !*known) {
+    // What could not be looked at goes back, too.
     const Status back = io::rename_noreplace(slot.dir, slot.name, *parent, key.name);
     if (!back) {
       if (const Status kept = shop_.keep(slot.dir, slot.name, key); !kept) return kept;
     }
+    if (!known) return fail(known.error());
     shop_.hold_removal(key, "it, or something in it, was changed here since it was replicated");
     return {};
   } else {

@@ -329,6 +329,24 @@ TEST_P(Publish, StagedContentSurvivesAReconnect) {
   tree_->expect_index_is_disk();
 }
 
+// A directory on its way to another place can neither arrive nor go back: it is never taken for
+// what was displaced.
+TEST_P(Publish, AMovedDirectoryThatCannotGoBackIsLeftToRecovery) {
+  make_basic();
+  std::ofstream(tree_->root() + "/x") << "in the way";
+  fs::remove(volume_->mount() + "/staging/kept");
+  tree_->begin();
+  tree_->put(dir(root_dir, "x", 100));
+  tree_->put(dir(root_dir, "a", 103));
+  EXPECT_FALSE(tree_->try_end());
+  EXPECT_TRUE(tree_->applier->fault());
+  EXPECT_FALSE(tree_->applier->take_sync_work());
+  tree_->open();
+  EXPECT_EQ(tree_->read("a/b/deep"), "deep content");
+  EXPECT_EQ(tree_->read("a/f"), "one");
+  EXPECT_EQ(tree_->read("x"), "in the way");
+}
+
 TEST_P(Publish, EveryByteInANameAndTheLongestOne) {
   tree_->begin();
   std::string deep_path;
