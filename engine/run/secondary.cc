@@ -17,6 +17,7 @@ namespace repl::run {
 namespace {
 
 constexpr uint64_t walk_step_bytes = 64 << 20;
+constexpr size_t verify_queue_max = 8;
 constexpr Duration sync_retry_delay = std::chrono::seconds(2);
 
 change::ObserverParts observer_parts(TreeParts& parts) {
@@ -198,6 +199,11 @@ bool Secondary::step(MonotonicTime now) {
   step_new_dirs();
   if (walk_) step_walk();
   if (verify_ && verify_->proof) step_proof();
+  while (!verify_ && !walk_ && !verify_queue_.empty()) {
+    const VerifyRequest next = verify_queue_.front();
+    verify_queue_.pop_front();
+    begin_verify(next);
+  }
   send_answers();
   step_sync(now);
   tell_holds();
@@ -345,6 +351,7 @@ Status Secondary::on_message(Session& session, const Message& message) {
 void Secondary::on_closed(Session& session) {
   if (&session != primary_) return;
   primary_ = nullptr;
+  verify_queue_.clear();
   if (verify_) {
     verify_.reset();
     walk_.reset();
@@ -354,8 +361,12 @@ void Secondary::on_closed(Session& session) {
 }
 
 void Secondary::begin_verify(const VerifyRequest& request) {
-  if (verify_ || walk_) {  // reading already, for another question: to be asked again
-    VerifyReply busy;
+  if (verify_ || walk_) {  // reading already, for another question
+    if (verify_queue_.size() < verify_queue_max) {
+      verify_queue_.push_back(request);
+      return;
+    }
+    VerifyReply busy;  // to be asked again
     busy.id = request.id;
     static_cast<void>(primary_->link->send(std::move(busy), false));
     return;

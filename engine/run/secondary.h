@@ -119,6 +119,7 @@ class Secondary final : public Duty {
     }
   };
   std::optional<Verify> verify_;
+  std::deque<VerifyRequest> verify_queue_;  // while verify_ or walk_ reads
   std::vector<std::string> troubles_;
 };
 
