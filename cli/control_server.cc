@@ -141,7 +141,11 @@ struct ControlServer::Loop {
     const uint64_t one = 1;
     [[maybe_unused]] const ssize_t n = ::write(wake_->get(), &one, sizeof one);
     thread_.join();
-    for (Client& client : clients_) drop(client);
+    // What was answered while the daemon ends is still said.
+    for (Client& client : clients_) {
+      if (!client.dead) write_to(client);
+      drop(client);
+    }
     struct stat there{};
     if (::lstat(path_.c_str(), &there) == 0 && there.st_ino == inode_) ::unlink(path_.c_str());
   }
