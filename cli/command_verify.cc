@@ -1,6 +1,7 @@
 // The daemon's result:
-// {"equal":bool,"held":n,"sha256","peers":[{"name","equal","held","detail","mismatches":[...],
-// "entries","sha256"}]}; a reply that is not ok carries its own exit status.
+// {"equal":bool,"held":n,"sha256","bytes_read","differences_here":[...],"peers":[{"name","equal",
+// "outcome","held","held_paths":[...],"detail","mismatches":[...],"entries","bytes_read",
+// "sha256"}]}; a reply that is not ok carries its own exit status.
 #include <fmt/core.h>
 #include <unistd.h>
 
@@ -19,9 +20,22 @@ int verdict(const Json& result) {
   return get_number<uint64_t>(result, "held") > 0 ? exit_equal_except_held : exit_ok;
 }
 
+void print_paths(const Json& of, const char* key, const char* word) {
+  const auto paths = of.find(key);
+  if (paths == of.end() || !paths->is_array()) return;
+  for (const Json& path : *paths) {
+    if (path.is_string()) fmt::print("    {}: {}\n", word, path.get<std::string>());
+  }
+}
+
 void print_peer(const Json& peer) {
   if (!peer.is_object()) return;
-  fmt::print("  {}: {}", get_text(peer, "name"), get_bool(peer, "equal") ? "equal" : "DIFFERENT");
+  const bool equal = get_bool(peer, "equal");
+  if (!equal && get_text(peer, "outcome") != "different") {
+    fmt::print("  {}: not verified: {}\n", get_text(peer, "name"), get_text(peer, "detail"));
+    return;
+  }
+  fmt::print("  {}: {}", get_text(peer, "name"), equal ? "equal" : "DIFFERENT");
   fmt::print(", {} entries", get_number<uint64_t>(peer, "entries"));
   if (const auto bytes = get_number<uint64_t>(peer, "bytes_read")) {
     fmt::print(", {} read", human_bytes(bytes));
@@ -34,11 +48,8 @@ void print_peer(const Json& peer) {
   if (const std::string detail = get_text(peer, "detail"); !detail.empty()) {
     fmt::print("    {}\n", detail);
   }
-  const auto mismatches = peer.find("mismatches");
-  if (mismatches == peer.end() || !mismatches->is_array()) return;
-  for (const Json& path : *mismatches) {
-    if (path.is_string()) fmt::print("    differs: {}\n", path.get<std::string>());
-  }
+  print_paths(peer, "mismatches", "differs");
+  print_paths(peer, "held_paths", "held");
 }
 
 void print_result(const std::string& tree, const Json& result) {
@@ -47,9 +58,14 @@ void print_result(const std::string& tree, const Json& result) {
              exit == exit_ok       ? "equal"
              : exit == exit_failed ? "DIFFERENT"
                                    : "equal except what is held");
-  if (const std::string sha256 = get_text(result, "sha256"); !sha256.empty()) {
-    fmt::print("  here: sha256 {}\n", sha256);
+  if (const auto bytes = get_number<uint64_t>(result, "bytes_read")) {
+    fmt::print("  here: {} entries, {} read\n", get_number<uint64_t>(result, "entries"),
+               human_bytes(bytes));
   }
+  if (const std::string sha256 = get_text(result, "sha256"); !sha256.empty()) {
+    fmt::print("    sha256 {}\n", sha256);
+  }
+  print_paths(result, "differences_here", "differs here from what was last seen");
   const auto peers = result.find("peers");
   if (peers == result.end() || !peers->is_array()) return;
   for (const Json& peer : *peers) print_peer(peer);
@@ -63,22 +79,19 @@ int verify(const VerifyOptions& options, const std::string& tree) {
                       fmt::print(stderr, "{}", text);
                       std::fflush(stderr);
                     });
-  TransferProgress last;
-  const auto reply = ask(control_socket_path(options.global.runtime_dir, tree),
-                         {.command = "verify",
-                          .tree = tree,
-                          .options = {{"full", options.full ? "true" : "false"},
-                                      {"sha256", options.sha256 ? "true" : "false"}}},
-                         std::nullopt, [&](const std::string& text) {
-                           const Json progress = parse_json(text);
-                           if (options.json || !progress.is_object()) return;
-                           last = {get_number<uint64_t>(progress, "files_done"),
-                                   get_number<uint64_t>(progress, "files_total"),
-                                   get_number<uint64_t>(progress, "bytes_done"),
-                                   get_number<uint64_t>(progress, "bytes_total")};
-                           line.update(last);
-                         });
-  if (terminal && last.files_total > 0) line.finish(last);
+  const auto reply =
+      ask(control_socket_path(options.global.runtime_dir, tree),
+          {.command = "verify",
+           .tree = tree,
+           .options = {{"full", options.full ? "true" : "false"},
+                       {"sha256", options.sha256 ? "true" : "false"}}},
+          std::nullopt, [&](const std::string& text) {
+            const Json progress = parse_json(text);
+            if (options.json || !progress.is_object()) return;
+            line.update({.bytes_done = get_number<uint64_t>(progress, "bytes_done"),
+                         .bytes_total = get_number<uint64_t>(progress, "bytes_total")});
+          });
+  line.break_off();
   if (!reply)
     return report("tree " + tree + ": " + reply.error().message,
                   exit_code_of_asking(reply.error()));

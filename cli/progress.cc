@@ -41,16 +41,17 @@ std::optional<double> ProgressLine::bytes_per_second() const {
 }
 
 std::string ProgressLine::line(const TransferProgress& p, bool last) const {
-  std::string out = fmt::format("{}/{} files", p.files_done, p.files_total);
+  const bool files = p.files_total > 0 || p.bytes_total == 0;
+  std::string out = files ? fmt::format("{}/{} files  ", p.files_done, p.files_total) : "";
   if (p.bytes_total > 0) {
     const uint64_t done = std::min(p.bytes_done, p.bytes_total);
     // Never "100%" before the end.
     const auto percent = static_cast<unsigned>(static_cast<double>(done) * 100.0 /
                                                static_cast<double>(p.bytes_total));
-    out += fmt::format("  {}/{}  {}%", human_bytes(p.bytes_done), human_bytes(p.bytes_total),
+    out += fmt::format("{}/{}  {}%", human_bytes(p.bytes_done), human_bytes(p.bytes_total),
                        last || done == p.bytes_total ? percent : std::min(percent, 99u));
   } else {
-    out += fmt::format("  {}", human_bytes(p.bytes_done));
+    out += human_bytes(p.bytes_done);
   }
   if (last) return out + fmt::format("  in {}", human_seconds(seconds(clock_.now() - started_)));
   if (const auto rate = bytes_per_second()) {

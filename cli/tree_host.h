@@ -30,6 +30,8 @@ struct PeerRoute {
 };
 using PeerRoutes = std::map<std::string, PeerRoute>;
 
+class Asked;
+
 class TreeHost {
  public:
   TreeHost(run::TreeOptions options, const Clock& clock, Log& log, PeerRoutes routes = {});
@@ -56,8 +58,9 @@ class TreeHost {
   void loop();
   [[nodiscard]] TreeStatus to_status(const run::TreeFacts& facts) const;
   [[nodiscard]] TreeStatus status_when_closed() const;
-  void handle_wait(const Request& request, const Reply& reply);
-  void handle_verify(const Request& request, const Reply& reply);
+  void handle_wait(const Request& request, const std::shared_ptr<Asked>& asked);
+  void handle_verify(const Request& request, const std::shared_ptr<Asked>& asked);
+  void answer_verify(const run::VerifyAnswer& answer, bool full, Reply& reply);
   void add_route(PeerStatus& peer) const;
 
   run::TreeOptions options_;

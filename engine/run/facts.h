@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -56,13 +57,19 @@ struct TreeFacts {
   std::vector<PeerFacts> peers;
 };
 
+// Whether nobody wants the answer any more: then none is given. Asked on the engine's thread;
+// empty: somebody always does.
+using Abandoned = std::function<bool()>;
+
 // How `repl wait` ended.
 struct WaitRequest {
   AckLevel level = AckLevel::durable;
   std::optional<int64_t> timeout_ms;
   bool wait_for_peers = false;
+  Abandoned abandoned;
 };
-enum class WaitResult : uint8_t { reached, peer_away, held, timeout, not_primary };
+// `closed`: the tree is.
+enum class WaitResult : uint8_t { reached, peer_away, held, timeout, not_primary, closed };
 struct WaitAnswer {
   WaitResult result = WaitResult::reached;
   CutNumber cut;
@@ -72,16 +79,21 @@ struct WaitAnswer {
 struct VerifyOptions {
   bool full = false;    // re-reads all bytes
   bool sha256 = false;  // so does this
+  Abandoned abandoned;
+  // Bytes read here and to be read, now and then; on the engine's thread. May be empty.
+  std::function<void(uint64_t done, uint64_t total)> progress;
 };
 struct VerifyAnswer {
-  // `held`: what is held there stands in the way of a proof.
-  enum class Outcome : uint8_t { equal, equal_except_held, different, held, peer_away, failed };
+  // `held`: what is held there stands in the way of a proof. In the order of what matters: that one
+  // peer differs is not lost because another could not be asked.
+  enum class Outcome : uint8_t { equal, equal_except_held, held, peer_away, failed, different };
   struct Peer {
     std::string name;
     Outcome outcome = Outcome::failed;
     std::string detail;
     std::vector<std::string> differences;  // paths, bounded
     std::string sha256;                    // hex, if asked for and told
+    uint64_t bytes_read = 0;               // there
   };
   Outcome outcome = Outcome::failed;  // the worst of them
   Position position;

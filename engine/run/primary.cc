@@ -302,7 +302,7 @@ std::optional<MonotonicTime> Primary::deadline() const {
   }
   consider(retry_at_);
   consider(rewatch_at_);
-  consider(waiters_.deadline());
+  consider(waiters_.deadline(parts_.clock.now()));
   consider(verifier_.deadline());
   consider(committer_.deadline());
   return first;
@@ -465,7 +465,10 @@ void Primary::verify(const VerifyOptions& options, std::function<void(VerifyAnsw
   for (const std::string& node : parts_.options.nodes) {
     if (node != parts_.options.node) peers.push_back(node);
   }
-  WaitRequest first{.level = AckLevel::durable, .timeout_ms = 600'000, .wait_for_peers = false};
+  WaitRequest first{.level = AckLevel::durable,
+                    .timeout_ms = 600'000,
+                    .wait_for_peers = false,
+                    .abandoned = options.abandoned};
   wait(first, [this, options, peers = std::move(peers),
                answer = std::move(answer)](const WaitAnswer& waited) mutable {
     verifier_.begin(options, std::move(peers), waited, std::move(answer));

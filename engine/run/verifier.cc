@@ -12,6 +12,7 @@ namespace {
 constexpr int compare_tries = 50;
 constexpr Duration compare_pause = std::chrono::milliseconds(200);
 constexpr uint64_t walk_step_bytes = 64 << 20;
+constexpr Duration progress_interval = std::chrono::milliseconds(200);
 // A try may read the whole tree: fewer of them.
 constexpr int proof_tries = 20;
 constexpr Duration proof_pause = std::chrono::milliseconds(500);
@@ -31,10 +32,10 @@ void Verifier::begin(const VerifyOptions& options, std::vector<std::string> peer
   for (std::string& node : peers) {
     Peer peer;
     peer.answer.name = node;
-    if (waited.result == WaitResult::peer_away || waited.result == WaitResult::timeout) {
+    // Who is away is found when it is asked; the others can be compared all the same.
+    if (waited.result == WaitResult::timeout) {
       peer.done = true;
-      peer.answer.outcome = Outcome::peer_away;
-      peer.answer.detail = waited.detail;
+      peer.answer.detail = "not reached in time: " + waited.detail;
     }
     run->peers.emplace(node, std::move(peer));
   }
@@ -68,6 +69,8 @@ void Verifier::disturb() {
 bool Verifier::step(MonotonicTime now, const Around& primary) {
   bool more = false;
   if (!primary.quiet) disturb();
+  std::erase_if(runs_,
+                [](const auto& run) { return run->options.abandoned && run->options.abandoned(); });
   for (const auto& run : runs_) {
     for (auto& [node, peer] : run->peers) {
       if (peer.done || peer.asked || now < peer.again) continue;
@@ -100,7 +103,14 @@ bool Verifier::step_walk(Run& run, MonotonicTime now, const Around& primary) {
   if (run.options.sha256) return step_proof(run, now, primary);
   run.walked = run.walk->step(walk_step_bytes);
   run.answer.bytes_read = run.walk->bytes_read();
+  tell(run, now);
   return !run.walked;
+}
+
+void Verifier::tell(Run& run, MonotonicTime now) const {
+  if (!run.options.progress || now - run.told < progress_interval) return;
+  run.told = now;
+  run.options.progress(run.answer.bytes_read, parts_.index->counts().bytes);
 }
 
 bool Verifier::step_proof(Run& run, MonotonicTime now, const Around& primary) {
@@ -113,8 +123,10 @@ bool Verifier::step_proof(Run& run, MonotonicTime now, const Around& primary) {
         [this, &run](const ContentWalk::Found& found) { take_found(run, found); });
   }
   if (run.proof && run.proof->holds_at(parts_.state.position)) {
-    if (!run.proof->step(walk_step_bytes)) return true;
+    const bool read = run.proof->step(walk_step_bytes);
     run.answer.bytes_read = run.proof->bytes_read();
+    tell(run, now);
+    if (!read) return true;
     primary.drain();
     if (run.proof->holds_at(parts_.state.position)) {
       if (std::optional<std::string> digest = run.proof->digest()) {
@@ -140,6 +152,7 @@ void Verifier::on_reply(const std::string& node, const VerifyReply& reply) {
     const auto at = run->peers.find(node);
     if (at == run->peers.end() || !at->second.asked || at->second.done) continue;
     at->second.read = at->second.read || reply.bytes_read > 0;
+    at->second.answer.bytes_read += reply.bytes_read;
     if (run->options.sha256) {
       at->second.reply = reply;
     } else {

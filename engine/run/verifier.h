@@ -71,6 +71,7 @@ class Verifier {
     int tries = 0;
     MonotonicTime again{};
     std::string problem;  // why there is no proof here
+    MonotonicTime told{};
     std::map<std::string, Peer> peers;
     VerifyAnswer answer;
     std::function<void(VerifyAnswer)> done;
@@ -78,6 +79,7 @@ class Verifier {
   void take_found(Run& run, const ContentWalk::Found& found);
   [[nodiscard]] bool step_walk(Run& run, MonotonicTime now, const Around& primary);
   [[nodiscard]] bool step_proof(Run& run, MonotonicTime now, const Around& primary);
+  void tell(Run& run, MonotonicTime now) const;
   void judge(Peer& peer, const VerifyReply& reply);
   void judge_proof(Run& run, Peer& peer, MonotonicTime now);
   void finish(Run& run);

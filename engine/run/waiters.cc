@@ -5,6 +5,11 @@
 
 namespace repl::run {
 
+namespace {
+// How long one who went away may still be waited for.
+constexpr Duration abandoned_interval = std::chrono::seconds(1);
+}  // namespace
+
 void Waiters::add(const WaitRequest& request, std::function<void(WaitAnswer)> answer,
                   MonotonicTime now) {
   Waiter waiter{
@@ -63,6 +68,10 @@ std::optional<WaitAnswer> Waiters::judge(const Waiter& waiter, MonotonicTime now
 
 void Waiters::step(MonotonicTime now, const OwnStanding& own,
                    const std::vector<PeerStanding>& peers) {
+  const auto abandoned = [](const Waiter& w) {
+    return w.request.abandoned && w.request.abandoned();
+  };
+  std::erase_if(waiters_, abandoned);
   std::vector<std::pair<std::function<void(WaitAnswer)>, WaitAnswer>> done;
   std::erase_if(waiters_, [&](Waiter& waiter) {
     const bool in_cuts = !own.oldest_change || *own.oldest_change > waiter.since;
@@ -75,17 +84,20 @@ void Waiters::step(MonotonicTime now, const OwnStanding& own,
   for (auto& [call, answer] : done) call(std::move(answer));
 }
 
-std::optional<MonotonicTime> Waiters::deadline() const {
+std::optional<MonotonicTime> Waiters::deadline(MonotonicTime now) const {
   std::optional<MonotonicTime> first;
   for (const Waiter& waiter : waiters_) {
     if (waiter.until && (!first || *waiter.until < *first)) first = waiter.until;
   }
+  const bool may_go =
+      std::ranges::any_of(waiters_, [](const Waiter& w) { return bool(w.request.abandoned); });
+  if (may_go && (!first || now + abandoned_interval < *first)) first = now + abandoned_interval;
   return first;
 }
 
 void Waiters::fail_all(const std::string& why) {
   for (Waiter& waiter : std::exchange(waiters_, {})) {
-    waiter.answer(WaitAnswer{.result = WaitResult::peer_away, .cut = {}, .detail = why});
+    waiter.answer(WaitAnswer{.result = WaitResult::closed, .cut = {}, .detail = why});
   }
 }
 

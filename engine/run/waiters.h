@@ -44,7 +44,7 @@ class Waiters {
   void add(const WaitRequest& request, std::function<void(WaitAnswer)> answer, MonotonicTime now);
   void step(MonotonicTime now, const OwnStanding& own, const std::vector<PeerStanding>& peers);
   [[nodiscard]] bool empty() const { return waiters_.empty(); }
-  [[nodiscard]] std::optional<MonotonicTime> deadline() const;
+  [[nodiscard]] std::optional<MonotonicTime> deadline(MonotonicTime now) const;
   void fail_all(const std::string& why);
 
  private:

@@ -88,10 +88,14 @@ repl B status t >"$W/status.out"
 grep -q '07.conf: it was changed here (content)' "$W/status.out" || fail "the status of B does not say what is held"
 repl A verify t --full >"$W/verify.out" 2>&1
 [ $? = 6 ] || { cat "$W/verify.out"; fail "verify does not say: equal, except what is held"; }
+grep -q 'held: .*07.conf' "$W/verify.out" || { cat "$W/verify.out"; fail "verify does not say what is held"; }
 repl A verify t --sha256 >"$W/verify.out" 2>&1
 [ $? = 3 ] || { cat "$W/verify.out"; fail "verify --sha256 does not say that something is held"; }
-repl B approve t || fail "approve: status $?"
+repl B approve t >"$W/approve.out" || fail "approve: status $?"
+kept=$(sed -n 's/^t: 1 released; local versions are kept in //p' "$W/approve.out")
+[ -n "$kept" ] || { cat "$W/approve.out"; fail "approve does not say where the local version is"; }
 wait_for 20 "the primary's version has gone in" repl A wait t --for durable --timeout 20
+[ -n "$(on B ls -A "$kept")" ] || fail "nothing is kept in $kept"
 equal A B
 repl A verify t --full || fail "verify after approve: status $?"
 repl A verify t --sha256 || fail "verify --sha256 after approve: status $?"
@@ -100,7 +104,15 @@ step "status for people and for programs"
 repl A status t | grep -q primary || fail "status does not name the role"
 status_is A 's["tree"] == "t"' || fail "status --json names another tree"
 
-step "clean ends"
-stop A
+step "clean ends; whoever still waits is told"
 stop B
+repl A wait t --wait-for-peers >"$W/wait.out" 2>&1 &
+waiting=$!
+on A "$REPL" wait t --wait-for-peers --timeout 300 >/dev/null 2>&1 & # and one that goes away
+sleep 0.5
+kill "$!"
+stop A
+wait "$waiting"
+[ $? = 1 ] && grep -q 'the tree was closed before it could answer; ask again' "$W/wait.out" ||
+  { cat "$W/wait.out"; fail "a wait that cannot end is not told"; }
 exit 0

@@ -136,6 +136,14 @@ TEST(Progress, TerminalIsRedrawnAndCut) {
   EXPECT_TRUE(out.ends_with("\n"));
 }
 
+TEST(Progress, BytesAlone) {
+  ManualClock clock;
+  std::string out;
+  ProgressLine line(clock, ProgressStyle::plain, 80, [&](std::string_view text) { out += text; });
+  line.finish({.bytes_done = 1024, .bytes_total = 4096});
+  EXPECT_EQ(out, "1.0 KiB/4.0 KiB  25%  in 0 ms\n");
+}
+
 TEST(Progress, EventsForPrograms) {
   ManualClock clock;
   std::string out;

@@ -105,7 +105,7 @@ TEST_F(WaitersTest, LevelsDiffer) {
 
 TEST_F(WaitersTest, TimesOut) {
   add({.level = AckLevel::durable, .timeout_ms = 100, .wait_for_peers = false});
-  EXPECT_EQ(waiters.deadline(), at(110));
+  EXPECT_EQ(waiters.deadline(at(10)), at(110));
   step(109, 7, {peer(7, 3)});
   EXPECT_FALSE(answer);
   step(110, 7, {peer(7, 3)});
@@ -127,6 +127,20 @@ TEST_F(WaitersTest, WhatIsOwedIsNotReached) {
   PeerStanding owes = peer(7, 7);
   owes.owes = true;
   step(1, 7, {owes});
+  EXPECT_FALSE(answer);
+}
+
+TEST_F(WaitersTest, WhoWentAwayIsForgottenSoon) {
+  bool gone = false;
+  WaitRequest request;
+  request.abandoned = [&] { return gone; };
+  add(request);
+  EXPECT_EQ(waiters.deadline(at(20)), at(1020)) << "nothing else may happen for long";
+  step(30, 7, {peer(7, 3)});
+  EXPECT_FALSE(waiters.empty());
+  gone = true;
+  step(40, 7, {peer(7, 7)});
+  EXPECT_TRUE(waiters.empty());
   EXPECT_FALSE(answer);
 }
 
