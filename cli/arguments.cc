@@ -13,6 +13,7 @@
 
 #include "cli/exit_codes.h"
 #include "cli/help_text.h"
+#include "cli/runtime_dir.h"
 #include "cli/version.h"
 #include "engine/base/escape.h"
 
@@ -47,8 +48,7 @@ void default_dirs(GlobalOptions& global) {
   }
   const std::string home = personal_dir("HOME", "/tmp");
   global.state_dir = personal_dir("XDG_STATE_HOME", home + "/.local/state") + "/repl";
-  global.runtime_dir =
-      personal_dir("XDG_RUNTIME_DIR", fmt::format("/tmp/repl-{}", ::geteuid())) + "/repl";
+  global.runtime_dir = personal_dir("XDG_RUNTIME_DIR", fallback_runtime_parent()) + "/repl";
 }
 
 void add_globals(CLI::App& app, GlobalOptions& global) {
@@ -295,6 +295,9 @@ Command parse_arguments(const std::vector<std::string>& arguments) {
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
   try {
     app.parse(reversed);
+    if (const Status trusted = check_runtime_dir(draft.global); !trusted) {
+      throw CLI::ValidationError(trusted.error().message);
+    }
     return chosen(app, draft);
   } catch (const CLI::ParseError& error) {
     std::ostringstream out, err;

@@ -19,6 +19,7 @@
 #include "cli/exit_codes.h"
 #include "cli/log_sink.h"
 #include "cli/peering.h"
+#include "cli/runtime_dir.h"
 #include "cli/systemd_notify.h"
 #include "cli/tree_host.h"
 #include "engine/base/escape.h"
@@ -184,10 +185,7 @@ int run_daemon(const RunOptions& given) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
-  std::error_code code;
-  std::filesystem::create_directories(given.global.runtime_dir, code);
-  if (code)
-    return report("create " + given.global.runtime_dir + ": " + code.message(), exit_failed);
+  if (Status s = make_runtime_dir(given.global); !s) return report(s.error());
 
   Result<MaybeIdentity> loaded = identity_for(given);
   if (!loaded) return report(loaded.error().message, exit_usage);
