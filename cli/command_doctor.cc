@@ -20,11 +20,22 @@ void print(const Finding& finding, bool color) {
   if (!finding.advice.empty()) fmt::print("      -> {}\n", finding.advice);
 }
 
+bool speaks_tls(const Config& config, const std::string& node) {
+  return std::ranges::any_of(config.trees, [&](const auto& named) {
+    const TreeConfig& tree = named.second;
+    return std::ranges::count(tree.nodes, node) != 0 &&
+           std::ranges::any_of(tree.nodes, [&](const std::string& other) {
+             return other != node && transport_between(tree, node, other) == Transport::tls;
+           });
+  });
+}
+
 // Without a configuration the system is examined all the same: `repl mirror` needs none.
 void examine_trees(const GlobalOptions& global, std::vector<Finding>& findings) {
   const Result<Config> config = load_config(global.config_file);
   if (!config) {
-    const bool missing = config.error().code == ErrorCode::not_found;
+    const bool missing = config.error().code == ErrorCode::not_found &&
+                         global.config_file == GlobalOptions{}.config_file;
     findings.push_back({missing ? Health::ok : Health::fail, "configuration",
                         missing ? "none (" + global.config_file + ")" : config.error().message,
                         missing ? "" : "correct it; `repl config check` says when it is right"});
@@ -37,6 +48,10 @@ void examine_trees(const GlobalOptions& global, std::vector<Finding>& findings) 
     return;
   }
   findings.push_back({Health::ok, "configuration", config->file + ", node " + *node, ""});
+  if (speaks_tls(*config, *node)) {
+    findings.push_back(examine_identity(key_file(global), certificate_file(global),
+                                        config->nodes.at(*node).fingerprints));
+  }
   for (const auto& [name, tree] : config->trees) {
     if (std::find(tree.nodes.begin(), tree.nodes.end(), *node) == tree.nodes.end()) continue;
     const std::vector<Finding> more = examine_root("tree " + name, tree.root);
@@ -48,6 +63,7 @@ void examine_trees(const GlobalOptions& global, std::vector<Finding>& findings) 
 
 int command_doctor(const DoctorOptions& options) {
   std::vector<Finding> findings = examine_system();
+  findings.push_back(examine_state_dir(options.global.state_dir));
   examine_trees(options.global, findings);
   if (options.json) {
     fmt::print("{}\n", findings_to_json(findings));

@@ -10,11 +10,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <fstream>
 
 #include "cli/json.h"
 #include "engine/io/backend.h"
+#include "transport/identity.h"
 
 namespace repl::cli {
 namespace {
@@ -23,12 +25,12 @@ Finding kernel() {
   utsname name{};
   int major = 0, minor = 0;
   if (::uname(&name) != 0 || std::sscanf(name.release, "%d.%d", &major, &minor) != 2) {
-    return {Health::warn, "kernel", "version unknown", "repl needs Linux 5.6 or later"};
+    return {Health::warn, "kernel", "version unknown", "repl needs Linux 5.14 or later"};
   }
   const std::string text = fmt::format("Linux {}", name.release);
   const int version = major * 1000 + minor;
-  if (version < 5006) {
-    return {Health::fail, "kernel", text, "openat2(2) is missing: Linux 5.6 or later is needed"};
+  if (version < 5014) {
+    return {Health::fail, "kernel", text, "Linux 5.14 or later is needed"};
   }
   if (version < 5017) {
     return {Health::warn, "kernel", text,
@@ -122,6 +124,33 @@ std::vector<Finding> examine_system() {
   const std::vector<Finding> more = capabilities();
   out.insert(out.end(), more.begin(), more.end());
   return out;
+}
+
+Finding examine_state_dir(const std::string& dir) {
+  const std::string subject = "state directory";
+  if (::access(dir.c_str(), W_OK | X_OK) == 0) return {Health::ok, subject, dir, ""};
+  if (errno == ENOENT) {
+    return {Health::ok, subject, dir + " is not there yet: it is made when it is needed", ""};
+  }
+  return {Health::fail, subject, sys_error("write to " + dir, errno).message,
+          "run as the user that owns it, or name another with --state-dir"};
+}
+
+Finding examine_identity(const std::string& key_file, const std::string& certificate_file,
+                         const std::vector<std::string>& configured) {
+  const auto identity = transport::load_identity(key_file, certificate_file);
+  if (!identity) {
+    return {Health::fail, "key", identity.error().message,
+            identity.error().code == ErrorCode::not_found
+                ? "`repl keygen` makes one; its fingerprint goes into the configuration"
+                : "the daemon refuses it, too"};
+  }
+  if (std::ranges::count(configured, identity->fingerprint) == 0) {
+    return {Health::fail, "key", key_file + " is " + identity->fingerprint,
+            "the configuration says another fingerprint of this node: peers refuse it until it is "
+            "there, on every node"};
+  }
+  return {Health::ok, "key", key_file, ""};
 }
 
 Health worst(const std::vector<Finding>& findings) {

@@ -20,6 +20,13 @@ struct Finding {
 };
 
 [[nodiscard]] std::vector<Finding> examine_system();
+// Where indexes and the key are: writable, or to be made.
+[[nodiscard]] Finding examine_state_dir(const std::string& dir);
+// This node's key as the daemon loads it: there, whole, nobody else's to read, and the one whose
+// fingerprint the configuration tells the others.
+[[nodiscard]] Finding examine_identity(const std::string& key_file,
+                                       const std::string& certificate_file,
+                                       const std::vector<std::string>& configured);
 // What the filesystem below `root` can hold; `subject` prefixes the findings.
 [[nodiscard]] std::vector<Finding> examine_root(const std::string& subject,
                                                 const std::string& root);

@@ -6,6 +6,8 @@
 
 #include <filesystem>
 
+#include "transport/identity.h"
+
 namespace repl::cli {
 namespace {
 
@@ -21,6 +23,25 @@ TEST(Doctor, LeavesARootAsItWas) {
   EXPECT_EQ(now.st_mtim.tv_sec, 1'000'000'001);
   EXPECT_EQ(now.st_mtim.tv_nsec, 7);
   EXPECT_TRUE(std::filesystem::is_empty(dir));
+  std::filesystem::remove_all(dir);
+}
+
+TEST(Doctor, LooksAtTheKeyAsTheDaemonDoes) {
+  char name[] = "/tmp/repl-doctor-XXXXXX";
+  const std::string dir = ::mkdtemp(name);
+  const std::string key = dir + "/identity.key";
+  const std::string certificate = dir + "/identity.crt";
+  EXPECT_EQ(examine_identity(key, certificate, {}).health, Health::fail);
+  const auto made = transport::generate_identity("n");
+  ASSERT_TRUE(made);
+  ASSERT_TRUE(transport::store_identity(*made, key, certificate));
+  EXPECT_EQ(examine_identity(key, certificate, {made->fingerprint}).health, Health::ok);
+  EXPECT_EQ(examine_identity(key, certificate, {"sha256:other"}).health, Health::fail);
+  ASSERT_EQ(::chmod(key.c_str(), 0644), 0);
+  EXPECT_EQ(examine_identity(key, certificate, {made->fingerprint}).health, Health::fail);
+  EXPECT_EQ(examine_state_dir(dir).health, Health::ok);
+  EXPECT_EQ(examine_state_dir(dir + "/none").health, Health::ok);
+  EXPECT_EQ(examine_state_dir(key + "/below").health, Health::fail);
   std::filesystem::remove_all(dir);
 }
 
