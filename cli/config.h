@@ -52,7 +52,7 @@ struct PeerConfig {
 struct TreeConfig {
   std::string name;
   std::string root;                // absolute, normalised, without a trailing '/'
-  std::vector<std::string> nodes;  // the first is the primary until a promotion says otherwise
+  std::vector<std::string> nodes;  // the first is the primary
   uint16_t port = 0;
   std::vector<std::string> include;  // empty: the whole root
   std::vector<FilterRule> rules;     // `filter`, then `exclude`

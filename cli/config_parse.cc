@@ -15,6 +15,7 @@
 #include "cli/config_reader.h"
 #include "engine/base/escape.h"
 #include "engine/base/limits.h"
+#include "transport/identity.h"
 
 namespace repl::cli {
 namespace {
@@ -30,13 +31,6 @@ bool is_plain_name(std::string_view name) {
 }
 constexpr std::string_view name_rule =
     "names are 1 to 64 letters, digits, '-', '_' and '.', beginning with none of '-' and '.'";
-
-bool is_fingerprint(std::string_view text) {
-  constexpr std::string_view prefix = "sha256:";
-  return text.starts_with(prefix) && text.size() == prefix.size() + 64 &&
-         std::all_of(text.begin() + prefix.size(), text.end(),
-                     [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-}
 
 // "" if it is not absolute or climbs.
 std::string normal_path(const std::string& path) {
@@ -91,7 +85,7 @@ class Parser {
     }
     if (auto fingerprints = reader.texts("fingerprint")) {
       for (const std::string& fingerprint : *fingerprints) {
-        if (is_fingerprint(fingerprint)) continue;
+        if (transport::is_fingerprint(fingerprint)) continue;
         reader.fault("fingerprint",
                      fmt::format("[node.{}] fingerprint = \"{}\" must be \"sha256:\" and 64 "
                                  "lower-case hex digits; `repl fingerprint` on that node prints it",
@@ -142,7 +136,8 @@ class Parser {
     if (!reader.has("nodes")) {
       reader.fault("nodes", where + " needs nodes = [\"PRIMARY\", \"SECONDARY\"]");
     }
-    if (auto port = reader.number("port", 1, 65535)) tree.port = static_cast<uint16_t>(*port);
+    // Those below 1024 need CAP_NET_BIND_SERVICE, which the service does without.
+    if (auto port = reader.number("port", 1024, 65535)) tree.port = static_cast<uint16_t>(*port);
     filters(reader, where, tree);
     if (auto ids = reader.choice("ids", {"numeric", "name"})) tree.ids_by_name = *ids == 1;
     if (auto staging = reader.text("staging")) {

@@ -16,7 +16,7 @@ std::string nodes() {
 std::string tree(const std::string& name, const std::string& root, int port,
                  const std::string& more = {}) {
   return "[tree." + name + "]\nroot = \"" + root +
-         "\"\nnodes = [\"mgmt1\", \"mgmt2\"]\nport = " + std::to_string(port) + "\n" + more;
+         "\"\nnodes = [\"mgmt1\", \"mgmt2\"]\nport = " + std::to_string(7000 + port) + "\n" + more;
 }
 std::string fault_of(const std::string& text) {
   const Result<Config> config = parse_config(text, "r.toml");
@@ -29,7 +29,7 @@ TEST(Config, FullExample) {
       nodes() +
           "[node.mgmt2.ssh]\nuser = \"repl\"\nport = 2222\nidentity = \"/root/.ssh/id\"\n"
           "options = [\"Compression=no\"]\nrepl = \"/usr/local/bin/repl\"\n" +
-          tree("idm", "/etc/idm/", 7421,
+          tree("idm", "/etc/idm/", 421,
                "exclude = [\"*.swp\"]\nfilter = [\"+ keep.swp\"]\nids = \"name\"\n"
                "staging = \"/etc/.staging\"\nwatch = \"inotify\"\nbandwidth = \"1.5M\"\n"
                "[tree.idm.peer.mgmt2]\ntransport = \"ssh\"\nbandwidth = 4096\n"),
@@ -107,27 +107,29 @@ INSTANTIATE_TEST_SUITE_P(
              "r.toml:8: [tree.a] root = \"etc\" must be an absolute path without \"..\""},
         Case{nodes() + tree("a", "/etc/../b", 1),
              "r.toml:8: [tree.a] root = \"/etc/../b\" must be an absolute path without \"..\""},
-        Case{nodes() + "[tree.a]\nnodes = [\"mgmt1\", \"mgmt2\"]\nport = 1\n",
+        Case{nodes() + "[tree.a]\nnodes = [\"mgmt1\", \"mgmt2\"]\nport = 7001\n",
              "r.toml:7: [tree.a] needs root = \"/DIRECTORY\""},
-        Case{nodes() + "[tree.a]\nroot = \"/a\"\nport = 1\n",
+        Case{nodes() + "[tree.a]\nroot = \"/a\"\nport = 7001\n",
              "r.toml:7: [tree.a] needs nodes = [\"PRIMARY\", \"SECONDARY\"]"},
-        Case{nodes() + "[tree.a]\nroot = \"/a\"\nport = 1\nnodes = [\"mgmt1\"]\n",
+        Case{nodes() + "[tree.a]\nroot = \"/a\"\nport = 7001\nnodes = [\"mgmt1\"]\n",
              "r.toml:10: [tree.a] nodes must name at least two nodes"},
-        Case{nodes() + "[tree.a]\nroot = \"/a\"\nport = 1\nnodes = [\"mgmt1\", \"mgmt1\"]\n",
+        Case{nodes() + "[tree.a]\nroot = \"/a\"\nport = 7001\nnodes = [\"mgmt1\", \"mgmt1\"]\n",
              "r.toml:10: [tree.a] nodes names \"mgmt1\" twice"},
-        Case{nodes() + "[tree.a]\nroot = \"/a\"\nport = 1\nnodes = [\"mgmt1\", \"mgnt2\"]\n",
+        Case{nodes() + "[tree.a]\nroot = \"/a\"\nport = 7001\nnodes = [\"mgmt1\", \"mgnt2\"]\n",
              "r.toml:10: [tree.a] nodes names \"mgnt2\", but there is no [node.mgnt2]; did you "
              "mean \"mgmt2\"?"},
         Case{nodes() + "[tree.a]\nroot = \"/a\"\nnodes = [\"mgmt1\", \"mgmt2\"]\n",
              "r.toml:9: [tree.a] needs port = NUMBER (each tree of a node its own)"},
         Case{"[node.a]\naddress = \"h\"\n[node.b]\naddress = \"i\"\nfingerprint = \"" + print_a +
-                 "\"\n[tree.t]\nroot = \"/t\"\nport = 1\nnodes = [\"a\", \"b\"]\n",
+                 "\"\n[tree.t]\nroot = \"/t\"\nport = 7001\nnodes = [\"a\", \"b\"]\n",
              "r.toml:9: [tree.t] reaches \"a\" by TLS, but [node.a] has no fingerprint; `repl "
              "keygen` and `repl fingerprint` on that node make and print it, or set transport = "
              "\"ssh\""},
         Case{nodes() + tree("a", "/a", 5) + tree("b", "/b", 5),
-             "r.toml:14: [tree.b] port = 5 is also the port of [tree.a], and \"mgmt1\" carries "
+             "r.toml:14: [tree.b] port = 7005 is also the port of [tree.a], and \"mgmt1\" carries "
              "both; choose another"},
+        Case{nodes() + tree("a", "/a", -6580),
+             "r.toml:10: [tree.a] port = 420 is outside 1024 to 65535"},
         Case{nodes() + tree("a", "/a", 5, "ids = \"names\"\n"),
              "r.toml:11: [tree.a] ids = \"names\" must be \"numeric\" or \"name\""},
         Case{nodes() + tree("a", "/a", 5, "exclude = [\"[a\"]\n"),
