@@ -86,10 +86,15 @@ Status Receiver::on(const AdoptIds& adopt) {
                            !item.key.is_root() && item.dir != entry->attr.dir;
     if (other_dir) {
       if (item.dir.value >= reserved_dir_ids_first) return broken("an illegal directory id");
+      const bool exchanged = index_.summary(item.dir).has_value();
       if (!index_.adopt_dir_id(entry->attr.dir, item.dir))
         return broken("a directory id that cannot be");
       applier_.dirs().forget(entry->attr.dir);
       applier_.dirs().forget(item.dir);
+      applier_.holds().renumber([&, from = entry->attr.dir](DirId id) {
+        if (id == from) return item.dir;
+        return id == item.dir && exchanged ? from : id;
+      });
     }
     if (entry->attr.type != FileType::directory && item.link != entry->attr.link) {
       index_.set_link(item.key, item.link, entry->attr.link_names);

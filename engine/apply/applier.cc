@@ -220,11 +220,10 @@ Status Applier::check_no_cycle() const {
   return {};
 }
 
-Result<PublishResult> Applier::publish(const CutEnd& end,
-                                       const std::function<void(const Position&)>& store_position) {
-  if (fault_) return fail(*fault_);
+Status Applier::check_end(const CutEnd& end) {
   if (!cut_.open || end.cut != cut_.begin.cut) return broken("the end of a cut that did not begin");
   if (end.records != cut_.records) return broken("a cut is not whole");
+  if (cut_.whole) return {};
   if (const Status sound = check_no_cycle(); !sound) return fail(sound.error());
   for (const Item& item : cut_.items) {
     if (item.dropped || item.source != Source::stage) continue;
@@ -232,6 +231,14 @@ Result<PublishResult> Applier::publish(const CutEnd& end,
     if (built == nullptr || built->state == StageState::open)
       return broken("a content did not end before its cut");
   }
+  cut_.whole = true;
+  return {};
+}
+
+Result<PublishResult> Applier::publish(const CutEnd& end,
+                                       const std::function<void(const Position&)>& store_position) {
+  if (fault_) return fail(*fault_);
+  if (const Status whole = check_end(end); !whole) return fail(whole.error());
   Publisher publisher(shop_, *contents_);
   // Not fit to be promoted until all of it is there: cleared below, or by the cut that arrives
   // again.
@@ -258,6 +265,7 @@ Result<PublishResult> Applier::publish(const CutEnd& end,
         Position{.epoch = cut_.begin.epoch, .reign = cut_.begin.reign, .cut = cut_.begin.cut};
     store_position(work_.position);
   }
+  if (holds_.size() > 0) drop_lost_holds();
   work_pending_ = true;
   PublishResult result;
   result.published = publisher.published();

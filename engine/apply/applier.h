@@ -44,7 +44,9 @@ class Applier {
   [[nodiscard]] Status begin(const CutBegin& begin);
   [[nodiscard]] Status put(Put put);
   [[nodiscard]] Status remove(const Remove& remove);
-  // `position` goes into the index with the cut's entries by `store_position`.
+  // Is the cut whole: every record, every content, no cycle?
+  [[nodiscard]] Status check_end(const CutEnd& end);
+  // Checks it first. `position` goes into the index with the cut's entries by `store_position`.
   [[nodiscard]] Result<PublishResult> publish(
       const CutEnd& end, const std::function<void(const Position&)>& store_position);
   // The connection ended in the middle of a cut: what was prepared goes.
@@ -94,6 +96,7 @@ class Applier {
   Result<Slot> slot_for(const Item& item, bool& in_place);
   Status item_failed(Item& item, const Error& error);
   void discard_unused();
+  void drop_lost_holds();
 
   Staging& staging_;
   Index& index_;

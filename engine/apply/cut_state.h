@@ -57,6 +57,7 @@ struct CutState {
   std::unordered_set<StageId> stages;   // used
   uint64_t records = 0;
   bool open = false;
+  bool whole = false;  // its end came, and it was checked
 };
 
 }  // namespace repl::apply

@@ -53,6 +53,24 @@ void Holds::clear(const Key& key) {
   index_.remove_meta(meta_name(key));
 }
 
+void Holds::renumber(const std::function<DirId(DirId)>& now) {
+  std::vector<Hold> moved;
+  for (const auto& [key, hold] : holds_) {
+    if (now(key.dir) != key.dir) moved.push_back(hold);
+  }
+  std::vector<bool> approved;
+  for (const Hold& hold : moved) {
+    approved.push_back(is_approved(hold.key));
+    clear(hold.key);
+  }
+  for (size_t i = 0; i < moved.size(); ++i) {
+    moved[i].key.dir = now(moved[i].key.dir);
+    const Key key = moved[i].key;
+    set(std::move(moved[i]));
+    if (approved[i]) approved_.insert(key);
+  }
+}
+
 bool Holds::approve(const Key& key) { return holds_.contains(key) && approved_.insert(key).second; }
 
 }  // namespace repl::apply

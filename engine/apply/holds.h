@@ -6,6 +6,7 @@
 // Thread: one owner.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -28,6 +29,8 @@ class Holds {
 
   void set(Hold hold);
   void clear(const Key& key);
+  // A directory's id became another: `now` says which is which.
+  void renumber(const std::function<DirId(DirId)>& now);
   [[nodiscard]] const std::unordered_map<Key, Hold>& all() const { return holds_; }
   [[nodiscard]] size_t size() const { return holds_.size(); }
   // A directory that could not enter: what comes below it is held with it.

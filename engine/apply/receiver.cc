@@ -94,7 +94,8 @@ Status Receiver::on(const Records& records) {
 
 Status Receiver::on(const CutEnd& end) {
   if (!applier_.in_cut()) return broken("the end of a cut that did not begin");
-  send_ack(reign_, end.cut, AckLevel::received, applier_.ends());
+  if (const Status whole = applier_.check_end(end); !whole) return whole;
+  if (end.last) send_ack(reign_, end.cut, AckLevel::received, applier_.ends());
   Result<PublishResult> result = applier_.publish(end, [this](const Position& position) {
     applied_ = position;
     actions_.store_position(position);

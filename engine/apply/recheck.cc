@@ -4,10 +4,27 @@
 
 namespace repl::apply {
 
+// A hold below a directory that is neither in the tree nor held itself: the directory was removed,
+// and what lies there is not the primary's any more.
+void Applier::drop_lost_holds() {
+  for (bool progress = true; progress;) {
+    std::vector<Key> lost;
+    std::unordered_map<DirId, bool> known{{root_dir, true}};
+    for (const auto& [key, hold] : holds_.all()) {
+      const auto [at, fresh] = known.try_emplace(key.dir);
+      if (fresh) at->second = index_.summary(key.dir).has_value() || holds_.holds_dir(key.dir);
+      if (!at->second && !key.is_root()) lost.push_back(key);
+    }
+    for (const Key& key : lost) holds_.clear(key);
+    progress = !lost.empty();
+  }
+}
+
 Result<std::vector<Refused>> Applier::recheck_holds() {
   std::vector<Refused> ask_again;
   if (cut_.open) return ask_again;
   dirs_.next_generation();
+  drop_lost_holds();
   std::vector<Hold> held;
   for (const auto& [key, hold] : holds_.all()) held.push_back(hold);
   for (const Hold& hold : held) {

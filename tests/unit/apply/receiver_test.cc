@@ -1,5 +1,8 @@
 // What a hostile or confused primary may say: the connection ends, nothing is published.
 #include "engine/apply/receiver.h"
+
+#include <algorithm>
+
 #include "tests/support/apply_tree.h"
 
 namespace repl::apply::testing {
@@ -143,6 +146,74 @@ TEST_F(Hostile, AnApprovedRemovalOfWhatWasMadeHereKeepsIt) {
   EXPECT_FALSE(fs::exists(tree_.root() + "/mine"));
   EXPECT_EQ(tree_.applier->holds().size(), 0u);
   EXPECT_EQ(std::distance(fs::directory_iterator(volume_.mount() + "/staging/kept"), {}), 1);
+}
+
+// What is held below a directory that goes is held no more, on disk neither.
+TEST_F(Hostile, AHoldBelowARemovedDirectoryEnds) {
+  const auto cut = [&](uint64_t number, const std::vector<Record>& list) {
+    ASSERT_TRUE(receiver_->on_message(begin(number)));
+    ASSERT_TRUE(receiver_->on_message(records(list)));
+    ASSERT_TRUE(receiver_->on_message(CutEnd{.cut = CutNumber{number}, .records = list.size()}));
+  };
+  cut(11, {dir(root_dir, "a", 50), dir(DirId{50}, "b", 51), file(DirId{51}, "f", "one")});
+  tree_.applier->holds().set(
+      Hold{.key = {DirId{51}, "mine"}, .reason = "made here", .wants_removal = true});
+  Hold below{.key = {DirId{51}, "d"}, .reason = "held"};
+  below.wanted.type = FileType::directory;
+  below.wanted.dir = DirId{60};
+  tree_.applier->holds().set(below);
+  tree_.applier->holds().set(Hold{.key = {DirId{60}, "deep"}, .reason = "its directory is held"});
+  cut(12, {file(root_dir, "other", "x")});
+  EXPECT_EQ(tree_.applier->holds().size(), 3u);
+  cut(13, {Remove{.key = {root_dir, "a"}}});
+  EXPECT_EQ(tree_.applier->holds().size(), 0u);
+  tree_.sync();
+  EXPECT_EQ(Holds(*tree_.index).size(), 0u);
+}
+
+// The primary's ids take the place of ours: what is held goes on being held under them.
+TEST_F(Hostile, HoldsKeepTheirPlaceWhenIdsAreAdopted) {
+  ASSERT_TRUE(receiver_->on_message(begin()));
+  ASSERT_TRUE(receiver_->on_message(records({dir(root_dir, "a", 50), dir(root_dir, "b", 51)})));
+  ASSERT_TRUE(receiver_->on_message(CutEnd{.cut = CutNumber{11}, .records = 2}));
+  const Hold a{.key = {DirId{50}, "x"}, .reason = "made here", .wants_removal = true};
+  const Hold b{.key = {DirId{51}, "y"}, .reason = "made here", .wants_removal = true};
+  tree_.applier->holds().set(a);
+  tree_.applier->holds().set(b);
+  const auto adopt = [&](const std::string& name, uint64_t id) {
+    AdoptIds message;
+    message.items.push_back({.key = {root_dir, name}, .dir = DirId{id}, .link = {}});
+    ASSERT_TRUE(receiver_->on_message(message));
+  };
+  adopt("a", 51);  // an exchange
+  EXPECT_TRUE(tree_.applier->holds().all().contains(Key{DirId{51}, "x"}));
+  EXPECT_TRUE(tree_.applier->holds().all().contains(Key{DirId{50}, "y"}));
+  adopt("b", 70);
+  EXPECT_TRUE(tree_.applier->holds().all().contains(Key{DirId{70}, "y"}));
+  EXPECT_EQ(tree_.applier->holds().size(), 2u);
+  ASSERT_TRUE(receiver_->recheck_holds());
+  EXPECT_EQ(tree_.applier->holds().size(), 0u) << "nothing is there: nothing is held";
+}
+
+// "The whole cut has arrived and is checked", once.
+TEST_F(Hostile, ReceivedIsSaidOfAWholeCutOnly) {
+  const auto received = [&] {
+    return std::ranges::count_if(sent_, [](const Message& message) {
+      const Ack* ack = std::get_if<Ack>(&message);
+      return ack != nullptr && ack->level == AckLevel::received;
+    });
+  };
+  ASSERT_TRUE(receiver_->on_message(begin()));
+  ASSERT_TRUE(receiver_->on_message(records({file(root_dir, "x", "x")})));
+  ASSERT_TRUE(receiver_->on_message(CutEnd{.cut = CutNumber{11}, .records = 1, .last = false}));
+  EXPECT_EQ(received(), 0);
+  ASSERT_TRUE(receiver_->on_message(begin()));
+  ASSERT_TRUE(receiver_->on_message(records({file(root_dir, "y", "y")})));
+  ASSERT_TRUE(receiver_->on_message(CutEnd{.cut = CutNumber{11}, .records = 1}));
+  EXPECT_EQ(received(), 1);
+  ASSERT_TRUE(receiver_->on_message(begin(12)));
+  EXPECT_FALSE(receiver_->on_message(CutEnd{.cut = CutNumber{12}, .records = 7}));
+  EXPECT_EQ(received(), 1) << "a record is missing";
 }
 
 // What was refused, or differed in a comparison, goes under the number of the cut that is durable
