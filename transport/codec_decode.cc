@@ -31,7 +31,6 @@ Message convert(FieldReader& d, wire::Hello& in) {
   out.content_known = in.content_known();
   out.tree_empty = in.tree_empty();
   out.incomplete = in.incomplete();
-  out.dirty_start = in.dirty_start();
   const int stages = d.count(in.stages());
   for (int i = 0; i < stages; ++i) {
     out.stages.push_back({d.stage(in.stages(i).stage()), in.stages(i).bytes()});

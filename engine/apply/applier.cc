@@ -66,7 +66,7 @@ Status Applier::begin(const CutBegin& begin) {
 Status Applier::put(Put put) {
   if (!cut_.open) return broken("a record outside a cut");
   if (const Status legal = check_put(put); !legal) return legal;
-  ++cut_.records;
+  if (++cut_.records > limits::cut_records_max) return broken("too many records in one cut");
   const size_t number = cut_.items.size();
   if (!cut_.puts.emplace(put.key, number).second || cut_.removed.contains(put.key)) {
     return broken("two records of one key");
@@ -99,7 +99,7 @@ Status Applier::remove(const Remove& remove) {
   if (!cut_.open) return broken("a record outside a cut");
   if (remove.key.is_root()) return broken("the root was to be removed");
   if (!is_legal_name(remove.key.name) || !remove.key.dir.is_set()) return broken("an illegal name");
-  ++cut_.records;
+  if (++cut_.records > limits::cut_records_max) return broken("too many records in one cut");
   if (cut_.puts.contains(remove.key) || !cut_.removed.insert(remove.key).second) {
     return broken("two records of one key");
   }
@@ -254,12 +254,11 @@ Result<PublishResult> Applier::publish(const CutEnd& end,
     abandon();
     return fail(as_retry(done).error());
   }
-  if (!end.last) {
-    index_.put_meta(incomplete_meta, "1");
-  } else if (was_incomplete) {
-    index_.remove_meta(incomplete_meta);
-  }
+  const bool incomplete = !end.last || !shop_.owed.empty();
+  if (incomplete && !was_incomplete) index_.put_meta(incomplete_meta, "1");
+  if (!incomplete && was_incomplete) index_.remove_meta(incomplete_meta);
   if (end.last) {
+    drop_unused_stages();
     work_.ends = ++ends_;
     work_.position =
         Position{.epoch = cut_.begin.epoch, .reign = cut_.begin.reign, .cut = cut_.begin.cut};
@@ -278,6 +277,22 @@ Result<PublishResult> Applier::publish(const CutEnd& end,
 }
 
 void Applier::abandon() { discard_unused(); }
+
+void Applier::end_session() {
+  if (cut_.open) abandon();
+  contents_->end_session();
+  shop_.owed.clear();
+}
+
+// Contents whose source changed before they were whole, or whose record was refused: nobody goes on
+// with them.
+void Applier::drop_unused_stages() {
+  const auto open = contents_->end_cut();
+  if (!open) return;
+  Result<std::vector<Slot>> aside = staging_.set_stages_aside(*open);
+  if (!aside) return shop_.log.warn("apply: {}", aside.error().message);
+  for (Slot& slot : *aside) work_.displaced.push_back(std::move(slot));
+}
 
 // What no record used goes with the displaced versions; removing it is the sync thread's work.
 void Applier::discard_unused() {

@@ -5,7 +5,8 @@
 // close) → publish → take_sync_work → SyncWork::run on the sync thread → on_synced. Nothing of the
 // tree changes before publish(). An Error of publish() or put() that concerns the disk has
 // Remedy::retry: nothing is acknowledged, the same cut arrives again; what had been published by
-// then is found equal. Until it has arrived, the index holds meta "incomplete".
+// then is found equal. Until it has arrived, and while a key is to be sent again, the index holds
+// meta "incomplete".
 //
 // A crash in a publish is undone by the constructor's caller through recover() (recovery.h). So is
 // what fault() tells of: nothing more is made durable, and the tree is to be opened again.
@@ -49,8 +50,10 @@ class Applier {
   // Checks it first. `position` goes into the index with the cut's entries by `store_position`.
   [[nodiscard]] Result<PublishResult> publish(
       const CutEnd& end, const std::function<void(const Position&)>& store_position);
-  // The connection ended in the middle of a cut: what was prepared goes.
+  // In the middle of a cut: what was prepared goes.
   void abandon();
+  // The connection ended. What is owed is found by the comparison that follows (incomplete_meta).
+  void end_session();
 
   // Nothing while the index commits another batch, when everything is durable, or after a fault.
   [[nodiscard]] std::optional<SyncWork> take_sync_work();
@@ -97,6 +100,7 @@ class Applier {
   Status item_failed(Item& item, const Error& error);
   void discard_unused();
   void drop_lost_holds();
+  void drop_unused_stages();
 
   Staging& staging_;
   Index& index_;

@@ -148,7 +148,7 @@ Status Publisher::finish_directory(Item& item) {
   if (!shop_.index.put(item.key, record))
     return fail(ErrorCode::limit, "the index refuses this directory");
   finished_.insert(item.attr.dir);
-  shop_.holds.clear(item.key);
+  shop_.settled(item.key);
   if (!item.published) ++published_;
   item.published = true;
   return hold_for_sync(*fd);

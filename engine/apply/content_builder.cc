@@ -1,6 +1,7 @@
 #include "engine/apply/content_builder.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/apply/compare.h"
 #include "engine/base/limits.h"
@@ -25,6 +26,53 @@ const BuiltContent* ContentBuilder::find(const StageId& id) const {
   return it == stages_.end() ? nullptr : &it->second.built;
 }
 
+void ContentBuilder::drop_blocks(Stage& stage) {
+  blocks_ -= std::exchange(stage.blocks, 0);
+  stage.hasher = ContentHasher();
+  stage.built.blocks = {};
+}
+
+void ContentBuilder::reserve_blocks(Stage& stage, uint64_t bytes) {
+  if (!stage.hashed) return;
+  const uint64_t now = (stage.built.size + bytes) / limits::block_bytes;
+  const uint64_t more = now - stage.blocks;
+  if (more > limits::staged_blocks_max - std::min(blocks_, limits::staged_blocks_max)) {
+    stage.hashed = false;
+    return drop_blocks(stage);
+  }
+  stage.blocks = now;
+  blocks_ += more;
+}
+
+void ContentBuilder::forget(const StageId& id) {
+  const auto it = stages_.find(id);
+  if (it == stages_.end()) return;
+  drop_blocks(it->second);
+  stages_.erase(it);
+}
+
+void ContentBuilder::end_session() {
+  leftovers_ = leftovers_ || !stages_.empty();
+  stages_.clear();
+  blocks_ = 0;
+}
+
+std::optional<std::unordered_set<StageId>> ContentBuilder::end_cut() {
+  std::unordered_set<StageId> open;
+  for (auto it = stages_.begin(); it != stages_.end();) {
+    if (it->second.built.state == StageState::open) {
+      open.insert(it->first);
+      ++it;
+      continue;
+    }
+    leftovers_ = leftovers_ || it->second.built.state == StageState::ended;
+    drop_blocks(it->second);
+    it = stages_.erase(it);
+  }
+  if (!std::exchange(leftovers_, false)) return std::nullopt;
+  return open;
+}
+
 Status ContentBuilder::begin(const StageBegin& begin) {
   if (!begin.stage.is_set()) return broken("a content without an id");
   const auto known = stages_.find(begin.stage);
@@ -35,6 +83,8 @@ Status ContentBuilder::begin(const StageBegin& begin) {
       stages_, [](const auto& stage) { return stage.second.built.state == StageState::open; });
   if (static_cast<size_t>(open_count) >= limits::stages_open_max)
     return broken("too many contents at once");
+  if (stages_.size() >= limits::cut_records_max) return broken("too many contents in one cut");
+  forget(begin.stage);
   Stage& stage = stages_[begin.stage] = Stage{};
   stage.built.state = StageState::open;
   if (const Status opened = open_file(begin, stage); !opened) {
@@ -117,6 +167,7 @@ Status ContentBuilder::data(const StageData& data) {
   if (const Status done = io::write_at((*stage)->file.get(), data.offset, data.bytes); !done) {
     return failed(data.stage, **stage, done.error());
   }
+  reserve_blocks(**stage, data.bytes.size());
   if ((*stage)->hashed) (*stage)->hasher.update(data.bytes);
   (*stage)->built.size += data.bytes.size();
   return {};
@@ -129,6 +180,7 @@ Status ContentBuilder::hole(const StageHole& hole) {
   if (const Status done = io::truncate((*stage)->file.get(), hole.offset + hole.length); !done) {
     return failed(hole.stage, **stage, done.error());
   }
+  reserve_blocks(**stage, hole.length);
   if ((*stage)->hashed) (*stage)->hasher.update_zeros(hole.length);
   (*stage)->built.size += hole.length;
   return {};
@@ -146,7 +198,7 @@ Status ContentBuilder::copy(const StageCopy& copy) {
   const Result<io::CopyHow> done = io::copy_range(stage.base.get(), copy.base_offset,
                                                   stage.file.get(), copy.offset, copy.length);
   if (!done) return failed(copy.stage, stage, done.error());
-  stage.hashed = false;
+  if (std::exchange(stage.hashed, false)) drop_blocks(stage);
   stage.built.size += copy.length;
   return {};
 }
@@ -161,11 +213,18 @@ Status ContentBuilder::end(const StageEnd& end) {
   if (stage.hashed) {
     stage.built.digest = stage.hasher.finish();
     stage.built.blocks = stage.hasher.blocks();
+    stage.hasher = ContentHasher();
   } else {
     Result<FileDigest> read = digest_file(stage.file.get());
     if (!read) return failed(end.stage, stage, read.error());
     stage.built.digest = read->digest;
-    stage.built.blocks = std::move(read->blocks);
+    // Without its table a later difference costs one more reading.
+    if (read->blocks.size() <=
+        limits::staged_blocks_max - std::min(blocks_, limits::staged_blocks_max)) {
+      stage.built.blocks = std::move(read->blocks);
+      stage.blocks = stage.built.blocks.size();
+      blocks_ += stage.blocks;
+    }
   }
   if (stage.built.digest != end.digest) {
     return refuse(end.stage, stage, "the content is not what its digest says");
@@ -200,13 +259,15 @@ Status ContentBuilder::failed(const StageId& id, Stage& stage, const Error& erro
     // Room is made for the others; nothing of it was acknowledged.
     if (const Status gone = discard_file(id, stage); !gone) return fail(gone.error());
   }
-  stages_.erase(id);
+  leftovers_ = true;
+  forget(id);
   return fail(std::move(out));
 }
 
 Status ContentBuilder::discard_file(const StageId& id, Stage& stage) {
   stage.file.reset();
   stage.base.reset();
+  drop_blocks(stage);
   const Status gone = io::unlink_at(staging_.stage_dir(id), to_hex(id));
   if (!gone && gone.error().code != ErrorCode::not_found) return gone;
   return {};

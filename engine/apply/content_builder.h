@@ -5,12 +5,15 @@
 // differs) is a refusal, kept with the stage and told when a record wants it. A stage outlives the
 // connection; its file names its id.
 //
-// Bounds: limits::stages_open_max contents at a time; a hole costs no memory but its block hashes.
+// Bounds: limits::stages_open_max contents at a time, limits::cut_records_max until the end of a
+// cut; a hole costs no memory but its block hashes, of which limits::staged_blocks_max are kept.
 // Thread: one owner.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "engine/apply/staging.h"
@@ -47,9 +50,13 @@ class ContentBuilder {
   // How far it is; its file is at (staging.stage_dir(id), to_hex(id)) when it ended.
   [[nodiscard]] const BuiltContent* find(const StageId& id) const;
   // A record used it, or nobody will: forgets the stage (the file is the caller's).
-  void forget(const StageId& id) { stages_.erase(id); }
+  void forget(const StageId& id);
   // The connection ended: what is staged stays on disk and may be resumed; refusals are forgotten.
-  void end_session() { stages_.clear(); }
+  void end_session();
+  // A whole cut ended: what no record of it used is forgotten. Those that are still arriving;
+  // nothing if the staging area holds no others.
+  [[nodiscard]] std::optional<std::unordered_set<StageId>> end_cut();
+  [[nodiscard]] uint64_t blocks_kept() const { return blocks_; }
 
  private:
   struct Stage {
@@ -58,7 +65,8 @@ class ContentBuilder {
     Fd base;
     uint64_t base_size = 0;
     ContentHasher hasher;
-    bool hashed = true;  // `hasher` saw every byte
+    bool hashed = true;   // `hasher` saw every byte
+    uint64_t blocks = 0;  // its part of blocks_
   };
   // The open stage that goes on at `offset`; null: refused or aborted, swallow.
   Result<Stage*> next(const StageId& id, uint64_t offset, uint64_t length);
@@ -67,10 +75,15 @@ class ContentBuilder {
   Status refuse(const StageId& id, Stage& stage, std::string reason);
   Status failed(const StageId& id, Stage& stage, const Error& error);
   Status discard_file(const StageId& id, Stage& stage);
+  void drop_blocks(Stage& stage);
+  // Room for the hashes of so many bytes more? Else the content is hashed at its end, from disk.
+  void reserve_blocks(Stage& stage, uint64_t bytes);
   Staging& staging_;
   Index& index_;
   io::DirCache& dirs_;
   std::unordered_map<StageId, Stage> stages_;
+  uint64_t blocks_ = 0;    // of all stages, about: at most one more for each
+  bool leftovers_ = true;  // files of contents that are not in `stages_`
 };
 
 }  // namespace repl::apply

@@ -51,7 +51,7 @@ Status Publisher::run() {
   for (const Remove& remove : shop_.cut.removes) {
     if (remove.disown) {
       shop_.index.forget(remove.key);
-      shop_.holds.clear(remove.key);
+      shop_.settled(remove.key);
       continue;
     }
     changed_tree_ = true;
@@ -328,7 +328,7 @@ Status Publisher::merge(Item& item, int parent, const io::Stat& found) {
   Entry entry{.attr = item.attr, .local = stat.local, .cut = shop_.cut.begin.cut};
   if (!shop_.index.put(item.key, entry))
     return fail(ErrorCode::limit, "the index refuses this directory");
-  shop_.holds.clear(item.key);
+  shop_.settled(item.key);
   merged_.insert(item.attr.dir);
   item.published = true;
   ++adopted_;
@@ -388,7 +388,7 @@ bool Publisher::record(Item& item, const io::Stat& stat) {
   }
   if (item.blocks.size() > 1) shop_.index.put_block_table(item.attr.content, item.blocks);
   if (item.fd.valid()) shop_.work.add(std::move(item.fd));
-  shop_.holds.clear(item.key);
+  shop_.settled(item.key);
   ++published_;
   return true;
 }

@@ -39,8 +39,7 @@ void Receiver::start(Epoch epoch, Reign reign, const Position& durable) {
 }
 
 void Receiver::stop() {
-  if (applier_.in_cut()) applier_.abandon();
-  applier_.contents().end_session();
+  applier_.end_session();
   started_ = false;
 }
 

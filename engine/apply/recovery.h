@@ -20,7 +20,7 @@
 namespace repl::apply {
 
 struct Recovery {
-  std::vector<Key> planned_keys;  // may differ from the index and be ours: Hello.dirty_start if any
+  std::vector<Key> planned_keys;  // may differ from the index and be ours: to be compared if any
   uint64_t put_back = 0;
   uint64_t undone = 0;  // new names taken away, attributes set back
 };

@@ -111,7 +111,10 @@ Result<bool> Remover::is_as_known(int dir, const std::string& name, DirId top) {
 
 Status Remover::remove(const Key& key) {
   const std::optional<Entry> entry = shop_.index.get(key);
-  if (!entry && !shop_.holds.all().contains(key)) return {};
+  if (!entry && !shop_.holds.all().contains(key)) {
+    shop_.settled(key);
+    return {};
+  }
   const Status done = entry ? remove_one(key, *entry) : remove_foreign(key);
   if (done || concerns_everything(done.error())) return done;
   shop_.hold_removal(key, done.error().message);
@@ -132,7 +135,7 @@ Status Remover::remove_foreign(const Key& key) {
     shop_.touched.insert(key.dir);
     if (const Status kept = shop_.keep(*parent, key.name, key); !kept) return kept;
   }
-  shop_.holds.clear(key);
+  shop_.settled(key);
   return {};
 }
 
@@ -144,7 +147,7 @@ Status Remover::remove_one(const Key& key, const Entry& entry) {
   const bool is_dir = entry.attr.type == FileType::directory;
   if (seen->present == Present::absent) {
     shop_.index.remove(key, shop_.cut.begin.cut);
-    shop_.holds.clear(key);
+    shop_.settled(key);
     return {};
   }
   const bool same_dir = is_dir && seen->stat.attr.type == FileType::directory &&
@@ -158,7 +161,7 @@ Status Remover::remove_one(const Key& key, const Entry& entry) {
     shop_.touched.insert(key.dir);
     if (const Status kept = shop_.keep(*parent, key.name, key); !kept) return kept;
     shop_.index.remove(key, shop_.cut.begin.cut);
-    shop_.holds.clear(key);
+    shop_.settled(key);
     return {};
   }
   if (is_dir) {
@@ -172,7 +175,7 @@ Status Remover::remove_one(const Key& key, const Entry& entry) {
           fmt::format("{} still holds files that are not replicated: it stays", shop_.path(key)));
       shop_.dirs.forget(entry.attr.dir);
       shop_.index.remove(key, shop_.cut.begin.cut);
-      shop_.holds.clear(key);
+      shop_.settled(key);
       return {};
     }
   }
@@ -187,7 +190,7 @@ Status Remover::take_out(const Key& key, const Entry& entry, const io::Stat& bef
     if (moved.error().code != ErrorCode::not_found) return moved;
     if (entry.attr.type == FileType::directory) shop_.dirs.forget(entry.attr.dir);
     shop_.index.remove(key, shop_.cut.begin.cut);
-    shop_.holds.clear(key);
+    shop_.settled(key);
     return {};
   }
   shop_.touched.insert(key.dir);
@@ -217,7 +220,7 @@ Status Remover::take_out(const Key& key, const Entry& entry, const io::Stat& bef
   }
   if (entry.attr.type == FileType::directory) shop_.dirs.forget(entry.attr.dir);
   shop_.index.remove(key, shop_.cut.begin.cut);
-  shop_.holds.clear(key);
+  shop_.settled(key);
   return {};
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "engine/base/limits.h"
 #include "engine/io/fs_ops.h"
 
 namespace repl::apply {
@@ -121,20 +122,33 @@ Result<std::vector<StageProgress>> Staging::progress() const {
       found.push_back(stage);
     }
   }
+  std::ranges::sort(found, std::greater<>(), &StageProgress::bytes);
+  if (found.size() > limits::records_per_message_max) found.resize(limits::records_per_message_max);
   return found;
 }
 
-Status Staging::drop_stages(const std::unordered_set<StageId>& stay) {
+Status Staging::drop_stages() {
+  for (const Fd& dir : stage_spread_) {
+    if (const Status gone = empty_dir(dir.get()); !gone) return gone;
+  }
+  return {};
+}
+
+Result<std::vector<Slot>> Staging::set_stages_aside(const std::unordered_set<StageId>& stay) {
+  std::vector<Slot> aside;
   for (const Fd& dir : stage_spread_) {
     const Result<std::vector<std::string>> names = names_in(dir.get());
     if (!names) return fail(names.error());
     for (const std::string& name : *names) {
       StageId id;
       if (from_hex(name, id) && stay.contains(id)) continue;
-      if (const Status gone = io::remove_tree(dir.get(), name); !gone) return gone;
+      Slot slot{.dir = old_dir(), .name = fresh_name()};
+      const Status moved = io::rename_noreplace(dir.get(), name, slot.dir, slot.name);
+      if (!moved) return fail(moved.error());
+      aside.push_back(std::move(slot));
     }
   }
-  return {};
+  return aside;
 }
 
 Status Staging::purge() {

@@ -22,6 +22,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "engine/apply/cut_state.h"
 #include "engine/base/error.h"
 #include "engine/base/fd.h"
 #include "engine/base/ids.h"
@@ -50,10 +51,12 @@ class Staging {
 
   // A name that no object of the area bears.
   [[nodiscard]] std::string fresh_name();
-  // For Hello: what is staged, in no order.
+  // For Hello: what is staged, the largest first, as many as a message may hold.
   [[nodiscard]] Result<std::vector<StageProgress>> progress() const;
-  // What was received so far goes, but for those that are to stay.
-  [[nodiscard]] Status drop_stages(const std::unordered_set<StageId>& stay = {});
+  // What was received so far goes.
+  [[nodiscard]] Status drop_stages();
+  // What was received so far, but for those that are to stay, goes to old/: where each is now.
+  [[nodiscard]] Result<std::vector<Slot>> set_stages_aside(const std::unordered_set<StageId>& stay);
   // Empties new/ and old/.
   [[nodiscard]] Status purge();
 

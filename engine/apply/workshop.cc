@@ -18,17 +18,25 @@ void Workshop::hold(Item& item, std::string reason) {
   if (item.attr.dir.is_set()) cut.held_dirs.insert(item.attr.dir);
   log.warn("held: {}: {}", path(item.key), reason);
   refused.push_back(Refused{.cut = cut.begin.cut, .key = item.key, .hold = true, .reason = reason});
+  owed.erase(item.key);
   holds.set(Hold{.key = item.key, .reason = std::move(reason), .wanted = item.attr});
 }
 
 void Workshop::hold_removal(const Key& key, std::string reason) {
   log.warn("held: remove {}: {}", path(key), reason);
   refused.push_back(Refused{.cut = cut.begin.cut, .key = key, .hold = true, .reason = reason});
+  owed.erase(key);
   holds.set(Hold{.key = key, .reason = std::move(reason), .wants_removal = true});
+}
+
+void Workshop::settled(const Key& key) {
+  owed.erase(key);
+  holds.clear(key);
 }
 
 void Workshop::resend(Item& item, std::string reason) {
   item.dropped = true;
+  owed.insert(item.key);
   refused.push_back(
       Refused{.cut = cut.begin.cut, .key = item.key, .hold = false, .reason = std::move(reason)});
 }

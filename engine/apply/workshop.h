@@ -39,6 +39,7 @@ struct Workshop {
   CutState& cut;
   SyncWork& work;
   std::vector<Refused> refused;
+  std::unordered_set<Key> owed;  // refused, and not sent again yet
   std::vector<std::string> notices;
   uint64_t kept = 0;
   // Inodes whose ctime we changed ourselves since the index recorded it (links, exchanges).
@@ -53,6 +54,8 @@ struct Workshop {
   void hold(Item& item, std::string reason);
   void hold_removal(const Key& key, std::string reason);
   void resend(Item& item, std::string reason);
+  // The key is as the primary wants it.
+  void settled(const Key& key);
   // Moves a drifted object aside, durably, and notes where it came from (meta "kept/<name>").
   [[nodiscard]] Status keep(int dir, const std::string& name, const Key& key);
   // For messages; what cannot be told is shown as the key.

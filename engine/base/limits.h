@@ -59,7 +59,12 @@ inline constexpr size_t index_meta_name_bytes_max = 255;
 // Receiver.
 inline constexpr size_t held_fds_max = 256;                // fsynced one by one; beyond it syncfs
 inline constexpr size_t stages_open_max = 64;              // contents being received at a time
+// Records of one cut, and contents for them: against a peer that never ends, not a budget. (A
+// comparison of two trees that differ in everything is one cut.)
+inline constexpr uint64_t cut_records_max = 16'000'000;
 inline constexpr uint64_t content_bytes_max = 4ull << 40;  // one file; its block hashes take 1 GiB
+// Hashes of blocks that are kept of staged contents, 1 GiB; beyond it a content is read again.
+inline constexpr uint64_t staged_blocks_max = content_bytes_max / block_bytes;
 inline constexpr size_t dir_fds_max = 512;                 // cached directory descriptors per tree
 
 // Delta, sender.

@@ -43,9 +43,9 @@ struct Hello {
   Fingerprint identity;
   bool content_known = false;  // every digest under `content` is known
   bool tree_empty = false;
-  bool incomplete = false;  // stands between two cuts of a first sync in pieces
-  bool dirty_start =
-      false;  // keys on the speaker's disk may differ from its index (crash in a publish)
+  // Its tree may not be what its position says (between the pieces of a first sync, keys that were
+  // to be sent again, a crash in a publish): to be compared.
+  bool incomplete = false;
   std::vector<StageProgress> stages;
 };
 

@@ -48,8 +48,7 @@ SendDecision decide_update(const Self& self, const Hello& peer) {
   if (!has_reign(self.lineage, peer.position.reign)) {
     return hold("node " + peer.node + " follows another history of this tree: nothing is sent");
   }
-  const bool certain =
-      is_ancestor(peer.position, self.lineage) && !peer.incomplete && !peer.dirty_start;
+  const bool certain = is_ancestor(peer.position, self.lineage) && !peer.incomplete;
   if (!certain) return SendDecision{.send = Send::compare, .reason = {}};
   const bool equal = self.content_known && peer.content_known && self.content == peer.content &&
                      self.identity == peer.identity;

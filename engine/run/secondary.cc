@@ -48,7 +48,8 @@ Result<std::unique_ptr<Secondary>> Secondary::make(TreeParts& parts, SyncThread&
   Result<apply::Recovery> recovered =
       apply::recover(root_fd.get(), *parts.staging, *parts.index, parts.log);
   if (!recovered) return fail(recovered.error());
-  secondary->dirty_start_ = !recovered->planned_keys.empty();
+  // What was planned may be on the disk in part: compared at the next contact.
+  if (!recovered->planned_keys.empty()) parts.index->put_meta(apply::incomplete_meta, "1");
   const apply::OnDrift on_drift = parts.options.standing == Standing::configured
                                       ? apply::OnDrift::hold
                                       : apply::OnDrift::keep_and_replace;
@@ -105,7 +106,8 @@ void Secondary::step_scan() {
   if (record_scan_ && record_scan_->step()) {
     for (const Error& error : record_scan_->watch_errors()) troubles_.push_back(error.message);
     for (const auto& trouble : record_scan_->troubles()) troubles_.push_back(trouble.reason);
-    dirty_start_ = dirty_start_ || (has_history() && record_scan_->changed());
+    if (has_history() && record_scan_->changed())
+      parts_.index->put_meta(apply::incomplete_meta, "1");
     parts_.log.info("{}: scanned {} entries", parts_.options.name, record_scan_->seen());
     record_scan_.reset();
     begin_digests();
@@ -269,7 +271,6 @@ void Secondary::store_position(const Position& position) {
 void Secondary::describe(Hello& hello) const {
   hello.synced = ready_to_meet();
   hello.incomplete = parts_.index->meta(apply::incomplete_meta).has_value();
-  hello.dirty_start = dirty_start_;
   if (Result<std::vector<StageProgress>> stages = parts_.staging->progress())
     hello.stages = std::move(*stages);
 }

@@ -102,7 +102,6 @@ class Secondary final : public Duty {
   bool new_dirs_wait_ = false;
   std::map<Key, uint32_t> hints_;
   bool rescan_wanted_ = false;
-  bool dirty_start_ = false;
   uint64_t told_holds_ = 0;      // to this primary
   std::deque<Message> answers_;  // bulk that the link did not take yet
   std::optional<apply::SyncWork> syncing_;

@@ -195,6 +195,89 @@ TEST_F(Hostile, HoldsKeepTheirPlaceWhenIdsAreAdopted) {
   EXPECT_EQ(tree_.applier->holds().size(), 0u) << "nothing is there: nothing is held";
 }
 
+// What was refused is not forgotten by a connection that ends before it was sent again.
+TEST_F(Hostile, WhatIsOwedIsComparedAfterAReconnect) {
+  const auto is_incomplete = [&] { return tree_.index->meta(incomplete_meta).has_value(); };
+  const auto cut = [&](uint64_t number, const std::vector<Record>& list) {
+    ASSERT_TRUE(receiver_->on_message(begin(number)));
+    ASSERT_TRUE(receiver_->on_message(records(list)));
+    ASSERT_TRUE(receiver_->on_message(CutEnd{.cut = CutNumber{number}, .records = list.size()}));
+  };
+  cut(11, {with(file(root_dir, "k", "k"), ContentCopy{{root_dir, "nowhere"}})});
+  EXPECT_TRUE(is_incomplete());
+  cut(12, {file(root_dir, "other", "x")});
+  EXPECT_TRUE(is_incomplete()) << "it has not come yet";
+  cut(12, {file(root_dir, "k", "k")});
+  EXPECT_FALSE(is_incomplete());
+  cut(13, {with(file(root_dir, "l", "l"), ContentCopy{{root_dir, "nowhere"}})});
+  receiver_->stop();
+  EXPECT_TRUE(is_incomplete()) << "the hello says it";
+  receiver_->start(Epoch{3}, reign_,
+                   Position{.epoch = Epoch{3}, .reign = reign_, .cut = CutNumber{13}});
+  cut(13, {});  // the comparison found nothing
+  EXPECT_FALSE(is_incomplete());
+  cut(14, {with(file(root_dir, "m", "m"), ContentCopy{{root_dir, "nowhere"}})});
+  cut(14, {Remove{.key = {root_dir, "m"}}});
+  EXPECT_FALSE(is_incomplete()) << "it is gone there";
+}
+
+// A content whose source changed before it was whole is resumed by nobody.
+TEST_F(Hostile, StagesThatNoCutUsedGo) {
+  const auto stages = [&] { return tree_.staging->progress()->size(); };
+  const StageId interrupted{Bits128{1, 1}};
+  const StageId open{Bits128{1, 2}};
+  const StageId unused{Bits128{1, 3}};
+  ASSERT_TRUE(receiver_->on_message(StageBegin{.stage = interrupted}));
+  ASSERT_TRUE(receiver_->on_message(StageData{.stage = interrupted, .bytes = "some"}));
+  receiver_->stop();
+  receiver_->start(Epoch{3}, reign_,
+                   Position{.epoch = Epoch{3}, .reign = reign_, .cut = CutNumber{10}});
+  ASSERT_TRUE(receiver_->on_message(begin()));
+  for (const StageId& id : {open, unused}) {
+    ASSERT_TRUE(receiver_->on_message(StageBegin{.stage = id}));
+    ASSERT_TRUE(receiver_->on_message(StageData{.stage = id, .bytes = "more"}));
+  }
+  ASSERT_TRUE(
+      receiver_->on_message(StageEnd{.stage = unused, .size = 4, .digest = digest_of("more")}));
+  EXPECT_EQ(stages(), 3u);
+  ASSERT_TRUE(receiver_->on_message(CutEnd{.cut = CutNumber{11}, .last = false}));
+  EXPECT_EQ(stages(), 3u) << "the cut goes on";
+  ASSERT_TRUE(receiver_->on_message(begin()));
+  ASSERT_TRUE(receiver_->on_message(CutEnd{.cut = CutNumber{11}}));
+  ASSERT_EQ(stages(), 1u);
+  EXPECT_EQ(tree_.staging->progress()->front().stage, open);
+  tree_.sync();
+  EXPECT_TRUE(fs::is_empty(volume_.mount() + "/staging/old"));
+}
+
+// A message holds so many; the largest are worth most.
+TEST_F(Hostile, AsManyStagesAreToldAsAMessageHolds) {
+  for (size_t n = 0; n < limits::records_per_message_max + 10; ++n) {
+    const StageId id{Bits128{9, n}};
+    const std::string name = to_hex(id);
+    std::ofstream(fmt::format("{}/staging/stage/{}/{}", volume_.mount(), n % spread_dirs, name))
+        << std::string(n == 5 ? 20 : 1 + n % 3, 'x');
+  }
+  const auto told = tree_.staging->progress();
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->size(), limits::records_per_message_max);
+  EXPECT_EQ(told->front().bytes, 20u);
+  EXPECT_TRUE(std::ranges::is_sorted(*told, std::greater<>(), &StageProgress::bytes));
+}
+
+// Holes cost nothing but hashes: those of more than is kept are not collected.
+TEST_F(Hostile, HolesWithoutEndCostNoMemoryWithoutEnd) {
+  std::vector<StageId> ids;
+  for (uint64_t n = 1; n <= 6; ++n) ids.push_back(StageId{Bits128{2, n}});
+  for (const StageId& id : ids) {
+    ASSERT_TRUE(receiver_->on_message(StageBegin{.stage = id}));
+    const Status done =
+        receiver_->on_message(StageHole{.stage = id, .length = limits::content_bytes_max / 4});
+    ASSERT_TRUE(done) << done.error().message;
+  }
+  EXPECT_LE(tree_.applier->contents().blocks_kept(), limits::staged_blocks_max);
+}
+
 // "The whole cut has arrived and is checked", once.
 TEST_F(Hostile, ReceivedIsSaidOfAWholeCutOnly) {
   const auto received = [&] {
