@@ -13,6 +13,16 @@ constexpr const char* policy_differs =
     "config file on "
     "both and reload";
 
+// Is the node at a reign of the primary's past, known or pruned?
+bool is_related(const Hello& node, const Lineage& lineage) {
+  const Reign founding = node.lineage.empty() ? Reign{} : node.lineage.front().reign;
+  return has_reign(lineage, node.position.reign) || may_be_pruned(node.position, founding, lineage);
+}
+
+bool same_content(const Self& self, const Hello& peer) {
+  return self.content_known && peer.content_known && self.content == peer.content;
+}
+
 bool has_lineage(const Hello& hello) { return hello.position.reign.is_set(); }
 
 SendDecision hold(std::string reason) { return SendDecision{.reason = std::move(reason)}; }
@@ -45,13 +55,12 @@ SendDecision decide_update(const Self& self, const Hello& peer) {
                 "went back in time; "
                 "nothing is sent");
   }
-  if (!has_reign(self.lineage, peer.position.reign)) {
+  if (!is_related(peer, self.lineage)) {
     return hold("node " + peer.node + " follows another history of this tree: nothing is sent");
   }
   const bool certain = is_ancestor(peer.position, self.lineage) && !peer.incomplete;
   if (!certain) return SendDecision{.send = Send::compare, .reason = {}};
-  const bool equal = self.content_known && peer.content_known && self.content == peer.content &&
-                     self.identity == peer.identity;
+  const bool equal = same_content(self, peer) && self.identity == peer.identity;
   if (same_reign && peer.position.cut == self.position.cut) {
     if (equal) return SendDecision{.send = Send::in_sync, .reason = {}};
     // The log has nothing after this cut: only a comparison finds what differs.
@@ -63,7 +72,8 @@ SendDecision decide_update(const Self& self, const Hello& peer) {
 
 }  // namespace
 
-SendDecision decide_send(const Self& self, const Hello& peer, bool join_other_content) {
+SendDecision decide_send(const Self& self, const Hello& peer, bool join_other_content,
+                         const std::vector<Reign>& after_power_loss) {
   if (self.role != Role::primary) return hold("this node is not the primary");
   if (!self.synced) return wait_for("this node is still scanning its tree");
   if (peer.tree != self.tree) return hold("the peer speaks of another tree: " + peer.tree);
@@ -76,6 +86,16 @@ SendDecision decide_send(const Self& self, const Hello& peer, bool join_other_co
     return hold("node " + peer.node + " has seen a newer epoch: another node was promoted");
   }
   if (!peer.synced) return wait_for("the peer is still scanning its tree");
+  if (!join_other_content && !same_content(self, peer) &&
+      lost_with_power(peer.position, self.lineage, after_power_loss)) {
+    SendDecision decision = hold(
+        "node " + peer.node +
+        " has cuts of this tree that this node lost with the power: its files may be newer than "
+        "those here, and nothing is sent. Copy what is newer from there (rsync -aHAX): when both "
+        "trees are equal it goes on by itself");
+    decision.digests_needed = !self.content_known;
+    return decision;
+  }
   return has_lineage(peer) ? decide_update(self, peer)
                            : decide_join(self, peer, join_other_content);
 }
@@ -98,8 +118,7 @@ ReceiveDecision decide_receive(const Self& self, const Hello& peer, bool join_ot
   }
   if (!self.synced) return ReceiveDecision{.wait = true, .reason = "still scanning the tree"};
   if (has_lineage(self)) {
-    if (has_reign(peer.lineage, self.position.reign))
-      return ReceiveDecision{.accept = true, .reason = {}};
+    if (is_related(self, peer.lineage)) return ReceiveDecision{.accept = true, .reason = {}};
     return refuse("node " + peer.node +
                   " follows another history of this tree: nothing is applied");
   }

@@ -34,8 +34,9 @@ struct SendDecision {
   bool digests_needed = false;
   std::string reason;  // for a person; empty when sending
 };
-[[nodiscard]] SendDecision decide_send(const Self& self, const Hello& peer,
-                                       bool join_other_content);
+// `after_power_loss`: NodeState's.
+[[nodiscard]] SendDecision decide_send(const Self& self, const Hello& peer, bool join_other_content,
+                                       const std::vector<Reign>& after_power_loss = {});
 
 // The secondary's side: whether what this peer sends may be applied.
 struct ReceiveDecision {

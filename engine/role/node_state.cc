@@ -9,12 +9,18 @@ namespace repl::role {
 
 namespace {
 
-constexpr uint8_t format_version = 1;
+constexpr uint8_t format_version = 2;  // 1: without boot and losses of power
 
 void append_step(Lineage& lineage, const LineageStep& step) {
   lineage.push_back(step);
-  if (lineage.size() > limits::lineage_reigns_max) lineage.erase(lineage.begin());
+  if (lineage.size() > limits::lineage_reigns_max) lineage.erase(lineage.begin() + 1);
 }
+
+bool contains(const std::vector<Reign>& reigns, const Reign& reign) {
+  return std::ranges::find(reigns, reign) != reigns.end();
+}
+
+bool may_have_gap(const Lineage& lineage) { return lineage.size() >= limits::lineage_reigns_max; }
 
 }  // namespace
 
@@ -28,13 +34,14 @@ std::string encode(const NodeState& state) {
   out.u64(state.position.cut.value);
   out.u64(state.epoch_seen.value);
   out.u8(state.clean_stop ? 1 : 0);
-  out.u8(state.incomplete ? 1 : 0);
+  out.bits(state.boot);
   out.u64(state.id_counter);
   out.varint(state.lineage.size());
   for (const LineageStep& step : state.lineage) {
     out.bits(step.reign);
     out.u64(step.epoch.value);
     out.u64(step.began_at.value);
+    out.u8(contains(state.after_power_loss, step.reign) ? 1 : 0);
   }
   return record;
 }
@@ -49,7 +56,10 @@ Result<NodeState> decode_node_state(std::string_view record) {
   state.position.cut = CutNumber{in.u64()};
   state.epoch_seen = Epoch{in.u64()};
   state.clean_stop = in.u8() == 1;
-  state.incomplete = in.u8() == 1;
+  if (version == 1)
+    static_cast<void>(in.u8());
+  else
+    state.boot = in.bits();
   state.id_counter = in.u64();
   const uint64_t steps = in.varint();
   for (uint64_t i = 0; in.ok() && i < steps && i < limits::lineage_reigns_max; ++i) {
@@ -57,9 +67,11 @@ Result<NodeState> decode_node_state(std::string_view record) {
     step.reign = Reign{in.bits()};
     step.epoch = Epoch{in.u64()};
     step.began_at = CutNumber{in.u64()};
+    if (version != 1 && in.u8() != 0) state.after_power_loss.push_back(step.reign);
     state.lineage.push_back(step);
   }
-  if (version != format_version || role > static_cast<uint8_t>(Role::secondary) || !in.done()) {
+  if (version == 0 || version > format_version || role > static_cast<uint8_t>(Role::secondary) ||
+      !in.done()) {
     return fail(ErrorCode::invalid, "the stored role of this node is damaged or of a newer version",
                 Remedy::hold);
   }
@@ -76,14 +88,19 @@ NodeState found_tree(const Reign& reign) {
   return state;
 }
 
-NodeState begin_run(NodeState state, const Reign& fresh) {
+NodeState begin_run(NodeState state, const Reign& fresh, const Bits128& boot) {
   if (state.role == Role::primary && !state.clean_stop) {
     state.position.reign = fresh;
     append_step(
         state.lineage,
         LineageStep{.reign = fresh, .epoch = state.position.epoch, .began_at = state.position.cut});
     state.id_counter = 0;
+    const bool power_lost = state.boot.is_set() && boot.is_set() && state.boot != boot;
+    if (power_lost) state.after_power_loss.push_back(fresh);
+    std::erase_if(state.after_power_loss,
+                  [&](const Reign& reign) { return !has_reign(state.lineage, reign); });
   }
+  state.boot = boot;
   state.clean_stop = false;
   return state;
 }
@@ -100,12 +117,28 @@ bool has_reign(const Lineage& lineage, const Reign& reign) {
   return std::ranges::any_of(lineage, [&](const LineageStep& s) { return s.reign == reign; });
 }
 
+bool lost_with_power(const Position& position, const Lineage& lineage,
+                     const std::vector<Reign>& after_power_loss) {
+  for (size_t i = 0; i + 1 < lineage.size(); ++i) {
+    if (lineage[i].reign != position.reign) continue;
+    return position.cut > lineage[i + 1].began_at &&
+           contains(after_power_loss, lineage[i + 1].reign);
+  }
+  return false;
+}
+
 bool is_ancestor(const Position& position, const Lineage& lineage) {
   for (size_t i = 0; i < lineage.size(); ++i) {
     if (lineage[i].reign != position.reign) continue;
+    if (i == 0 && may_have_gap(lineage)) return false;
     return i + 1 == lineage.size() || position.cut <= lineage[i + 1].began_at;
   }
   return false;
+}
+
+bool may_be_pruned(const Position& position, const Reign& founding, const Lineage& lineage) {
+  return may_have_gap(lineage) && !has_reign(lineage, position.reign) && founding.is_set() &&
+         founding == lineage.front().reign && position.cut <= lineage[1].began_at;
 }
 
 }  // namespace repl::role

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/base/error.h"
 #include "engine/model/position.h"
@@ -21,7 +22,10 @@ struct NodeState {
   Epoch epoch_seen;   // the highest ever heard of
   Lineage lineage;
   bool clean_stop = false;  // the last run of a primary ended in order: its reign goes on
-  bool incomplete = false;  // between the pieces of a first sync
+  Bits128 boot;             // of the last run (random/boot_id of the kernel)
+  // Reigns of `lineage` that began after the power was lost in the one before: what a peer has of
+  // that one beyond where it ended may be newer than what is here.
+  std::vector<Reign> after_power_loss;
   uint64_t id_counter = 0;  // where the reign's id allocator stands
   bool operator==(const NodeState&) const = default;
 };
@@ -31,15 +35,24 @@ struct NodeState {
 
 // The first primary of a tree.
 [[nodiscard]] NodeState found_tree(const Reign& reign);
-// A primary starts again. After a clean stop its reign goes on; else a new reign begins where the
-// index stands, because cuts may have been sent that the index does not remember.
-[[nodiscard]] NodeState begin_run(NodeState state, const Reign& fresh);
+// A primary starts again, under the kernel's `boot`. After a clean stop its reign goes on; else a
+// new reign begins where the index stands, because cuts may have been sent that the index does not
+// remember.
+[[nodiscard]] NodeState begin_run(NodeState state, const Reign& fresh, const Bits128& boot = {});
 // A secondary takes a primary's lineage and position for its own.
 [[nodiscard]] NodeState follow(NodeState state, const Lineage& lineage, const Position& position);
 
-// True if a history at `position` is part of `lineage`: its reign is a step, and its cut is not
-// beyond where the next step began.
+// True if a history at `position` is part of `lineage` for certain: its reign is a step, and its
+// cut is not beyond where the next step began. Of the founding reign of a lineage that may be
+// pruned nobody knows that.
 [[nodiscard]] bool is_ancestor(const Position& position, const Lineage& lineage);
+// May `position`, of a reign that is not in `lineage`, be part of what was pruned from it? The
+// founding reign is never pruned: `founding` is the other history's.
+[[nodiscard]] bool may_be_pruned(const Position& position, const Reign& founding,
+                                 const Lineage& lineage);
+// Is `position` in a reign that ended with a loss of power, beyond what is remembered of it?
+[[nodiscard]] bool lost_with_power(const Position& position, const Lineage& lineage,
+                                   const std::vector<Reign>& after_power_loss);
 [[nodiscard]] bool has_reign(const Lineage& lineage, const Reign& reign);
 
 }  // namespace repl::role

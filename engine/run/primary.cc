@@ -355,7 +355,8 @@ void Primary::describe(Hello& hello) const { hello.synced = synced(); }
 
 void Primary::on_hello(Session& session, Hello self) {
   const bool join_any = parts_.options.standing != Standing::configured;
-  const role::SendDecision decision = role::decide_send(self, *session.hello, join_any);
+  const role::SendDecision decision =
+      role::decide_send(self, *session.hello, join_any, parts_.state.after_power_loss);
   session.held = decision.send == role::Send::nothing && !decision.wait;
   session.reason = decision.reason;
   if (decision.digests_needed) begin_digests();

@@ -85,10 +85,11 @@ Status TreeEngine::begin() {
     state = role::found_tree(random_reign());
     parts_->index->clear();
   } else if (was_primary && parts_->options.standing != Standing::mirror_copy) {
-    state = role::begin_run(std::move(state), random_reign());
+    state = role::begin_run(std::move(state), random_reign(), boot_id());
   } else {
     state.role = state.position.reign.is_set() ? Role::secondary : Role::none;
   }
+  state.boot = boot_id();
   parts_->start_ids();
   parts_->store_state();
   if (Status s = parts_->index->flush(); !s) return s;
@@ -345,6 +346,7 @@ void TreeEngine::become_primary() {
       parts_->options.name);
   secondary_->stop();
   parts_->state = role::found_tree(random_reign());
+  parts_->state.boot = boot_id();
   parts_->start_ids();
   parts_->store_state();
   if (Status s = parts_->index->flush(); !s) {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -60,6 +62,14 @@ Reign random_reign() {
     reign.low = bits[1];
   }
   return reign;
+}
+
+Bits128 boot_id() {
+  std::string text;
+  std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), text);
+  std::erase(text, '-');
+  Bits128 boot;
+  return from_hex(text, boot) ? boot : Bits128{};
 }
 
 TreeParts::TreeParts(TreeOptions o, const Clock& c, Log& l)

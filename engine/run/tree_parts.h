@@ -63,5 +63,7 @@ struct TreeParts {
 };
 
 [[nodiscard]] Reign random_reign();
+// Of this boot of the machine; unset where the kernel does not tell.
+[[nodiscard]] Bits128 boot_id();
 
 }  // namespace repl::run

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/base/limits.h"
 #include "engine/role/node_state.h"
 
 namespace repl::role {
@@ -74,6 +75,36 @@ TEST(Send, APeerThatHoldsMoreOfTheFormerReignIsCompared) {
   EXPECT_EQ(decide_send(primary(), peer, false).send, Send::compare);
 }
 
+// After a loss of power older files are not pushed over newer ones.
+TEST(Send, WhatWasLostWithThePowerIsNotOverwritten) {
+  for (const uint64_t of : {1, 2, 9}) {
+    for (const uint64_t cut : {29, 30, 31, 50}) {
+      for (const bool lost : {false, true}) {
+        Hello peer = secondary();
+        peer.position = {.epoch = Epoch{1}, .reign = reign(of), .cut = CutNumber{cut}};
+        peer.content.low = 99;
+        const std::vector<Reign> after = lost ? std::vector{reign(2)} : std::vector<Reign>{};
+        const SendDecision decision = decide_send(primary(), peer, false, after);
+        if (of == 1 && cut > 30 && lost) {
+          EXPECT_EQ(decision.send, Send::nothing) << cut;
+          EXPECT_FALSE(decision.wait) << "a person must see it";
+          EXPECT_NE(decision.reason.find("lost with the power"), std::string::npos);
+          EXPECT_EQ(decide_send(primary(), peer, true, after).send, Send::compare)
+              << "a mirror's source wins";
+          peer.content = primary().content;
+          EXPECT_EQ(decide_send(primary(), peer, false, after).send, Send::compare)
+              << "nothing is newer there";
+          Hello reading = primary();
+          reading.content_known = false;
+          EXPECT_TRUE(decide_send(reading, peer, false, after).digests_needed);
+        } else {
+          EXPECT_EQ(decision.send, decide_send(primary(), peer, false).send) << of << " " << cut;
+        }
+      }
+    }
+  }
+}
+
 TEST(Send, ACrashInAPublishIsCompared) {
   Hello peer = secondary();
   peer.incomplete = true;
@@ -92,6 +123,33 @@ TEST(Send, AnotherHistoryGetsNothing) {
   Hello peer = secondary();
   peer.position.reign = reign(9);
   EXPECT_EQ(decide_send(primary(), peer, false).send, Send::nothing);
+}
+
+// "Pruned" means "compared in full", not "another history".
+TEST(Contact, APeerOfAPrunedReignIsCompared) {
+  NodeState state = found_tree(reign(1));
+  for (uint64_t i = 2; i <= limits::lineage_reigns_max + 20; ++i) {
+    state.position.cut = CutNumber{10 * i};
+    state = begin_run(state, reign(i));
+  }
+  Hello self = primary();
+  self.lineage = state.lineage;
+  self.position = state.position;
+  Hello peer = secondary();
+  peer.lineage = {{.reign = reign(1), .epoch = Epoch{1}, .began_at = CutNumber{0}},
+                  {.reign = reign(2), .epoch = Epoch{1}, .began_at = CutNumber{20}}};
+  for (const uint64_t of : {1, 2}) {
+    peer.position = {.epoch = Epoch{1}, .reign = reign(of), .cut = CutNumber{15}};
+    EXPECT_EQ(decide_send(self, peer, false).send, Send::compare) << of;
+    EXPECT_TRUE(decide_receive(peer, self, false).accept) << of;
+  }
+  peer.position.cut = CutNumber{state.lineage[1].began_at.value + 1};
+  EXPECT_EQ(decide_send(self, peer, false).send, Send::nothing) << "beyond what was pruned";
+  EXPECT_FALSE(decide_receive(peer, self, false).accept);
+  peer.position.cut = CutNumber{15};
+  peer.lineage.front().reign = reign(5000);
+  EXPECT_EQ(decide_send(self, peer, false).send, Send::nothing) << "founded by another";
+  EXPECT_FALSE(decide_receive(peer, self, false).accept);
 }
 
 TEST(Send, TwoPrimariesPushNothing) {

@@ -18,7 +18,8 @@ NodeState with_history() {
 TEST(NodeState, SurvivesItsEncoding) {
   NodeState state = with_history();
   state.clean_stop = true;
-  state.incomplete = true;
+  state.boot.low = 3;
+  state.after_power_loss = {reign(1)};
   state.id_counter = 77;
   state.epoch_seen = Epoch{9};
   const Result<NodeState> decoded = decode_node_state(encode(state));
@@ -36,9 +37,9 @@ TEST(NodeState, EveryTruncationAndTailIsRefused) {
 
 TEST(NodeState, UnknownVersionAndRoleAreRefused) {
   std::string record = encode(with_history());
-  record[0] = 2;
+  record[0] = 3;
   EXPECT_FALSE(decode_node_state(record));
-  record[0] = 1;
+  record[0] = 2;
   record[1] = 3;
   EXPECT_FALSE(decode_node_state(record));
 }
@@ -63,16 +64,86 @@ TEST(BeginRun, AnUncleanStopBeginsANewReignWhereTheIndexStands) {
       is_ancestor({.epoch = Epoch{1}, .reign = reign(1), .cut = CutNumber{41}}, begun.lineage));
 }
 
+TEST(BeginRun, ALossOfPowerIsRemembered) {
+  const Bits128 one{.high = 1, .low = 1};
+  const Bits128 two{.high = 2, .low = 2};
+  const Position beyond{.epoch = Epoch{1}, .reign = reign(1), .cut = CutNumber{41}};
+  NodeState state = with_history();
+  state.boot = one;
+  const NodeState crashed = begin_run(state, reign(2), one);
+  EXPECT_FALSE(lost_with_power(beyond, crashed.lineage, crashed.after_power_loss))
+      << "the page cache is what it was";
+  NodeState lost = begin_run(state, reign(2), two);
+  EXPECT_TRUE(lost_with_power(beyond, lost.lineage, lost.after_power_loss));
+  Position within = beyond;
+  within.cut = CutNumber{40};
+  EXPECT_FALSE(lost_with_power(within, lost.lineage, lost.after_power_loss));
+  // A crash under the same boot afterwards does not make it good.
+  lost = *decode_node_state(encode(lost));
+  lost.position.cut = CutNumber{60};
+  const NodeState again = begin_run(lost, reign(3), two);
+  EXPECT_TRUE(lost_with_power(beyond, again.lineage, again.after_power_loss));
+  EXPECT_FALSE(lost_with_power({.epoch = Epoch{1}, .reign = reign(2), .cut = CutNumber{61}},
+                               again.lineage, again.after_power_loss));
+  state.clean_stop = true;
+  EXPECT_TRUE(begin_run(state, reign(2), two).after_power_loss.empty()) << "an ordinary reboot";
+  state.clean_stop = false;
+  state.boot = Bits128{};
+  EXPECT_TRUE(begin_run(state, reign(2), two).after_power_loss.empty()) << "nobody knows";
+}
+
+// Of version 1: no boot, no losses, and a byte that is not used any more.
+TEST(NodeState, TheFormerVersionIsRead) {
+  NodeState state = with_history();
+  state.id_counter = 5;
+  std::string record = encode(state);
+  const size_t boot_at = 1 + 1 + 8 + 16 + 8 + 8 + 1;
+  record.erase(boot_at, 15);
+  record.pop_back();
+  record[0] = 1;
+  const Result<NodeState> decoded = decode_node_state(record);
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(*decoded, state);
+}
+
 TEST(BeginRun, ASecondaryKeepsItsPosition) {
   NodeState state = follow(NodeState{}, with_history().lineage, with_history().position);
   EXPECT_EQ(begin_run(state, reign(5)).position, state.position);
+}
+
+// Every reign and cut of a pruned lineage: what is remembered is certain, what is not may have been
+// part of it, up to where the memory begins again, and only under the same founding reign.
+TEST(Lineage, WhatWasPrunedMayBePartOfIt) {
+  NodeState state = with_history();
+  const uint64_t reigns = limits::lineage_reigns_max + 20;
+  for (uint64_t i = 2; i <= reigns; ++i) {
+    state = begin_run(state, reign(i));
+    state.position.cut = CutNumber{state.position.cut.value + 10};
+  }
+  const uint64_t first_known = reigns - limits::lineage_reigns_max + 2;
+  const CutNumber known_from = state.lineage[1].began_at;
+  ASSERT_EQ(state.lineage[1].reign, reign(first_known));
+  for (uint64_t of = 1; of <= reigns + 1; ++of) {
+    for (uint64_t cut = 1; cut <= state.position.cut.value + 5; cut += 3) {
+      const Position at{.epoch = Epoch{1}, .reign = reign(of), .cut = CutNumber{cut}};
+      const bool known = of >= first_known && of <= reigns;
+      EXPECT_FALSE(!known && is_ancestor(at, state.lineage)) << of << " " << cut;
+      EXPECT_TRUE(of != reigns || is_ancestor(at, state.lineage));
+      const bool gap = of != 1 && !known && cut <= known_from.value;
+      EXPECT_EQ(may_be_pruned(at, reign(1), state.lineage), gap) << of << " " << cut;
+      EXPECT_FALSE(may_be_pruned(at, reign(999), state.lineage)) << "founded by another";
+      EXPECT_FALSE(may_be_pruned(at, Reign{}, state.lineage));
+      EXPECT_FALSE(may_be_pruned(at, reign(1), with_history().lineage)) << "nothing was pruned";
+    }
+  }
 }
 
 TEST(Lineage, IsBounded) {
   NodeState state = with_history();
   for (uint64_t i = 2; i < limits::lineage_reigns_max + 50; ++i) state = begin_run(state, reign(i));
   EXPECT_EQ(state.lineage.size(), limits::lineage_reigns_max);
-  EXPECT_FALSE(has_reign(state.lineage, reign(1)));
+  EXPECT_TRUE(has_reign(state.lineage, reign(1))) << "the founding reign says whose history it is";
+  EXPECT_FALSE(has_reign(state.lineage, reign(2)));
   EXPECT_TRUE(decode_node_state(encode(state)));
 }
 
