@@ -1,6 +1,7 @@
 // The part of Receiver that answers the primary's comparisons from the index.
 #include <algorithm>
 
+#include "engine/apply/broken.h"
 #include "engine/apply/compare.h"
 #include "engine/apply/receiver.h"
 #include "engine/base/bytes.h"
@@ -9,11 +10,6 @@
 namespace repl::apply {
 
 namespace {
-
-std::unexpected<Error> broken(std::string what) {
-  return fail(ErrorCode::protocol, "the peer broke the protocol: " + std::move(what),
-              Remedy::reconnect);
-}
 
 std::string encode_blocks(const std::vector<Digest>& blocks) {
   std::string bytes;

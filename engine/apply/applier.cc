@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "engine/apply/broken.h"
 #include "engine/apply/compare.h"
 #include "engine/apply/publisher.h"
 #include "engine/model/filter.h"
@@ -9,11 +10,6 @@
 namespace repl::apply {
 
 namespace {
-
-std::unexpected<Error> broken(std::string what) {
-  return fail(ErrorCode::protocol, "the peer broke the protocol: " + std::move(what),
-              Remedy::reconnect);
-}
 
 Status as_retry(Status status) {
   if (!status && concerns_everything(status.error())) status.error().remedy = Remedy::retry;
@@ -243,6 +239,7 @@ Result<PublishResult> Applier::publish(const CutEnd& end,
   // Not fit to be promoted until all of it is there: cleared below, or by the cut that arrives
   // again.
   const bool was_incomplete = index_.meta(incomplete_meta).has_value();
+  const std::unordered_set<Key> owed_before = shop_.owed;
   const Status done = publisher.run();
   if (!done) {
     if (publisher.left_detached()) {
@@ -253,6 +250,10 @@ Result<PublishResult> Applier::publish(const CutEnd& end,
     work_pending_ = work_pending_ || publisher.changed_tree();
     abandon();
     return fail(as_retry(done).error());
+  }
+  // A directory that went took them along: nothing will be sent of what was in it.
+  for (const Key& key : owed_before) {
+    if (key.dir != root_dir && !key.is_root() && !index_.place_of(key.dir)) shop_.owed.erase(key);
   }
   const bool incomplete = !end.last || !shop_.owed.empty();
   if (incomplete && !was_incomplete) index_.put_meta(incomplete_meta, "1");

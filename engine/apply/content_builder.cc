@@ -3,20 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/apply/broken.h"
 #include "engine/apply/compare.h"
 #include "engine/base/limits.h"
 #include "engine/io/fs_ops.h"
 
 namespace repl::apply {
-
-namespace {
-
-std::unexpected<Error> broken(std::string what) {
-  return fail(ErrorCode::protocol, "the peer broke the protocol: " + std::move(what),
-              Remedy::reconnect);
-}
-
-}  // namespace
 
 ContentBuilder::ContentBuilder(Staging& staging, Index& index, io::DirCache& dirs)
     : staging_(staging), index_(index), dirs_(dirs) {}

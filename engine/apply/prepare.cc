@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include "engine/apply/applier.h"
+#include "engine/apply/broken.h"
 #include "engine/apply/compare.h"
 #include "engine/model/hash.h"
 
@@ -11,11 +12,6 @@ namespace {
 
 constexpr uint16_t transit_mode = 0755;
 constexpr uint16_t building_mode = 0700;
-
-std::unexpected<Error> broken(std::string what) {
-  return fail(ErrorCode::protocol, "the peer broke the protocol: " + std::move(what),
-              Remedy::reconnect);
-}
 
 bool same_node(const Attributes& a, const Attributes& b) {
   return a.type == b.type && a.target == b.target && a.rdev == b.rdev;

@@ -5,16 +5,12 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "engine/apply/broken.h"
 #include "engine/base/limits.h"
 
 namespace repl::apply {
 
 namespace {
-
-std::unexpected<Error> broken(std::string what) {
-  return fail(ErrorCode::protocol, "the peer broke the protocol: " + std::move(what),
-              Remedy::reconnect);
-}
 
 template <typename M>
 constexpr bool is_from_primary =

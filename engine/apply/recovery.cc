@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "engine/apply/compare.h"
+#include "engine/apply/workshop.h"
 #include "engine/base/bytes.h"
 #include "engine/base/escape.h"
 #include "engine/base/limits.h"
@@ -148,12 +149,7 @@ Status Undo::free_name(int dir, const std::string& name, const Key& key) {
 
 Status Undo::keep(int dir, const std::string& name, const Key& key) {
   const std::string aside = staging_.fresh_name();
-  std::string value;
-  ByteWriter out(value);
-  out.string(index_.path_of(key).value_or(key.name));
-  out.string(key_bytes(key));
-  out.u64(0);
-  index_.put_meta("kept/" + aside, value);
+  note_kept(index_, aside, key, CutNumber{});
   return io::rename_noreplace(dir, name, staging_.kept_dir(), aside);
 }
 

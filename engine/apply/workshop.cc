@@ -56,14 +56,18 @@ Status Workshop::keep(int dir, const std::string& name, const Key& key) {
   const Status moved = io::rename_noreplace(dir, name, staging.kept_dir(), kept_name);
   if (!moved) return moved;
   if (const Status synced = io::sync_fd(staging.kept_dir()); !synced) return synced;
-  std::string value;
-  ByteWriter out(value);
-  out.string(path(key));
-  out.string(key_bytes(key));
-  out.u64(cut.begin.cut.value);
-  index.put_meta("kept/" + kept_name, value);
+  note_kept(index, kept_name, key, cut.begin.cut);
   ++kept;
   return {};
+}
+
+void note_kept(Index& index, const std::string& name, const Key& key, CutNumber cut) {
+  std::string value;
+  ByteWriter out(value);
+  out.string(index.path_of(key).value_or(key.name));
+  out.string(key_bytes(key));
+  out.u64(cut.value);
+  index.put_meta("kept/" + name, value);
 }
 
 std::string Workshop::path(const Key& key) const {

@@ -56,10 +56,14 @@ struct Workshop {
   void resend(Item& item, std::string reason);
   // The key is as the primary wants it.
   void settled(const Key& key);
-  // Moves a drifted object aside, durably, and notes where it came from (meta "kept/<name>").
+  // Moves a drifted object aside, durably, and notes where it came from.
   [[nodiscard]] Status keep(int dir, const std::string& name, const Key& key);
   // For messages; what cannot be told is shown as the key.
   [[nodiscard]] std::string path(const Key& key) const;
 };
+
+// Where a kept object came from: meta "kept/<name>", string path, string key (8 bytes directory id,
+// name), u64 cut.
+void note_kept(Index& index, const std::string& name, const Key& key, CutNumber cut);
 
 }  // namespace repl::apply

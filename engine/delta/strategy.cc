@@ -30,22 +30,6 @@ bool block_equal(std::span<const Digest> base, uint64_t base_size, uint64_t inde
          block_length(base_size, index) == length;
 }
 
-std::vector<Range> changed_ranges(std::span<const Digest> base, std::span<const Digest> target,
-                                  uint64_t base_size, uint64_t target_size) {
-  std::vector<Range> ranges;
-  for (uint64_t i = 0; i < target.size(); ++i) {
-    const uint64_t length = block_length(target_size, i);
-    if (length == 0 || block_equal(base, base_size, i, target[i], length)) continue;
-    const uint64_t offset = i * limits::block_bytes;
-    if (!ranges.empty() && ranges.back().offset + ranges.back().length == offset) {
-      ranges.back().length += length;
-    } else {
-      ranges.push_back(Range{.offset = offset, .length = length});
-    }
-  }
-  return ranges;
-}
-
 uint64_t blocks_matching(std::span<const Digest> base, std::span<const Digest> target,
                          uint64_t base_size, uint64_t target_size) {
   uint64_t matching = 0;

@@ -24,15 +24,6 @@ struct ContentFacts {
 };
 [[nodiscard]] Method choose(const ContentFacts& facts);
 
-// Byte ranges of the new content whose blocks are not the base's, merged, in order.
-struct Range {
-  uint64_t offset = 0;
-  uint64_t length = 0;
-  bool operator==(const Range&) const = default;
-};
-[[nodiscard]] std::vector<Range> changed_ranges(std::span<const Digest> base,
-                                                std::span<const Digest> target, uint64_t base_size,
-                                                uint64_t target_size);
 // How many blocks of the target are the base's at the same place.
 [[nodiscard]] uint64_t blocks_matching(std::span<const Digest> base, std::span<const Digest> target,
                                        uint64_t base_size, uint64_t target_size);

@@ -25,11 +25,6 @@ MDB_val to_val(std::string_view bytes) {
 std::string_view to_view(const MDB_val& value) {
   return {static_cast<const char*>(value.mv_data), value.mv_size};
 }
-std::string env_key(Table table, std::string_view key) {
-  std::string bytes(1, static_cast<char>(table));
-  return bytes.append(key);
-}
-
 Status sync_directory(const std::string& path) {
   const Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd.valid() || ::fsync(fd.get()) != 0) return fail_errno("sync the directory " + path);
@@ -72,6 +67,13 @@ int write_table(MDB_txn* txn, MDB_dbi dbi, Table table, const Overlay& overlay) 
 }
 
 }  // namespace
+
+std::string env_key(Table table, std::string_view key) {
+  std::string bytes;
+  bytes.reserve(1 + key.size());
+  bytes.push_back(static_cast<char>(table));
+  return bytes.append(key);
+}
 
 LmdbEnv::LmdbEnv(std::string directory, size_t map_bytes)
     : directory_(std::move(directory)), map_bytes_(map_bytes) {}

@@ -28,6 +28,9 @@ struct MDB_txn;
 
 namespace repl {
 
+// A key of the unnamed database: the table's number, then the key.
+[[nodiscard]] std::string env_key(Table table, std::string_view key);
+
 using KeyValue = std::pair<std::string, std::string>;
 
 class LmdbEnv {

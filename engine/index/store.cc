@@ -11,13 +11,6 @@ namespace {
 
 constexpr size_t chunk_pairs_max = 256;
 
-std::string env_key(Table table, std::string_view key) {
-  std::string bytes;
-  bytes.reserve(1 + key.size());
-  bytes.push_back(static_cast<char>(table));
-  return bytes.append(key);
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Store>> Store::open(const std::string& directory, size_t map_bytes) {

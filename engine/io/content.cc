@@ -50,21 +50,6 @@ bool copy_file_range_refuses(int error_number) {
          error_number == EOPNOTSUPP || error_number == EPERM;
 }
 
-Status write_zeros(int fd, uint64_t offset, uint64_t length) {
-  struct stat st{};
-  if (::fstat(fd, &st) != 0) return fail_errno("stat an open file");
-  const auto size = static_cast<uint64_t>(st.st_size);
-  const uint64_t end = std::min(size, offset + length);
-  const std::string zeros(copy_buffer_bytes, '\0');
-  while (offset < end) {
-    const size_t take = std::min<uint64_t>(end - offset, zeros.size());
-    if (Status done = write_at(fd, offset, std::string_view(zeros).substr(0, take)); !done)
-      return done;
-    offset += take;
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<size_t> read_at(int fd, uint64_t offset, char* buffer, size_t size) {
@@ -96,17 +81,6 @@ Status truncate(int fd, uint64_t size) {
     return fail_errno("truncate");
   }
   return {};
-}
-
-Status punch_hole(int fd, uint64_t offset, uint64_t length) {
-  if (length == 0) return {};
-  const int done = uninterrupted([&] {
-    return ::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
-                       static_cast<off_t>(length));
-  });
-  if (done == 0) return {};
-  if (errno == EOPNOTSUPP || errno == ENOSYS) return write_zeros(fd, offset, length);
-  return fail_errno("punch a hole");
 }
 
 Result<CopyHow> copy_range(int from, uint64_t from_offset, int to, uint64_t to_offset,

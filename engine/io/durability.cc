@@ -1,4 +1,3 @@
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -16,12 +15,6 @@ Status sync_fd(int fd) {
 Status sync_filesystem(int fd) {
   if (uninterrupted([&] { return ::syncfs(fd); }) != 0) return fail_errno("syncfs");
   return {};
-}
-
-Result<uint64_t> free_bytes(int fd) {
-  struct statvfs vfs{};
-  if (uninterrupted([&] { return ::fstatvfs(fd, &vfs); }) != 0) return fail_errno("statfs");
-  return static_cast<uint64_t>(vfs.f_bavail) * vfs.f_frsize;
 }
 
 }  // namespace repl::io

@@ -82,8 +82,6 @@ enum class CopyHow : uint8_t { cloned, copied };
                                       std::string_view to);
 [[nodiscard]] Status rename_exchange(int from_dir, std::string_view from, int to_dir,
                                      std::string_view to);
-[[nodiscard]] Status rename_over(int from_dir, std::string_view from, int to_dir,
-                                 std::string_view to);
 [[nodiscard]] Status unlink_at(int dir, std::string_view name);
 [[nodiscard]] Status remove_dir(int dir, std::string_view name);
 // Everything below and the thing itself, whatever it is; iterative, no depth limit, stays in the
@@ -110,7 +108,6 @@ struct AttributeSet {
                                      size_t size);  // short only at the end
 [[nodiscard]] Status write_at(int fd, uint64_t offset, std::string_view bytes);
 [[nodiscard]] Status truncate(int fd, uint64_t size);
-[[nodiscard]] Status punch_hole(int fd, uint64_t offset, uint64_t length);
 // FICLONERANGE where the filesystem has it and the range is aligned, else copy_file_range(2), else
 // read/write.
 [[nodiscard]] Result<CopyHow> copy_range(int from, uint64_t from_offset, int to, uint64_t to_offset,
@@ -127,6 +124,5 @@ struct DataRange {
 [[nodiscard]] Status sync_fd(int fd);  // fsync
 [[nodiscard]] Status sync_filesystem(
     int fd);  // syncfs: errors since `fd` was opened are seen (5.8)
-[[nodiscard]] Result<uint64_t> free_bytes(int fd);  // for unprivileged use
 
 }  // namespace repl::io

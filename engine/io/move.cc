@@ -96,10 +96,6 @@ Status rename_exchange(int from_dir, std::string_view from, int to_dir, std::str
   return rename_with(from_dir, from, to_dir, to, RENAME_EXCHANGE);
 }
 
-Status rename_over(int from_dir, std::string_view from, int to_dir, std::string_view to) {
-  return rename_with(from_dir, from, to_dir, to, 0);
-}
-
 Status unlink_at(int dir, std::string_view name) {
   const Leaf leaf(name);
   if (!leaf.ok()) return fail_illegal(name);

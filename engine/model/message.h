@@ -196,8 +196,9 @@ struct Ack {
   uint64_t ends = 0;
 };
 
-// The receiver could not use what was sent for this key (base differs, digest differs, drift): the
-// cut goes on without it. `hold`: a person decides; else the primary sends the whole content again.
+// The receiver did not take this record; the rest of the cut it did. `hold`: the key stays as it is
+// there until a person decides (drift, a refusal of its filesystem). Else what was sent cannot be
+// used (base or digest differ, its directory is unknown): the primary sends the key again, whole.
 struct Refused {
   CutNumber cut;
   Key key;

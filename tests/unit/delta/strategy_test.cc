@@ -63,19 +63,14 @@ std::vector<Digest> blocks(std::string_view letters) {
   return out;
 }
 
-TEST(Strategy, ChangedRanges) {
+TEST(Strategy, BlocksMatching) {
   constexpr uint64_t b = limits::block_bytes;
-  using Ranges = std::vector<Range>;
-  EXPECT_EQ(changed_ranges(blocks("abcd"), blocks("abcd"), 4 * b, 4 * b), Ranges{});
-  EXPECT_EQ(changed_ranges(blocks("abcd"), blocks("axyd"), 4 * b, 4 * b), (Ranges{{b, 2 * b}}));
-  EXPECT_EQ(changed_ranges(blocks("ab"), blocks("abcd"), 2 * b, 3 * b + 7),
-            (Ranges{{2 * b, b + 7}}));
-  EXPECT_EQ(changed_ranges({}, blocks("ab"), 0, b + 1), (Ranges{{0, b + 1}}));
-  EXPECT_EQ(changed_ranges(blocks("abcd"), blocks("xbxd"), 4 * b, 4 * b),
-            (Ranges{{0, b}, {2 * b, b}}));
-  // The last block of the base was short: equal digests of other lengths do not count.
-  EXPECT_EQ(changed_ranges(blocks("ab"), blocks("ab"), b + 5, b + 6), (Ranges{{b, 6}}));
+  EXPECT_EQ(blocks_matching(blocks("abcd"), blocks("abcd"), 4 * b, 4 * b), 4u);
   EXPECT_EQ(blocks_matching(blocks("abcd"), blocks("axyd"), 4 * b, 4 * b), 2u);
+  EXPECT_EQ(blocks_matching(blocks("ab"), blocks("abcd"), 2 * b, 3 * b + 7), 2u);
+  EXPECT_EQ(blocks_matching({}, blocks("ab"), 0, b + 1), 0u);
+  // The last block of the base was short: equal digests of other lengths do not count.
+  EXPECT_EQ(blocks_matching(blocks("ab"), blocks("ab"), b + 5, b + 6), 1u);
 }
 
 }  // namespace

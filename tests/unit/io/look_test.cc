@@ -183,7 +183,6 @@ TEST(Look, EveryOperationRefusesWhatIsNoLeaf) {
                                        link_at(dir.fd(), "ok", at, bad).error(),
                                        rename_noreplace(at, bad, at, "x").error(),
                                        rename_noreplace(dir.fd(), "ok", at, bad).error(),
-                                       rename_over(dir.fd(), "ok", at, bad).error(),
                                        rename_exchange(dir.fd(), "ok", at, bad).error(),
                                        unlink_at(at, bad).error(),
                                        remove_dir(at, bad).error(),
