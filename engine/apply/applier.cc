@@ -239,7 +239,10 @@ Result<PublishResult> Applier::publish(const CutEnd& end,
   // Not fit to be promoted until all of it is there: cleared below, or by the cut that arrives
   // again.
   const bool was_incomplete = index_.meta(incomplete_meta).has_value();
-  const std::unordered_set<Key> owed_before = shop_.owed;
+  std::vector<Key> owed_in_tree;  // not: below a directory that is owed, too
+  for (const Key& key : shop_.owed) {
+    if (index_.place_of(key.dir)) owed_in_tree.push_back(key);
+  }
   const Status done = publisher.run();
   if (!done) {
     if (publisher.left_detached()) {
@@ -252,8 +255,8 @@ Result<PublishResult> Applier::publish(const CutEnd& end,
     return fail(as_retry(done).error());
   }
   // A directory that went took them along: nothing will be sent of what was in it.
-  for (const Key& key : owed_before) {
-    if (key.dir != root_dir && !key.is_root() && !index_.place_of(key.dir)) shop_.owed.erase(key);
+  for (const Key& key : owed_in_tree) {
+    if (!index_.place_of(key.dir)) shop_.owed.erase(key);
   }
   const bool incomplete = !end.last || !shop_.owed.empty();
   if (incomplete && !was_incomplete) index_.put_meta(incomplete_meta, "1");

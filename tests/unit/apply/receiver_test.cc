@@ -219,6 +219,12 @@ TEST_F(Hostile, WhatIsOwedIsComparedAfterAReconnect) {
   cut(14, {with(file(root_dir, "m", "m"), ContentCopy{{root_dir, "nowhere"}})});
   cut(14, {Remove{.key = {root_dir, "m"}}});
   EXPECT_FALSE(is_incomplete()) << "it is gone there";
+  cut(15, {dir(root_dir, "a", 50), file(DirId{77}, "unknown", "x")});
+  cut(16, {with(file(DirId{50}, "n", "n"), ContentCopy{{root_dir, "nowhere"}})});
+  cut(17, {Remove{.key = {root_dir, "a"}}});
+  EXPECT_TRUE(is_incomplete()) << "what lies below a directory that is not known yet";
+  cut(17, {dir(root_dir, "b", 77), file(DirId{77}, "unknown", "x")});
+  EXPECT_FALSE(is_incomplete()) << "what was in a directory that went is owed no more";
 }
 
 // A content whose source changed before it was whole is resumed by nobody.
