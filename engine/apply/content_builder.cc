@@ -80,7 +80,9 @@ Status ContentBuilder::begin(const StageBegin& begin) {
   Stage& stage = stages_[begin.stage] = Stage{};
   stage.built.state = StageState::open;
   if (const Status opened = open_file(begin, stage); !opened) {
-    if (opened.error().code == ErrorCode::protocol) return opened;
+    // RACE: a hello may tell of a stage that a cut on its way takes: the content comes again, whole.
+    if (opened.error().code == ErrorCode::changed)
+      return refuse(begin.stage, stage, opened.error().message);
     return failed(begin.stage, stage, opened.error());
   }
   if (begin.base.is_root() || stage.built.state != StageState::open) return {};
@@ -100,14 +102,14 @@ Status ContentBuilder::open_file(const StageBegin& begin, Stage& stage) {
     file = io::create_file(dir, name);
   }
   if (!file && begin.resume_at > 0 && file.error().code == ErrorCode::not_found) {
-    return broken("a content goes on that is not staged");
+    return fail(ErrorCode::changed, "what was staged of it is not here any more");
   }
   if (!file) return fail(file.error());
   if (begin.resume_at > 0) {
     const Result<io::Stat> stat = io::stat_fd(file->get());
     if (!stat) return fail(stat.error());
     if (stat->attr.size != begin.resume_at)
-      return broken("a content goes on where it did not stop");
+      return fail(ErrorCode::changed, "what was staged of it is not what the hello said");
     stage.hashed = false;
   }
   stage.built.size = begin.resume_at;

@@ -78,6 +78,8 @@ inline constexpr size_t keys_per_ask_max = 1024;
 inline constexpr size_t live_batches_max = 256;            // cuts waiting for one peer, in memory
 inline constexpr uint64_t piece_bytes_max = 256ull << 20;  // of a first sync, between two publishes
 inline constexpr int refusals_max = 3;                     // of one key; then it counts as held
+// Comparisons of two trees at one cut before their difference is a matter for people.
+inline constexpr int compares_max = 3;
 
 // Watch.
 inline constexpr size_t watch_read_bytes = 256 * 1024;  // one read(2) of kernel events

@@ -206,7 +206,7 @@ void CutBuilder::take_item(CutItem item) {
 void CutBuilder::list_directory(DirId dir, const Key& key) {
   const Result<int> fd = dirs_.open(dir);
   if (!fd) {
-    unlisted_.insert(dir);
+    owe_listing(dir);
     changes_.mark(key, hint_self, since_);
     return;
   }
@@ -221,7 +221,7 @@ void CutBuilder::list_directory(DirId dir, const Key& key) {
     return true;
   });
   if (!listed) {
-    unlisted_.insert(dir);
+    owe_listing(dir);
     if (listed.error().code == ErrorCode::not_found)
       changes_.mark(key, hint_self, since_);  // RACE: it was removed since
     else
@@ -233,6 +233,20 @@ void CutBuilder::list_directory(DirId dir, const Key& key) {
     }
     return true;
   });
+}
+
+// Each one by itself: they may move apart before they are seen.
+void CutBuilder::owe_listing(DirId dir) {
+  std::vector<DirId> below{dir};
+  while (!below.empty()) {
+    const DirId at = below.back();
+    below.pop_back();
+    if (!unlisted_.insert(at).second) continue;
+    index_.for_children(at, [&](std::string_view, const Entry& entry) {
+      if (entry.attr.type == FileType::directory) below.push_back(entry.attr.dir);
+      return true;
+    });
+  }
 }
 
 // A directory that is known, but was elsewhere when it was to be listed: all below it is scanned.

@@ -52,10 +52,9 @@ class CutBuilder {
   // What the last build could not read, and directories under another mount.
   [[nodiscard]] const std::vector<Unreadable>& unreadable() const { return unreadable_; }
   [[nodiscard]] const std::set<Key>& covered() const { return covered_; }
-  // Directories that a scan did not find where they were: scanned when they are seen again.
-  void owe_listing(const std::unordered_set<DirId>& dirs) {
-    unlisted_.insert(dirs.begin(), dirs.end());
-  }
+  // A directory that was not found where it was to be listed: it and what the index has below it are
+  // scanned when they are seen again.
+  void owe_listing(DirId dir);
 
  private:
   struct Work {

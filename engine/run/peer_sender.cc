@@ -53,10 +53,15 @@ void PeerSender::describe(PeerFacts& facts) const {
   facts.bytes_total = status.bytes_total;
   facts.held_keys = status.held_keys;
   if (!notice_.error.empty()) facts.last_error = notice_.error;
-  if (!notice_.hold.empty()) {
+  if (const std::string hold = hold_of(status); !hold.empty()) {
     facts.held = true;
-    facts.reason = notice_.hold;
+    facts.reason = hold;
   }
+}
+
+std::string PeerSender::hold_of(const send::SenderStatus& status) const {
+  if (!notice_.hold.empty() || !status.differs) return notice_.hold;
+  return "its tree differs although the trees were compared: `repl verify --full` says where";
 }
 
 PeerStanding PeerSender::standing() const {
@@ -68,11 +73,9 @@ PeerStanding PeerSender::standing() const {
   standing.applied = status.acked[static_cast<size_t>(AckLevel::applied)];
   standing.durable = status.acked[static_cast<size_t>(AckLevel::durable)];
   standing.held_keys = status.held_keys;
-  standing.owes = status.owes;
-  if (!notice_.hold.empty()) {
-    standing.held = true;
-    standing.reason = notice_.hold;
-  }
+  standing.owes = status.owes || status.unproved;
+  standing.reason = hold_of(status);
+  standing.held = !standing.reason.empty();
   return standing;
 }
 

@@ -26,6 +26,7 @@ class PeerSender {
   [[nodiscard]] bool pump() { return sender_.pump(); }
   void say(Message message);
 
+  [[nodiscard]] bool prove() { return sender_.prove(); }
   void on_notice(const PeerNotice& notice) { notice_ = notice; }
   void describe(PeerFacts& facts) const;
   [[nodiscard]] PeerStanding standing() const;
@@ -42,6 +43,7 @@ class PeerSender {
    private:
     std::shared_ptr<Link> link_;
   };
+  [[nodiscard]] std::string hold_of(const send::SenderStatus& status) const;
   std::string node_;
   LinkOutbox outbox_;
   send::FsContentSource source_;

@@ -14,6 +14,7 @@ namespace {
 
 constexpr Duration retry_delay = std::chrono::seconds(5);
 constexpr Duration rewatch_delay = std::chrono::seconds(60);
+constexpr Duration prove_delay = std::chrono::milliseconds(200);
 constexpr uint64_t digest_step_bytes = 64 << 20;
 constexpr size_t cut_times_max = 4096;
 constexpr std::string_view peer_meta = "peer/";
@@ -126,7 +127,7 @@ void Primary::end_scan() {
   const bool changed = scan_->changed();
   parts_.log.info("{}: scanned {} entries{}", parts_.options.name, scan_->seen(),
                   changed ? ", something had changed" : "");
-  builder_.owe_listing(scan_->unlisted());
+  for (const DirId dir : scan_->unlisted()) builder_.owe_listing(dir);
   scan_.reset();
   emptied_ = false;
   if (!changed) return;
@@ -257,6 +258,7 @@ bool Primary::step(MonotonicTime now) {
   };
   const bool quiet = synced() && parts_.changes.empty() && !parts_.changes.rescan_needed();
   more = verifier_.step(now, {.ask = ask, .quiet = quiet, .drain = drain_}) || more;
+  more = step_proofs(now) || more;
   if (!waiters_.empty()) step_waiters(now);
   while (!cut_times_.empty() && std::ranges::all_of(durable_, [&](const auto& peer) {
     return peer.second >= cut_times_.front().first;
@@ -266,6 +268,24 @@ bool Primary::step(MonotonicTime now) {
   committer_.step(now);
   const bool scan_now = synced() && parts_.changes.rescan_needed();
   return more || digests_ || scan_now;
+}
+
+// A cut that was not exact (a scan's, a hot file's) says nothing of equality. When the tree holds
+// still, or somebody waits, what the peer has is compared with the index.
+// True: there may be more to send.
+bool Primary::step_proofs(MonotonicTime now) {
+  const bool unproved = std::ranges::any_of(
+      senders_, [](const auto& sender) { return sender.second->status().unproved; });
+  if (!unproved || !synced() || !parts_.changes.empty()) {
+    prove_at_.reset();
+    return false;
+  }
+  if (!prove_at_) prove_at_ = now + prove_delay;
+  if (now < *prove_at_ && waiters_.empty()) return false;
+  prove_at_.reset();
+  bool differs = false;
+  for (auto& [session, sender] : senders_) differs = sender->prove() || differs;
+  return differs;
 }
 
 void Primary::step_waiters(MonotonicTime now) {
@@ -302,6 +322,7 @@ std::optional<MonotonicTime> Primary::deadline() const {
   }
   consider(retry_at_);
   consider(rewatch_at_);
+  consider(prove_at_);
   consider(waiters_.deadline(parts_.clock.now()));
   consider(verifier_.deadline());
   consider(committer_.deadline());

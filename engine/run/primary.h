@@ -68,6 +68,7 @@ class Primary final : public Duty {
   [[nodiscard]] std::optional<Error> content_error(const Key& key) const;
   void watch_failed(const Error& why);
   void step_waiters(MonotonicTime now);
+  [[nodiscard]] bool step_proofs(MonotonicTime now);
   void begin_digests();
   void step_digests();
   void content_known(const Key& key, const Attributes& attr, const Digest& digest,
@@ -104,6 +105,7 @@ class Primary final : public Duty {
   std::set<Key> retried_;                 // not for the first time, if they are in `unreadable_`
   std::vector<std::string> scan_errors_;  // what is not watched, holds_listed_max of it
   std::optional<MonotonicTime> retry_at_;
+  std::optional<MonotonicTime> prove_at_;    // peers whose last cut proved nothing are compared
   std::optional<MonotonicTime> rewatch_at_;  // a scan, since something is not watched
 };
 

@@ -27,7 +27,7 @@ struct PeerStanding {
   CutNumber applied;
   CutNumber durable;
   uint64_t held_keys = 0;  // keys that differ because a person must decide
-  bool owes = false;       // something of an acknowledged cut must still be sent again
+  bool owes = false;       // something of an acknowledged cut must still be sent again, or proved
 };
 
 // Where this node stands.

@@ -56,6 +56,7 @@ void CutWriter::reopen() {
 void CutWriter::end(bool last, const Fingerprint& content, bool content_known) {
   packer_.flush();
   open_ = false;
+  if (last) stages_.clear();  // what no cut took the peer lets go of
   emit(CutEnd{.cut = begin_.cut,
               .records = records_,
               .ordered = exact_,

@@ -69,6 +69,8 @@ void Sender::emit(Message message) {
   if (!out_.empty() || !outbox_.send(message, true)) out_.push_back(std::move(message));
 }
 
+// Only what belongs to the cut that is being made. What the peer has is asked in order, behind the
+// cuts that are on their way: its answer must know of them.
 void Sender::ask(Message message) {
   pumped_ += header_bytes;
   static_cast<void>(outbox_.send(message, false));  // refused only by a closed connection
@@ -272,7 +274,10 @@ bool Sender::step_cutting() {
 
 void Sender::end_cut() {
   CutNumber cut = merging_;
-  ++ends_sent_;
+  // What a comparison must still find keeps the peer from taking the position: should the
+  // connection end before it, the next one begins with it.
+  const bool whole = live_ || !compare_wanted_;
+  if (whole) ++ends_sent_;
   if (!live_) owed_until_ = ends_sent_;
   Fingerprint content;
   bool known = false;
@@ -287,9 +292,10 @@ void Sender::end_cut() {
     content = index_.root_content();
   }
   known = known && writer_.exact() && resend_.empty();
-  writer_.end(true, content, known);
+  writer_.end(whole, content, known);
   expected_ = Expected{.cut = cut, .content = content, .known = known};
-  sent_ = cut;
+  if (whole) sent_ = cut;
+  unproved_ = true;
   phase_ = SendPhase::live;
 }
 
@@ -319,21 +325,41 @@ void Sender::on_ack(const Ack& ack) {
   ends_acked_[level] = std::max(ends_acked_[level], ack.ends);
   if (ack.level != AckLevel::applied) return;
   status_.held_keys = ack.held_keys;
-  const bool comparable = expected_.known && ack.content_known && ack.cut == expected_.cut &&
-                          ack.held_keys == 0 && phase_ == SendPhase::live && queue_.empty() &&
-                          !diverted_ && resend_.empty();
-  if (!comparable) return;
-  if (ack.content == expected_.content) {
+  applied_content_ = ack.content_known ? std::optional(ack.content) : std::nullopt;
+  const bool comparable = expected_.known && ack.cut == expected_.cut &&
+                          ends_acked_[level] == ends_sent_ && caught_up() && resend_.empty();
+  if (comparable) judge_equality(expected_.content);
+}
+
+bool Sender::caught_up() const {
+  return phase_ == SendPhase::live && queue_.empty() && !diverted_ && sent_ == tree_cut_;
+}
+
+bool Sender::prove() {
+  const std::optional<DirSummary> root = index_.summary(root_dir);
+  if (unproved_ && caught_up() && root && root->unknown == 0 && !owes_sending() &&
+      ends_acked_[static_cast<size_t>(AckLevel::applied)] == ends_sent_) {
+    judge_equality(index_.root_content());
+  }
+  return compare_wanted_;
+}
+
+// With held keys the trees differ, and a person knows.
+void Sender::judge_equality(const Fingerprint& ours) {
+  if (!applied_content_ || status_.held_keys > 0) return;
+  unproved_ = false;
+  differs_ = false;
+  if (*applied_content_ == ours) {
     given_up_.clear();
     return refusals_.clear();
   }
   ++status_.mismatches;
-  const bool again = compared_once_ && compared_for_ == ack.cut;
-  log_.warn("send: the peer's tree differs after cut {}; {}", ack.cut.value,
-            again ? "it was compared at this cut already" : "the trees are compared");
-  if (again) return;
-  compared_once_ = true;
-  compared_for_ = ack.cut;
+  if (compared_for_ != sent_) compares_ = 0;
+  compared_for_ = sent_;
+  differs_ = ++compares_ > limits::compares_max;
+  log_.warn("send: the peer's tree differs after cut {}; {}", sent_.value,
+            differs_ ? "comparing does not help" : "the trees are compared");
+  if (differs_) return;
   compare_wanted_ = true;
 }
 
@@ -357,10 +383,9 @@ void Sender::on_refused(const Refused& refused) {
 }
 
 // Something of an acknowledged cut is still to be sent, or is on its way under that cut's number.
-bool Sender::owes() const {
+bool Sender::owes_sending() const {
   const bool merging = !live_ && phase_ != SendPhase::live && phase_ != SendPhase::idle;
-  return merging || !resend_.empty() || compare_wanted_ || diverted_ ||
-         ends_acked_[static_cast<size_t>(AckLevel::durable)] < owed_until_;
+  return merging || !resend_.empty() || compare_wanted_ || diverted_;
 }
 
 SenderStatus Sender::status() const {
@@ -374,8 +399,13 @@ SenderStatus Sender::status() const {
   s.cuts_pending = queue_.size() + (phase_ == SendPhase::cutting ? 1 : 0);
   const CutNumber applied = s.acked[static_cast<size_t>(AckLevel::applied)];
   s.held_keys += given_up_.size();
-  s.owes = owes();
-  s.in_sync = phase_ == SendPhase::live && queue_.empty() && !s.owes &&
+  s.owes = owes_sending() || ends_acked_[static_cast<size_t>(AckLevel::durable)] < owed_until_;
+  // Without the contents of both, or with something held, there is nothing to compare.
+  const std::optional<DirSummary> root = index_.summary(root_dir);
+  s.unproved =
+      unproved_ && applied_content_ && status_.held_keys == 0 && root && root->unknown == 0;
+  s.differs = differs_;
+  s.in_sync = phase_ == SendPhase::live && queue_.empty() && !s.owes && !s.unproved && !differs_ &&
               (applied >= sent_ || mode_ == PlanMode::in_sync);
   return s;
 }

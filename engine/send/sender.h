@@ -61,6 +61,8 @@ struct SenderStatus {
   uint64_t fallbacks = 0;   // times that the live queue was dropped
   bool in_sync = false;     // live, nothing pending, all applied
   bool owes = false;        // something of an acknowledged cut must be sent again
+  bool differs = false;     // after the trees were compared at this very cut
+  bool unproved = false;    // the last cut was not compared with the peer's fingerprint, and can be
 };
 
 class Sender {
@@ -76,6 +78,9 @@ class Sender {
   [[nodiscard]] Status on_message(const Message& message);
   // Each cut of the primary, in order. The index has it already.
   void on_cut(std::shared_ptr<const CutBatch> batch);
+  // Compares the peer's fingerprint with the index's, where the cut itself had none to compare
+  // with. Call when nothing is dirty. True: they differ, and the trees are compared: pump.
+  bool prove();
   // Works until the outbox is full, nothing is left to do, or limits::pump_bytes_max were sent:
   // then true, call again.
   bool pump();
@@ -116,7 +121,9 @@ class Sender {
   void divert();
   void found(Candidate candidate);
   void remove_moved_off();
-  [[nodiscard]] bool owes() const;
+  [[nodiscard]] bool owes_sending() const;
+  [[nodiscard]] bool caught_up() const;
+  void judge_equality(const Fingerprint& ours);
 
   [[nodiscard]] Status on_answer(const KeysAnswer& answer);
   void on_ack(const Ack& ack);
@@ -177,8 +184,11 @@ class Sender {
     Fingerprint content;
     bool known = false;
   } expected_;
+  std::optional<Fingerprint> applied_content_;  // the peer's, as of its last acknowledgement
+  bool unproved_ = false;
+  bool differs_ = false;
   CutNumber compared_for_;
-  bool compared_once_ = false;
+  int compares_ = 0;  // at that cut
   bool compare_wanted_ = false;
   SenderStatus status_;
 };

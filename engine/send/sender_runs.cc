@@ -128,7 +128,7 @@ bool Sender::step_asking() {
     to_ask_.pop_front();
   }
   asked_.push_back(std::move(batch));
-  ask(std::move(message));
+  emit(std::move(message));
   return true;
 }
 
@@ -180,7 +180,7 @@ void Sender::begin_compare() {
   asked_.clear();
   to_ask_.clear();
   comparer_ = std::make_unique<Comparer>(
-      index_, seed_, [this](Message m) { ask(std::move(m)); },
+      index_, seed_, [this](Message m) { emit(std::move(m)); },
       [this](Candidate c) { found(std::move(c)); });
   comparer_->start();
   phase_ = SendPhase::comparing;

@@ -70,7 +70,6 @@ TEST_F(Hostile, OrderAndShape) {
   expect_broken({StageBegin{.stage = stage}, StageBegin{.stage = stage}});
   expect_broken({StageBegin{.stage = stage}, StageHole{.stage = stage, .length = UINT64_MAX}});
   expect_broken({StageBegin{.stage = stage}, StageCopy{.stage = stage, .length = 1}});
-  expect_broken({StageBegin{.stage = stage, .resume_at = 5}});
   expect_broken({StageBegin{.stage = stage}, StageEnd{.stage = stage, .size = 4}});
   expect_broken({begin(), records({with(file(root_dir, "x", "x"), ContentStaged{stage})}),
                  CutEnd{.cut = CutNumber{11}, .records = 1}});

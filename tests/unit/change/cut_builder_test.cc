@@ -135,7 +135,7 @@ TEST_F(CutBuilderTest, ADirectoryThatAScanMissedIsScannedWhenItIsSeen) {
   mark("old", hint_created);
   ASSERT_GE(build().size(), 1u);
   const DirId dir = index_->get(at(root_dir.value, "old"))->attr.dir;
-  builder_->owe_listing({dir});
+  builder_->owe_listing(dir);
   std::filesystem::rename(root() + "/old", root() + "/new");
   mark("old", hint_removed | hint_moved);
   mark("new", hint_created | hint_moved);

@@ -226,12 +226,16 @@ struct Pair {
                        .since = since,
                        .disown_extra = disown});
   }
-  // Questions and answers go to and fro; what is bulk waits.
+  // Questions and answers go to and fro; cuts wait.
   void turns(int count) {
     for (; count > 0; --count) {
       sender->pump();
-      for (; !outbox.prompt.empty(); outbox.prompt.pop_front())
-        receiver.take(outbox.prompt.front());
+      const auto asks = [](const Message& m) {
+        return std::holds_alternative<AskKeys>(m) || std::holds_alternative<AdoptIds>(m) ||
+               std::holds_alternative<ListDirectories>(m);
+      };
+      for (; !outbox.bulk.empty() && asks(outbox.bulk.front()); outbox.bulk.pop_front())
+        receiver.take(outbox.bulk.front());
       for (; !receiver.replies.empty(); receiver.replies.pop_front())
         ASSERT_TRUE(sender->on_message(receiver.replies.front()));
     }
