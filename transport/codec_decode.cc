@@ -152,6 +152,7 @@ Message convert(FieldReader& d, wire::CutEnd& in) {
   out.last = in.last();
   out.content = d.bits<Fingerprint>(in.content());
   out.content_known = in.content_known();
+  out.settled = in.settled();
   return out;
 }
 

@@ -204,6 +204,7 @@ class Encoder {
     out.set_last(in.last);
     put(out.mutable_content(), in.content);
     out.set_content_known(in.content_known);
+    out.set_settled(in.settled);
     finish(wire::KIND_CUT_END, out);
   }
   void operator()(Ack& in) {

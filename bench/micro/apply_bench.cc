@@ -43,8 +43,9 @@ void publish_new_files(benchmark::State& state) {
         Put put{.key = {dir, fmt::format("f{}", n)}, .attr = attr, .content = ContentInline{bytes}};
         ok = ok && (*applier)->put(std::move(put)).has_value();
       }
-      const auto done = (*applier)->publish(
-          CutEnd{.cut = CutNumber{cut}, .records = files_per_cut + 1}, [](const Position&) {});
+      const auto done =
+          (*applier)->publish(CutEnd{.cut = CutNumber{cut}, .records = files_per_cut + 1}, false,
+                              [](const Position&) {});
       if (!ok || !done || !done->refused.empty()) state.SkipWithError("the cut was not published");
       state.PauseTiming();
       while (auto work = (*applier)->take_sync_work()) {

@@ -231,7 +231,7 @@ Status Applier::check_end(const CutEnd& end) {
   return {};
 }
 
-Result<PublishResult> Applier::publish(const CutEnd& end,
+Result<PublishResult> Applier::publish(const CutEnd& end, bool settled,
                                        const std::function<void(const Position&)>& store_position) {
   if (fault_) return fail(*fault_);
   if (const Status whole = check_end(end); !whole) return fail(whole.error());
@@ -239,10 +239,7 @@ Result<PublishResult> Applier::publish(const CutEnd& end,
   // Not fit to be promoted until all of it is there: cleared below, or by the cut that arrives
   // again.
   const bool was_incomplete = index_.meta(incomplete_meta).has_value();
-  std::vector<Key> owed_in_tree;  // not: below a directory that is owed, too
-  for (const Key& key : shop_.owed) {
-    if (index_.place_of(key.dir)) owed_in_tree.push_back(key);
-  }
+  if (settled) settle_owed();
   const Status done = publisher.run();
   if (!done) {
     if (publisher.left_detached()) {
@@ -253,10 +250,6 @@ Result<PublishResult> Applier::publish(const CutEnd& end,
     work_pending_ = work_pending_ || publisher.changed_tree();
     abandon();
     return fail(as_retry(done).error());
-  }
-  // A directory that went took them along: nothing will be sent of what was in it.
-  for (const Key& key : owed_in_tree) {
-    if (!index_.place_of(key.dir)) shop_.owed.erase(key);
   }
   const bool incomplete = !end.last || !shop_.owed.empty();
   if (incomplete && !was_incomplete) index_.put_meta(incomplete_meta, "1");
@@ -278,6 +271,14 @@ Result<PublishResult> Applier::publish(const CutEnd& end,
   result.notices = std::move(shop_.notices);
   discard_unused();
   return result;
+}
+
+// All but what this cut itself could not use.
+void Applier::settle_owed() {
+  shop_.owed.clear();
+  for (const Refused& refused : shop_.refused) {
+    if (!refused.hold) shop_.owed.insert(refused.key);
+  }
 }
 
 void Applier::abandon() { discard_unused(); }

@@ -49,7 +49,7 @@ class Applier {
   [[nodiscard]] Status check_end(const CutEnd& end);
   // Checks it first. `position` goes into the index with the cut's entries by `store_position`.
   [[nodiscard]] Result<PublishResult> publish(
-      const CutEnd& end, const std::function<void(const Position&)>& store_position);
+      const CutEnd& end, bool settled, const std::function<void(const Position&)>& store_position);
   // In the middle of a cut: what was prepared goes.
   void abandon();
   // The connection ended. What is owed is found by the comparison that follows (incomplete_meta).
@@ -99,6 +99,7 @@ class Applier {
   Result<Slot> slot_for(const Item& item, bool& in_place);
   Status item_failed(Item& item, const Error& error);
   void discard_unused();
+  void settle_owed();
   void drop_lost_holds();
   void drop_unused_stages();
 

@@ -80,7 +80,8 @@ Status ContentBuilder::begin(const StageBegin& begin) {
   Stage& stage = stages_[begin.stage] = Stage{};
   stage.built.state = StageState::open;
   if (const Status opened = open_file(begin, stage); !opened) {
-    // RACE: a hello may tell of a stage that a cut on its way takes: the content comes again, whole.
+    // RACE: a hello may tell of a stage that a cut on its way takes: the content comes again,
+    // whole.
     if (opened.error().code == ErrorCode::changed)
       return refuse(begin.stage, stage, opened.error().message);
     return failed(begin.stage, stage, opened.error());

@@ -32,6 +32,7 @@ void Receiver::start(Epoch epoch, Reign reign, const Position& durable) {
   durable_ = durable;
   applied_ = durable;
   ends_before_ = applier_.ends();
+  refusals_ = 0;
 }
 
 void Receiver::stop() {
@@ -91,15 +92,21 @@ Status Receiver::on(const CutEnd& end) {
   if (!applier_.in_cut()) return broken("the end of a cut that did not begin");
   if (const Status whole = applier_.check_end(end); !whole) return whole;
   if (end.last) send_ack(reign_, end.cut, AckLevel::received, applier_.ends());
-  Result<PublishResult> result = applier_.publish(end, [this](const Position& position) {
+  const bool settled = end.settled == refusals_;
+  Result<PublishResult> result = applier_.publish(end, settled, [this](const Position& position) {
     applied_ = position;
     actions_.store_position(position);
   });
   if (!result) return fail(result.error());
-  for (Refused& refused : result->refused) actions_.send(std::move(refused), false);
+  for (Refused& refused : result->refused) refuse(std::move(refused));
   for (const std::string& notice : result->notices) log_.warn("apply: {}", notice);
   if (end.last) send_ack(reign_, end.cut, AckLevel::applied, applier_.ends());
   return {};
+}
+
+void Receiver::refuse(Refused refused) {
+  if (!refused.hold) ++refusals_;
+  actions_.send(std::move(refused), false);
 }
 
 void Receiver::send_ack(const Reign& reign, CutNumber cut, AckLevel level, uint64_t ends) {
@@ -133,8 +140,7 @@ void Receiver::on_synced(SyncWork work, const Status& status) {
 bool Receiver::approve(const Key& key) {
   if (!applier_.holds().approve(key)) return false;
   if (started_) {
-    actions_.send(Refused{.cut = applied_.cut, .key = key, .hold = false, .reason = "approved"},
-                  false);
+    refuse(Refused{.cut = applied_.cut, .key = key, .hold = false, .reason = "approved"});
   }
   return true;
 }
@@ -144,7 +150,7 @@ Status Receiver::recheck_holds() {
   if (!again) return fail(again.error());
   for (Refused& refused : *again) {
     refused.cut = applied_.cut;
-    if (started_) actions_.send(std::move(refused), false);
+    if (started_) refuse(std::move(refused));
   }
   return {};
 }

@@ -65,6 +65,7 @@ class Receiver {
   KeyInfo info(const Key& key, const Entry& entry) const;
   void list(DirId dir);
   Result<std::string> signature_bytes(const SignatureRequest& request);
+  void refuse(Refused refused);
   void send_ack(const Reign& reign, CutNumber cut, AckLevel level, uint64_t ends);
 
   Applier& applier_;
@@ -72,6 +73,7 @@ class Receiver {
   Log& log_;
   ReceiverActions actions_;
   bool started_ = false;
+  uint64_t refusals_ = 0;     // of this connection, that were to be sent again
   uint64_t ends_before_ = 0;  // Applier::ends() when the connection began
   Epoch epoch_;
   Reign reign_;

@@ -180,6 +180,8 @@ struct CutEnd {
   bool last = true;     // false: the next CutBegin goes on with the same cut (first sync in pieces)
   Fingerprint content;  // the root's after this cut, if known
   bool content_known = false;
+  // So many of this connection's Refused{hold=false} are settled: sent again, compared, or gone.
+  uint64_t settled = 0;
 };
 
 enum class AckLevel : uint8_t { received = 0, applied = 1, durable = 2 };

@@ -283,6 +283,8 @@ bool Primary::step_proofs(MonotonicTime now) {
   if (!prove_at_) prove_at_ = now + prove_delay;
   if (now < *prove_at_ && waiters_.empty()) return false;
   prove_at_.reset();
+  const std::optional<DirSummary> root = parts_.index->summary(root_dir);
+  if (root && root->unknown > 0) begin_digests();
   bool differs = false;
   for (auto& [session, sender] : senders_) differs = sender->prove() || differs;
   return differs;

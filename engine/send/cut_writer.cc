@@ -53,7 +53,7 @@ void CutWriter::reopen() {
   emit(begin_);
 }
 
-void CutWriter::end(bool last, const Fingerprint& content, bool content_known) {
+void CutWriter::end(bool last, const Fingerprint& content, bool content_known, uint64_t settled) {
   packer_.flush();
   open_ = false;
   if (last) stages_.clear();  // what no cut took the peer lets go of
@@ -62,7 +62,8 @@ void CutWriter::end(bool last, const Fingerprint& content, bool content_known) {
               .ordered = exact_,
               .last = last,
               .content = content,
-              .content_known = content_known});
+              .content_known = content_known,
+              .settled = settled});
 }
 
 void CutWriter::changed_meanwhile(const Key& key) {

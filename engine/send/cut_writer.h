@@ -92,7 +92,7 @@ class CutWriter {
   // Works on what was put off: one step of at most `budget_bytes`.
   [[nodiscard]] Drain drain(size_t budget_bytes);
   // After drain said idle. Fingerprint of the root after this cut, if it is known.
-  void end(bool last, const Fingerprint& content, bool content_known);
+  void end(bool last, const Fingerprint& content, bool content_known, uint64_t settled = 0);
   // The next piece of the same cut.
   void reopen();
   void not_exact() { exact_ = false; }

@@ -260,7 +260,7 @@ bool Sender::step_cutting() {
   const bool more_pieces = piece_full_ && (!candidates_.empty() || !walk_.empty());
   piece_full_ = false;
   if (more_pieces) {
-    writer_.end(false, Fingerprint{}, false);
+    writer_.end(false, Fingerprint{}, false, refusals_settled_);
     writer_.reopen();
     given_.clear();
     given_dirs_.clear();
@@ -292,7 +292,8 @@ void Sender::end_cut() {
     content = index_.root_content();
   }
   known = known && writer_.exact() && resend_.empty();
-  writer_.end(whole, content, known);
+  if (resend_.empty() && !compare_wanted_) refusals_settled_ = status_.refused;
+  writer_.end(whole, content, known, refusals_settled_);
   expected_ = Expected{.cut = cut, .content = content, .known = known};
   if (whole) sent_ = cut;
   unproved_ = true;
@@ -400,10 +401,7 @@ SenderStatus Sender::status() const {
   const CutNumber applied = s.acked[static_cast<size_t>(AckLevel::applied)];
   s.held_keys += given_up_.size();
   s.owes = owes_sending() || ends_acked_[static_cast<size_t>(AckLevel::durable)] < owed_until_;
-  // Without the contents of both, or with something held, there is nothing to compare.
-  const std::optional<DirSummary> root = index_.summary(root_dir);
-  s.unproved =
-      unproved_ && applied_content_ && status_.held_keys == 0 && root && root->unknown == 0;
+  s.unproved = unproved_ && applied_content_ && status_.held_keys == 0;
   s.differs = differs_;
   s.in_sync = phase_ == SendPhase::live && queue_.empty() && !s.owes && !s.unproved && !differs_ &&
               (applied >= sent_ || mode_ == PlanMode::in_sync);

@@ -175,6 +175,7 @@ class Sender {
   std::unordered_set<Key>
       given_up_;  // refused too often; a comparison, or their next cut, tries again
   std::vector<Candidate> moved_off_;  // where peers have directories that live elsewhere with us
+  uint64_t refusals_settled_ = 0;     // of status_.refused
   uint64_t ends_sent_ = 0;
   uint64_t owed_until_ = 0;               // when so many are durable, what was sent again is
   std::array<uint64_t, 3> ends_acked_{};  // by AckLevel

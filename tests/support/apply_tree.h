@@ -136,7 +136,7 @@ class Tree {
     return *result;
   }
   Result<PublishResult> try_end() {
-    return applier->publish(CutEnd{.cut = CutNumber{cut}, .records = records_},
+    return applier->publish(CutEnd{.cut = CutNumber{cut}, .records = records_}, false,
                             [](const Position&) {});
   }
   void sync() {

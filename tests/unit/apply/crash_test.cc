@@ -144,7 +144,8 @@ TEST(Crash, AFailedSyncIsNeverTriedAgainAndTheTreeGoesBack) {
   EXPECT_TRUE(tree.applier->fault());
   EXPECT_FALSE(tree.applier->take_sync_work()) << "a second sync would prove nothing";
   ASSERT_TRUE(tree.applier->begin(CutBegin{.cut = CutNumber{3}}));
-  EXPECT_FALSE(tree.applier->publish(CutEnd{.cut = CutNumber{3}}, [](const Position&) { FAIL(); }));
+  EXPECT_FALSE(
+      tree.applier->publish(CutEnd{.cut = CutNumber{3}}, false, [](const Position&) { FAIL(); }));
   tree.open();
   auto after = walk(tree.root());
   for (const auto& [path, line] : before) {

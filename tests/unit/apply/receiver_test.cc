@@ -197,10 +197,11 @@ TEST_F(Hostile, HoldsKeepTheirPlaceWhenIdsAreAdopted) {
 // What was refused is not forgotten by a connection that ends before it was sent again.
 TEST_F(Hostile, WhatIsOwedIsComparedAfterAReconnect) {
   const auto is_incomplete = [&] { return tree_.index->meta(incomplete_meta).has_value(); };
-  const auto cut = [&](uint64_t number, const std::vector<Record>& list) {
+  const auto cut = [&](uint64_t number, const std::vector<Record>& list, uint64_t settled = 0) {
     ASSERT_TRUE(receiver_->on_message(begin(number)));
     ASSERT_TRUE(receiver_->on_message(records(list)));
-    ASSERT_TRUE(receiver_->on_message(CutEnd{.cut = CutNumber{number}, .records = list.size()}));
+    ASSERT_TRUE(receiver_->on_message(
+        CutEnd{.cut = CutNumber{number}, .records = list.size(), .settled = settled}));
   };
   cut(11, {with(file(root_dir, "k", "k"), ContentCopy{{root_dir, "nowhere"}})});
   EXPECT_TRUE(is_incomplete());
@@ -222,8 +223,10 @@ TEST_F(Hostile, WhatIsOwedIsComparedAfterAReconnect) {
   cut(16, {with(file(DirId{50}, "n", "n"), ContentCopy{{root_dir, "nowhere"}})});
   cut(17, {Remove{.key = {root_dir, "a"}}});
   EXPECT_TRUE(is_incomplete()) << "what lies below a directory that is not known yet";
-  cut(17, {dir(root_dir, "b", 77), file(DirId{77}, "unknown", "x")});
-  EXPECT_FALSE(is_incomplete()) << "what was in a directory that went is owed no more";
+  cut(17, {dir(root_dir, "b", 77), file(DirId{77}, "unknown", "x")}, 2);
+  EXPECT_TRUE(is_incomplete()) << "there was a third refusal";
+  cut(18, {}, 3);
+  EXPECT_FALSE(is_incomplete()) << "the primary says that nothing is missing";
 }
 
 // A content whose source changed before it was whole is resumed by nobody.
