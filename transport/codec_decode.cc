@@ -165,6 +165,7 @@ Message convert(FieldReader& d, wire::Ack& in) {
   out.content_known = in.content_known();
   out.held_keys = in.held_keys();
   out.ends = in.ends();
+  out.identity = d.bits<Fingerprint>(in.identity());
   return out;
 }
 

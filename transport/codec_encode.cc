@@ -216,6 +216,7 @@ class Encoder {
     out.set_content_known(in.content_known);
     out.set_held_keys(in.held_keys);
     out.set_ends(in.ends);
+    put(out.mutable_identity(), in.identity);
     finish(wire::KIND_ACK, out);
   }
   void operator()(Refused& in) {

@@ -115,6 +115,7 @@ void Receiver::send_ack(const Reign& reign, CutNumber cut, AckLevel level, uint6
   if (level != AckLevel::received) {
     const std::optional<DirSummary> root = index_.summary(root_dir);
     ack.content = index_.root_content();
+    ack.identity = index_.root_identity();
     ack.content_known = root && root->unknown == 0;
   }
   actions_.send(std::move(ack), false);

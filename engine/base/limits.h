@@ -40,6 +40,7 @@ inline constexpr int connections_unauthenticated_max = 64;
 
 // Change set, cuts.
 inline constexpr size_t dirty_keys_max = 1'000'000;  // then it degrades to "rescan this subtree"
+inline constexpr int cut_looks_max = 64;  // at one key while a cut is made; then the next one looks
 inline constexpr size_t cut_keys_max = 50'000;       // a cut closes at this many keys
 inline constexpr uint64_t cut_inline_bytes_max = 64 << 20;  // and at this many bytes held in memory
 inline constexpr int cut_close_wait_us = 300;  // a key modified but not yet closed waits this long
@@ -78,6 +79,8 @@ inline constexpr size_t keys_per_ask_max = 1024;
 inline constexpr size_t live_batches_max = 256;            // cuts waiting for one peer, in memory
 inline constexpr uint64_t piece_bytes_max = 256ull << 20;  // of a first sync, between two publishes
 inline constexpr int refusals_max = 3;                     // of one key; then it counts as held
+// Merged cuts that follow each other before the cuts of a tree that never rests are told one by one.
+inline constexpr int catch_ups_max = 8;
 // Comparisons of two trees at one cut before their difference is a matter for people.
 inline constexpr int compares_max = 3;
 

@@ -107,7 +107,9 @@ void CutBuilder::work_off_queue() {
     const auto at = queued_.find(work.key);
     work.bits = at->second;
     queued_.erase(at);
-    if (full() && !looked_.contains(work.key)) {
+    const auto looks = looked_.find(work.key);
+    const bool enough = looks == looked_.end() ? full() : looks->second >= limits::cut_looks_max;
+    if (enough) {
       changes_.mark(work.key, work.bits, since_);
     } else {
       look(work);
@@ -117,7 +119,7 @@ void CutBuilder::work_off_queue() {
 
 void CutBuilder::look(const Work& work) {
   Outcome outcome = observer_.look(work.key, work.bits, cut_, Contents::read_small);
-  const bool again = !looked_.insert(work.key).second;
+  const bool again = looked_[work.key]++ > 0;
   for (const Key& key : outcome.also) {
     // A key whose directory is elsewhere waits for the directory; once is enough.
     if (outcome.verdict == Verdict::no_parent && looked_.contains(key)) continue;

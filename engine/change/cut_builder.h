@@ -52,8 +52,8 @@ class CutBuilder {
   // What the last build could not read, and directories under another mount.
   [[nodiscard]] const std::vector<Unreadable>& unreadable() const { return unreadable_; }
   [[nodiscard]] const std::set<Key>& covered() const { return covered_; }
-  // A directory that was not found where it was to be listed: it and what the index has below it are
-  // scanned when they are seen again.
+  // A directory that was not found where it was to be listed: it and what the index has below it
+  // are scanned when they are seen again.
   void owe_listing(DirId dir);
 
  private:
@@ -90,7 +90,7 @@ class CutBuilder {
   MonotonicTime since_{};                     // of the oldest change in this cut
   std::vector<Work> queue_;                   // used as a stack: depth first
   std::unordered_map<Key, uint32_t> queued_;  // in queue_: their bits
-  std::unordered_set<Key> looked_;
+  std::unordered_map<Key, int> looked_;       // how often
   std::unordered_map<Key, CutItem> items_;
   std::set<Key> gone_;
   std::map<DirId, Key> left_;           // directories that moved: where peers have them

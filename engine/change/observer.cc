@@ -72,6 +72,12 @@ Outcome Observer::look(const Key& key, uint32_t bits, CutNumber cut, Contents co
     seen.stat = std::move(*stat);
     return observe(key, parts_.dirs.root(), std::move(seen), bits, false, cut, contents);
   }
+  // A directory that lost its place may still be open, under another one's id by now.
+  const bool placed = key.dir == root_dir || parts_.index.place_of(key.dir).has_value();
+  if (!placed) {
+    return failed(Verdict::no_parent,
+                  make_error(ErrorCode::not_found, "its directory is in no place"));
+  }
   const Result<int> dir = parts_.dirs.open(key.dir);
   if (!dir) {
     if (const std::optional<DirSummary> at = parts_.index.summary(key.dir)) {
@@ -248,6 +254,7 @@ bool Observer::settle_directory(Pass& pass) {
       if (was_directory) {
         pass.outcome.left.emplace_back(pass.old->attr.dir, pass.key);
         index.detach_dir(pass.old->attr.dir);
+        parts_.dirs.forget(pass.old->attr.dir);
       }
       pass.outcome.left.emplace_back(*known, at->place);
       pass.outcome.also.push_back(at->place);

@@ -196,6 +196,7 @@ struct Ack {
   // Ends of whole cuts of this connection that it covers: the same number may come twice (keys that
   // are sent again, a comparison).
   uint64_t ends = 0;
+  Fingerprint identity;  // with `content`: directories and link groups are the primary's, too
 };
 
 // The receiver did not take this record; the rest of the cut it did. `hold`: the key stays as it is

@@ -27,6 +27,7 @@ class PeerSender {
   void say(Message message);
 
   [[nodiscard]] bool prove() { return sender_.prove(); }
+  void not_provable() { sender_.not_provable(); }
   void on_notice(const PeerNotice& notice) { notice_ = notice; }
   void describe(PeerFacts& facts) const;
   [[nodiscard]] PeerStanding standing() const;

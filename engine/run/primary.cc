@@ -284,7 +284,17 @@ bool Primary::step_proofs(MonotonicTime now) {
   if (now < *prove_at_ && waiters_.empty()) return false;
   prove_at_.reset();
   const std::optional<DirSummary> root = parts_.index->summary(root_dir);
-  if (root && root->unknown > 0) begin_digests();
+  if (root && root->unknown > 0) {
+    if (digests_) return false;
+    // What cannot be read is named elsewhere; once tried, it keeps nobody waiting.
+    const bool tried =
+        std::exchange(digested_for_, parts_.state.position.cut) == parts_.state.position.cut;
+    if (!tried) begin_digests();
+    for (auto& [session, sender] : senders_) {
+      if (tried) sender->not_provable();
+    }
+    return false;
+  }
   bool differs = false;
   for (auto& [session, sender] : senders_) differs = sender->prove() || differs;
   return differs;

@@ -105,6 +105,7 @@ class Primary final : public Duty {
   std::set<Key> retried_;                 // not for the first time, if they are in `unreadable_`
   std::vector<std::string> scan_errors_;  // what is not watched, holds_listed_max of it
   std::optional<MonotonicTime> retry_at_;
+  CutNumber digested_for_;  // contents that were not known were read, for a proof at that cut
   std::optional<MonotonicTime> prove_at_;    // peers whose last cut proved nothing are compared
   std::optional<MonotonicTime> rewatch_at_;  // a scan, since something is not watched
 };

@@ -274,6 +274,7 @@ bool Sender::step_cutting() {
 
 void Sender::end_cut() {
   CutNumber cut = merging_;
+  const bool merged = live_ == nullptr;
   // What a comparison must still find keeps the peer from taking the position: should the
   // connection end before it, the next one begins with it.
   const bool whole = live_ || !compare_wanted_;
@@ -294,10 +295,24 @@ void Sender::end_cut() {
   known = known && writer_.exact() && resend_.empty();
   if (resend_.empty() && !compare_wanted_) refusals_settled_ = status_.refused;
   writer_.end(whole, content, known, refusals_settled_);
-  expected_ = Expected{.cut = cut, .content = content, .known = known};
+  exact_ = known;
   if (whole) sent_ = cut;
   unproved_ = true;
   phase_ = SendPhase::live;
+  catch_up(merged);
+}
+
+// A merged cut holds some of the cuts that came meanwhile already, at a newer state: told after it
+// they would lead back. As long as that is little, it is asked for and sent as another merged cut.
+void Sender::catch_up(bool merged) {
+  if (!merged || tree_cut_ <= sent_ || catch_ups_ == limits::catch_ups_max) {
+    catch_ups_ = 0;
+    return;
+  }
+  ++catch_ups_;
+  queue_.clear();
+  queue_bytes_ = 0;
+  diverted_ = true;
 }
 
 // --- what the peer says ---
@@ -326,10 +341,8 @@ void Sender::on_ack(const Ack& ack) {
   ends_acked_[level] = std::max(ends_acked_[level], ack.ends);
   if (ack.level != AckLevel::applied) return;
   status_.held_keys = ack.held_keys;
-  applied_content_ = ack.content_known ? std::optional(ack.content) : std::nullopt;
-  const bool comparable = expected_.known && ack.cut == expected_.cut &&
-                          ends_acked_[level] == ends_sent_ && caught_up() && resend_.empty();
-  if (comparable) judge_equality(expected_.content);
+  applied_ = ack.content_known ? std::optional(Equality{ack.content, ack.identity}) : std::nullopt;
+  if (exact_ && resend_.empty()) judge_equality();
 }
 
 bool Sender::caught_up() const {
@@ -337,20 +350,21 @@ bool Sender::caught_up() const {
 }
 
 bool Sender::prove() {
-  const std::optional<DirSummary> root = index_.summary(root_dir);
-  if (unproved_ && caught_up() && root && root->unknown == 0 && !owes_sending() &&
-      ends_acked_[static_cast<size_t>(AckLevel::applied)] == ends_sent_) {
-    judge_equality(index_.root_content());
-  }
+  if (unproved_ && !owes_sending()) judge_equality();
   return compare_wanted_;
 }
 
-// With held keys the trees differ, and a person knows.
-void Sender::judge_equality(const Fingerprint& ours) {
-  if (!applied_content_ || status_.held_keys > 0) return;
+// With every cut applied there, the index is what the peer must have. With held keys the trees
+// differ, and a person knows; without every content there is nothing to compare.
+void Sender::judge_equality() {
+  const std::optional<DirSummary> root = index_.summary(root_dir);
+  const bool comparable = caught_up() && applied_ && status_.held_keys == 0 && root &&
+                          root->unknown == 0 &&
+                          ends_acked_[static_cast<size_t>(AckLevel::applied)] == ends_sent_;
+  if (!comparable) return;
   unproved_ = false;
   differs_ = false;
-  if (*applied_content_ == ours) {
+  if (*applied_ == Equality{index_.root_content(), index_.root_identity()}) {
     given_up_.clear();
     return refusals_.clear();
   }
@@ -401,7 +415,7 @@ SenderStatus Sender::status() const {
   const CutNumber applied = s.acked[static_cast<size_t>(AckLevel::applied)];
   s.held_keys += given_up_.size();
   s.owes = owes_sending() || ends_acked_[static_cast<size_t>(AckLevel::durable)] < owed_until_;
-  s.unproved = unproved_ && applied_content_ && status_.held_keys == 0;
+  s.unproved = unproved_ && applied_ && status_.held_keys == 0;
   s.differs = differs_;
   s.in_sync = phase_ == SendPhase::live && queue_.empty() && !s.owes && !s.unproved && !differs_ &&
               (applied >= sent_ || mode_ == PlanMode::in_sync);

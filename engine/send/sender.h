@@ -81,6 +81,8 @@ class Sender {
   // Compares the peer's fingerprint with the index's, where the cut itself had none to compare
   // with. Call when nothing is dirty. True: they differ, and the trees are compared: pump.
   bool prove();
+  // A content cannot be read: nobody waits for a proof at this cut.
+  void not_provable() { unproved_ = false; }
   // Works until the outbox is full, nothing is left to do, or limits::pump_bytes_max were sent:
   // then true, call again.
   bool pump();
@@ -119,11 +121,12 @@ class Sender {
   [[nodiscard]] bool give_once(const Candidate& next);
   [[nodiscard]] Candidate candidate_at(const Key& key, bool removed) const;
   void divert();
+  void catch_up(bool merged);
   void found(Candidate candidate);
   void remove_moved_off();
   [[nodiscard]] bool owes_sending() const;
   [[nodiscard]] bool caught_up() const;
-  void judge_equality(const Fingerprint& ours);
+  void judge_equality();
 
   [[nodiscard]] Status on_answer(const KeysAnswer& answer);
   void on_ack(const Ack& ack);
@@ -165,6 +168,7 @@ class Sender {
   std::deque<std::shared_ptr<const CutBatch>> queue_;
   uint64_t queue_bytes_ = 0;
   bool diverted_ = false;  // the queue was dropped: the log says what is missing
+  int catch_ups_ = 0;      // merged cuts one after the other
 
   struct Refusals {
     int times = 0;
@@ -180,12 +184,13 @@ class Sender {
   uint64_t owed_until_ = 0;               // when so many are durable, what was sent again is
   std::array<uint64_t, 3> ends_acked_{};  // by AckLevel
 
-  struct Expected {
-    CutNumber cut;
+  struct Equality {
     Fingerprint content;
-    bool known = false;
-  } expected_;
-  std::optional<Fingerprint> applied_content_;  // the peer's, as of its last acknowledgement
+    Fingerprint identity;
+    bool operator==(const Equality&) const = default;
+  };
+  std::optional<Equality> applied_;  // the peer's, as of its last acknowledgement
+  bool exact_ = false;               // the last cut was, and its fingerprint is known
   bool unproved_ = false;
   bool differs_ = false;
   CutNumber compared_for_;

@@ -203,6 +203,8 @@ void run_seed_meanwhile(uint64_t seed) {
   const watch::Mode modes[] = {watch::Mode::fanotify_directories, watch::Mode::inotify};
   pair.a.options.watch_mode = modes[seed % 2];
   Writer writer(pair.a.options.root, seed);
+  // An emptied root is a question to a person, not a change.
+  ::close(::open((pair.a.options.root + "/stays").c_str(), O_CREAT | O_WRONLY, 0644));
   for (int i = 0; i < 400; ++i) writer.step();
   pair.start();
   for (int round = 0; round < 3; ++round) {

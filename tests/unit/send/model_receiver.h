@@ -246,7 +246,8 @@ class ModelReceiver {
                             .level = level,
                             .content = index->root_content(),
                             .content_known = root && root->unknown == 0,
-                            .ends = ends});
+                            .ends = ends,
+                            .identity = index->root_identity()});
     }
   }
   void apply() {

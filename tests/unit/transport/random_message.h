@@ -177,8 +177,8 @@ inline Message MessageMaker::make(size_t kind) {
     case 13:
       return StageAbort{bits<StageId>()};
     case 14:
-      return CutEnd{CutNumber{number()}, number(), coin(), coin(), bits<Fingerprint>(), coin(),
-                    number()};
+      return CutEnd{CutNumber{number()}, number(), coin(),  coin(),
+                    bits<Fingerprint>(), coin(),   number()};
     case 15:
       return Ack{bits<Reign>(),
                  CutNumber{number()},
@@ -186,7 +186,8 @@ inline Message MessageMaker::make(size_t kind) {
                  bits<Fingerprint>(),
                  coin(),
                  number(),
-                 number()};
+                 number(),
+                 bits<Fingerprint>()};
     case 16:
       return Refused{CutNumber{number()}, key(), coin(), bytes(100)};
     case 17:
