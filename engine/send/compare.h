@@ -24,7 +24,8 @@ namespace repl::send {
 
 class Comparer {
  public:
-  // `ask` sends on the prompt lane, in order. `found` is told parents before children.
+  // `ask` sends in order, behind the cuts that are on their way. `found` is told parents before
+  // children, and of directories that live elsewhere with us (Candidate::dir).
   Comparer(const Index& index, uint64_t seed, std::function<void(Message)> ask,
            std::function<void(Candidate)> found);
 
