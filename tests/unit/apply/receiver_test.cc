@@ -229,6 +229,24 @@ TEST_F(Hostile, WhatIsOwedIsComparedAfterAReconnect) {
   EXPECT_FALSE(is_incomplete()) << "the primary says that nothing is missing";
 }
 
+// A hello may tell of a stage that a cut on its way takes: the content is asked for again, whole.
+TEST_F(Hostile, AContentThatGoesOnFromWhatIsNotHereIsRefusedAlone) {
+  const StageId stage{Bits128{1, 1}};
+  ASSERT_TRUE(receiver_->on_message(begin()));
+  ASSERT_TRUE(receiver_->on_message(StageBegin{.stage = stage, .resume_at = 5}));
+  ASSERT_TRUE(receiver_->on_message(StageData{.stage = stage, .offset = 5, .bytes = "rest"}));
+  ASSERT_TRUE(receiver_->on_message(StageEnd{.stage = stage, .size = 9}));
+  ASSERT_TRUE(receiver_->on_message(records(
+      {with(file(root_dir, "x", "123456789"), ContentStaged{stage}), file(root_dir, "y", "y")})));
+  ASSERT_TRUE(receiver_->on_message(CutEnd{.cut = CutNumber{11}, .records = 2}));
+  const auto refused = std::ranges::find_if(
+      sent_, [](const Message& m) { return std::holds_alternative<Refused>(m); });
+  ASSERT_NE(refused, sent_.end());
+  EXPECT_EQ(std::get<Refused>(*refused).key.name, "x");
+  EXPECT_FALSE(std::get<Refused>(*refused).hold);
+  EXPECT_EQ(tree_.read("y"), "y");
+}
+
 // A content whose source changed before it was whole is resumed by nobody.
 TEST_F(Hostile, StagesThatNoCutUsedGo) {
   const auto stages = [&] { return tree_.staging->progress()->size(); };

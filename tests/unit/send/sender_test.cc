@@ -796,6 +796,64 @@ TEST(Sender, WrongFingerprintIsComparedOncePerCut) {
   EXPECT_EQ(pair.sender->status().mismatches, 1u);
 }
 
+// A cut that was not exact says nothing; when the tree holds still the peer is asked to be equal.
+TEST(Sender, WhatTheLastCutDidNotProveIsProvedLater) {
+  Pair pair;
+  pair.tree.write({root_dir, "f"}, "x");
+  pair.first_sync();
+  pair.receiver.index->put({root_dir, "stray"}, Entry{.attr = {.type = FileType::fifo}});
+  pair.tree.touched.clear();
+  ++pair.tree.now.value;
+  pair.tree.write({root_dir, "g"}, "y");
+  auto batch = pair.batch();
+  batch->ordered = false;
+  pair.sender->on_cut(std::move(batch));
+  pair.settle();
+  EXPECT_EQ(pair.sender->status().mismatches, 0u);
+  EXPECT_TRUE(pair.sender->status().unproved);
+  EXPECT_FALSE(pair.sender->status().in_sync);
+  EXPECT_TRUE(pair.sender->prove());
+  pair.settle();
+  pair.expect_equal();
+  EXPECT_TRUE(pair.sender->status().in_sync);
+  EXPECT_FALSE(pair.sender->prove());
+}
+
+// Equal contents under other ids are a difference, too: names of one file that are two there.
+TEST(Sender, NamesOfOneFileThatAreTwoThereAreFound) {
+  Pair pair;
+  pair.tree.write({root_dir, "one"}, "same");
+  pair.tree.link({root_dir, "one"}, {root_dir, "two"});
+  pair.first_sync();
+  for (const char* name : {"one", "two"}) {
+    Entry entry = *pair.receiver.index->get({root_dir, name});
+    entry.attr.link = LinkId{};
+    pair.receiver.index->put({root_dir, name}, entry);
+  }
+  pair.tree.touched.clear();
+  ++pair.tree.now.value;
+  pair.tree.write({root_dir, "other"}, "y");
+  pair.sender->on_cut(pair.batch());
+  pair.settle();
+  EXPECT_EQ(pair.sender->status().mismatches, 1u);
+  pair.expect_equal();
+}
+
+// What comparing cannot mend is not compared for ever: people are told.
+TEST(Sender, ADifferenceThatComparingDoesNotMendIsSaid) {
+  Pair pair;
+  pair.tree.write({root_dir, "f"}, "x");
+  pair.first_sync();
+  pair.receiver.refuse = [](const Key& key) { return key.name == "g"; };
+  pair.tree.touched.clear();
+  ++pair.tree.now.value;
+  pair.tree.write({root_dir, "g"}, "y");
+  pair.sender->on_cut(pair.batch());
+  pair.settle();
+  EXPECT_FALSE(pair.sender->status().in_sync && pair.sender->status().held_keys == 0);
+  EXPECT_LE(pair.receiver.cuts, 30u);
+}
+
 TEST(Sender, BreachesOfTheProtocolAreErrors) {
   Pair pair;
   pair.start(PlanMode::compare);
