@@ -149,7 +149,9 @@ TEST(Crash, AFailedSyncIsNeverTriedAgainAndTheTreeGoesBack) {
   tree.open();
   auto after = walk(tree.root());
   for (const auto& [path, line] : before) {
-    if (path != ".") EXPECT_EQ(after[path], line) << path;
+    if (path != ".") {
+      EXPECT_EQ(after[path], line) << path;
+    }
   }
   EXPECT_EQ(after.size(), before.size());
   tree.cut = 1;

@@ -66,7 +66,9 @@ TEST(TreeEngine, TakesWhatArrivedBeforeTheConnectionEnded) {
     std::thread runner([&] { EXPECT_TRUE((*engine)->run()); });
     const bool in_time = closed.wait_for(std::chrono::seconds(20)) == std::future_status::ready;
     EXPECT_TRUE(in_time);
-    if (in_time) EXPECT_NE(closed.get().find("stranger"), std::string::npos);
+    if (in_time) {
+      EXPECT_NE(closed.get().find("stranger"), std::string::npos);
+    }
     (*engine)->stop();
     runner.join();
   }
