@@ -41,7 +41,7 @@ inline constexpr int connections_unauthenticated_max = 64;
 // Change set, cuts.
 inline constexpr size_t dirty_keys_max = 1'000'000;  // then it degrades to "rescan this subtree"
 inline constexpr int cut_looks_max = 64;  // at one key while a cut is made; then the next one looks
-inline constexpr size_t cut_keys_max = 50'000;       // a cut closes at this many keys
+inline constexpr size_t cut_keys_max = 50'000;              // a cut closes at this many keys
 inline constexpr uint64_t cut_inline_bytes_max = 64 << 20;  // and at this many bytes held in memory
 inline constexpr int cut_close_wait_us = 300;  // a key modified but not yet closed waits this long
 inline constexpr int drain_pause_us = 1'500;   // between drains under load
@@ -58,15 +58,15 @@ inline constexpr size_t index_handle_bytes_max = 255;  // longer handles are not
 inline constexpr size_t index_meta_name_bytes_max = 255;
 
 // Receiver.
-inline constexpr size_t held_fds_max = 256;                // fsynced one by one; beyond it syncfs
-inline constexpr size_t stages_open_max = 64;              // contents being received at a time
+inline constexpr size_t held_fds_max = 256;    // fsynced one by one; beyond it syncfs
+inline constexpr size_t stages_open_max = 64;  // contents being received at a time
 // Records of one cut, and contents for them: against a peer that never ends, not a budget. (A
 // comparison of two trees that differ in everything is one cut.)
 inline constexpr uint64_t cut_records_max = 16'000'000;
 inline constexpr uint64_t content_bytes_max = 4ull << 40;  // one file; its block hashes take 1 GiB
 // Hashes of blocks that are kept of staged contents, 1 GiB; beyond it a content is read again.
 inline constexpr uint64_t staged_blocks_max = content_bytes_max / block_bytes;
-inline constexpr size_t dir_fds_max = 512;                 // cached directory descriptors per tree
+inline constexpr size_t dir_fds_max = 512;  // cached directory descriptors per tree
 
 // Delta, sender.
 inline constexpr size_t signature_bytes_max = 6 << 20;  // of a rolling signature; what 4 GiB need
@@ -79,7 +79,8 @@ inline constexpr size_t keys_per_ask_max = 1024;
 inline constexpr size_t live_batches_max = 256;            // cuts waiting for one peer, in memory
 inline constexpr uint64_t piece_bytes_max = 256ull << 20;  // of a first sync, between two publishes
 inline constexpr int refusals_max = 3;                     // of one key; then it counts as held
-// Merged cuts that follow each other before the cuts of a tree that never rests are told one by one.
+// Merged cuts that follow each other before the cuts of a tree that never rests are told one by
+// one.
 inline constexpr int catch_ups_max = 8;
 // Comparisons of two trees at one cut before their difference is a matter for people.
 inline constexpr int compares_max = 3;

@@ -14,19 +14,8 @@ namespace {
 
 constexpr Duration retry_delay = std::chrono::seconds(5);
 constexpr Duration rewatch_delay = std::chrono::seconds(60);
-constexpr Duration prove_delay = std::chrono::milliseconds(200);
-constexpr uint64_t digest_step_bytes = 64 << 20;
 constexpr size_t cut_times_max = 4096;
 constexpr std::string_view peer_meta = "peer/";
-
-change::ObserverParts observer_parts(TreeParts& parts) {
-  return change::ObserverParts{.index = *parts.index,
-                               .dirs = *parts.dirs,
-                               .policy = parts.options.policy,
-                               .ids = *parts.ids,
-                               .root_mount = parts.root_mount,
-                               .reserved_name = parts.reserved_name};
-}
 
 send::Plan plan_of(const TreeParts& parts, const role::SendDecision& decision, const Hello& peer) {
   send::Plan plan;
@@ -60,7 +49,7 @@ Primary::Primary(TreeParts& parts, SyncThread& sync, std::function<void()> wake)
     : parts_(parts),
       wake_(std::move(wake)),
       drain_([] {}),
-      observer_(observer_parts(parts)),
+      observer_(parts.observer_parts()),
       builder_(observer_, *parts.index, *parts.dirs, parts.changes,
                change::CutHooks{.drain = [this] { drain_(); },
                                 .watch =
@@ -270,58 +259,6 @@ bool Primary::step(MonotonicTime now) {
   return more || digests_ || scan_now;
 }
 
-// A cut that was not exact (a scan's, a hot file's) says nothing of equality. When the tree holds
-// still, or somebody waits, what the peer has is compared with the index.
-// True: there may be more to send.
-bool Primary::step_proofs(MonotonicTime now) {
-  const bool unproved = std::ranges::any_of(
-      senders_, [](const auto& sender) { return sender.second->status().unproved; });
-  if (!unproved || !synced() || !parts_.changes.empty()) {
-    prove_at_.reset();
-    return false;
-  }
-  if (!prove_at_) prove_at_ = now + prove_delay;
-  if (now < *prove_at_ && waiters_.empty()) return false;
-  prove_at_.reset();
-  const std::optional<DirSummary> root = parts_.index->summary(root_dir);
-  if (root && root->unknown > 0) {
-    if (digests_) return false;
-    // What cannot be read is named elsewhere; once tried, it keeps nobody waiting.
-    const bool tried =
-        std::exchange(digested_for_, parts_.state.position.cut) == parts_.state.position.cut;
-    if (!tried) begin_digests();
-    for (auto& [session, sender] : senders_) {
-      if (tried) sender->not_provable();
-    }
-    return false;
-  }
-  bool differs = false;
-  for (auto& [session, sender] : senders_) differs = sender->prove() || differs;
-  return differs;
-}
-
-void Primary::step_waiters(MonotonicTime now) {
-  std::vector<PeerStanding> peers;
-  for (const std::string& node : parts_.options.nodes) {
-    if (node == parts_.options.node) continue;
-    peers.push_back(standing_of(node));
-    if (!emptied_) continue;
-    peers.back().connected = peers.back().held = true;
-    peers.back().reason =
-        "the root is empty here, but entries were in it: `repl approve` sends that";
-  }
-  // What could not be read is not on its way; the first time it may be a passing trouble.
-  OwnStanding own{.cut = parts_.state.position.cut, .scanning = !synced()};
-  own.oldest_change = parts_.changes.rescan_needed() ? MonotonicTime{} : parts_.changes.oldest();
-  for (const auto& [key, unread] : unreadable_) {
-    if (retried_.contains(key))
-      ++own.unreadable;
-    else
-      own.oldest_change = MonotonicTime{};
-  }
-  waiters_.step(now, own, peers);
-}
-
 std::optional<MonotonicTime> Primary::deadline() const {
   std::optional<MonotonicTime> first;
   const auto consider = [&](std::optional<MonotonicTime> at) {
@@ -339,46 +276,6 @@ std::optional<MonotonicTime> Primary::deadline() const {
   consider(verifier_.deadline());
   consider(committer_.deadline());
   return first;
-}
-
-// --- contents that are not known yet
-// -------------------------------------------------------------------------
-
-void Primary::begin_digests() {
-  if (digests_) return;
-  digests_ = std::make_unique<ContentWalk>(
-      *parts_.index, *parts_.dirs, WalkKind::unknown_only, [this](const ContentWalk::Found& found) {
-        if (found.digest) {
-          content_known(found.key, found.entry.attr, *found.digest, found.blocks);
-        } else {
-          on_hint(found.key, hint_modified);
-        }
-      });
-}
-
-void Primary::step_digests() {
-  if (!digests_->step(digest_step_bytes)) return;
-  digests_.reset();
-  parts_.log.info("{}: every content is known", parts_.options.name);
-}
-
-void Primary::content_known(const Key& key, const Attributes& attr, const Digest& digest,
-                            const std::vector<Digest>& blocks) {
-  const std::optional<Entry> entry = parts_.index->get(key);
-  if (!entry || entry->attr.type != FileType::regular || entry->attr.size != attr.size ||
-      entry->attr.mtime != attr.mtime) {
-    return;
-  }
-  // One content for all names of the inode, whichever of them was read.
-  std::vector<Key> names{key};
-  if (entry->attr.link.is_set()) names = parts_.index->keys_of_link(entry->attr.link);
-  for (const Key& name : names) {
-    const std::optional<Entry> other = parts_.index->get(name);
-    if (other && other->attr.size == attr.size && other->attr.mtime == attr.mtime) {
-      parts_.index->set_content(name, digest, attr.size);
-    }
-  }
-  if (blocks.size() > 1) parts_.index->put_block_table(digest, blocks);
 }
 
 // --- peers
@@ -476,81 +373,6 @@ void Primary::before_commit() {
   }
   if (everywhere.is_set()) parts_.index->trim_log(everywhere);
   parts_.store_state();
-}
-
-PeerStanding Primary::standing_of(const std::string& node) const {
-  for (const auto& [session, sender] : senders_) {
-    if (sender->node() == node) return sender->standing();
-  }
-  for (const auto& [session, standing] : held_) {
-    if (standing.node == node) return standing;
-  }
-  PeerStanding away;
-  away.node = node;
-  return away;
-}
-
-void Primary::wait(const WaitRequest& request, std::function<void(WaitAnswer)> answer) {
-  waiters_.add(request, std::move(answer), parts_.clock.now());
-}
-
-void Primary::verify(const VerifyOptions& options, std::function<void(VerifyAnswer)> answer) {
-  std::vector<std::string> peers;
-  for (const std::string& node : parts_.options.nodes) {
-    if (node != parts_.options.node) peers.push_back(node);
-  }
-  WaitRequest first{.level = AckLevel::durable,
-                    .timeout_ms = 600'000,
-                    .wait_for_peers = false,
-                    .abandoned = options.abandoned};
-  wait(first, [this, options, peers = std::move(peers),
-               answer = std::move(answer)](const WaitAnswer& waited) mutable {
-    verifier_.begin(options, std::move(peers), waited, std::move(answer));
-    const std::optional<DirSummary> root = parts_.index->summary(root_dir);
-    if (root && root->unknown > 0) begin_digests();
-    wake_();
-  });
-}
-
-void Primary::describe(TreeFacts& facts) const {
-  facts.state = emptied_ ? "held" : scan_ ? "scanning" : digests_ ? "reading contents" : "synced";
-  facts.unordered_cuts = unordered_cuts_;
-  if (emptied_) {
-    facts.holds.push_back(
-        "the root is empty, but entries were in it: nothing is removed on any peer until `repl "
-        "approve " +
-        parts_.options.name + "`");
-  }
-  for (const auto& [key, unread] : unreadable_) {
-    if (facts.errors.size() >= limits::holds_listed_max) break;
-    facts.errors.push_back(parts_.describe(key) + ": " + unread.reason);
-  }
-  for (const std::string& error : scan_errors_) {
-    if (facts.holds.size() < limits::holds_listed_max) facts.holds.push_back(error);
-  }
-  if (!committer_.error().empty()) facts.errors.push_back(committer_.error());
-  const MonotonicTime now = parts_.clock.now();
-  for (PeerFacts& peer : facts.peers) {
-    for (const auto& [session, sender] : senders_) {
-      if (sender->node() == peer.name) sender->describe(peer);
-    }
-    if (const auto at = durable_.find(peer.name); at != durable_.end()) {
-      peer.durable = std::max(peer.durable, at->second);
-    }
-    if (peer.durable >= facts.position.cut) continue;
-    const auto first =
-        std::ranges::find_if(cut_times_, [&](const auto& c) { return c.first > peer.durable; });
-    if (first != cut_times_.end()) {
-      peer.lag_seconds = std::chrono::duration<double>(now - first->second).count();
-    }
-    static_cast<void>(parts_.index->changes_since(peer.durable, [&](const Change& change) {
-      ++peer.lag_paths;
-      if (const auto entry = change.removed ? std::nullopt : parts_.index->get(change.key)) {
-        peer.lag_bytes += entry->attr.size;
-      }
-      return peer.lag_paths < limits::dirty_keys_max;
-    }));
-  }
 }
 
 void Primary::stop() {

@@ -20,15 +20,6 @@ constexpr uint64_t walk_step_bytes = 64 << 20;
 constexpr size_t verify_queue_max = 8;
 constexpr Duration sync_retry_delay = std::chrono::seconds(2);
 
-change::ObserverParts observer_parts(TreeParts& parts) {
-  return change::ObserverParts{.index = *parts.index,
-                               .dirs = *parts.dirs,
-                               .policy = parts.options.policy,
-                               .ids = *parts.ids,
-                               .root_mount = parts.root_mount,
-                               .reserved_name = parts.reserved_name};
-}
-
 }  // namespace
 
 Secondary::Secondary(TreeParts& parts, SyncThread& sync, std::function<void()> wake)
@@ -36,7 +27,7 @@ Secondary::Secondary(TreeParts& parts, SyncThread& sync, std::function<void()> w
       sync_(sync),
       wake_(std::move(wake)),
       drain_([] {}),
-      observer_(observer_parts(parts)),
+      observer_(parts.observer_parts()),
       committer_(parts, sync, [this] { parts_.store_state(); }) {}
 
 Result<std::unique_ptr<Secondary>> Secondary::make(TreeParts& parts, SyncThread& sync,

@@ -190,6 +190,15 @@ Status TreeParts::open_watch() {
   return {};
 }
 
+change::ObserverParts TreeParts::observer_parts() {
+  return change::ObserverParts{.index = *index,
+                               .dirs = *dirs,
+                               .policy = options.policy,
+                               .ids = *ids,
+                               .root_mount = root_mount,
+                               .reserved_name = reserved_name};
+}
+
 void TreeParts::start_ids() {
   const uint32_t tag = static_cast<uint32_t>(state.position.reign.low) & 0xFFFFFF;
   const Index& known = *index;

@@ -12,6 +12,7 @@
 #include "engine/base/log.h"
 #include "engine/change/change_set.h"
 #include "engine/change/id_allocator.h"
+#include "engine/change/observer.h"
 #include "engine/index/index.h"
 #include "engine/io/backend.h"
 #include "engine/io/dir_cache.h"
@@ -43,6 +44,8 @@ struct TreeParts {
   // Opens everything. `state` is as stored; the caller decides what run begins (role::begin_run).
   [[nodiscard]] static Result<std::unique_ptr<TreeParts>> open(TreeOptions options,
                                                                const Clock& clock, Log& log);
+  // What an observer of this tree stands on.
+  [[nodiscard]] change::ObserverParts observer_parts();
   // New ids come from here on: call when the reign is settled.
   void start_ids();
   // Puts `state` into the index; durable with its next commit.

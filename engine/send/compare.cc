@@ -88,7 +88,6 @@ Status Comparer::on_listing(const DirectoryListing& listing) {
   Task& task = asked_.front();
   if (!task.begun) {
     task.begun = true;
-    ++directories_;
     // The peer knows the id, but not at this place: it is moved, with all it holds.
     if (task.kind != Task::Kind::same) found_(Candidate{.key = task.key, .dir = task.dir});
   }

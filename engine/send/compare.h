@@ -39,7 +39,6 @@ class Comparer {
   [[nodiscard]] bool done() const {
     return started_ && !root_asked_ && asked_.empty() && to_ask_.empty() && ours_only_.empty();
   }
-  [[nodiscard]] uint64_t directories_compared() const { return directories_; }
 
  private:
   struct Task {
@@ -80,7 +79,6 @@ class Comparer {
   std::deque<Task> asked_;  // listings arrive in this order
   std::deque<Walk> ours_only_;
   AdoptIds adoptions_;  // leave before the next ListDirectories
-  uint64_t directories_ = 0;
   bool started_ = false;
   bool root_asked_ = false;
 };

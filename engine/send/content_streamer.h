@@ -64,7 +64,6 @@ class ContentStreamer {
   [[nodiscard]] const StreamResult& result() const { return result_; }  // after `done`
   [[nodiscard]] const Error& error() const { return error_; }
   [[nodiscard]] ContentHandle& handle() { return *handle_; }
-  [[nodiscard]] uint64_t offset() const { return offset_; }  // for progress
 
  private:
   void begin(const Emit& emit);
