@@ -68,6 +68,7 @@ class Undo {
   Status keep_rest();
   [[nodiscard]] std::vector<int> areas() const;
   [[nodiscard]] bool is_entry(const Key& key, const io::Stat& stat) const;
+  [[nodiscard]] bool is_known(const io::Stat& stat) const;
   bool as_planned(const Key& key, const io::Stat& stat) const;
   bool of_plans(const Key& key, const Attributes* old, const Attributes& now) const;
 
@@ -204,6 +205,11 @@ std::vector<int> Undo::areas() const {
   return areas;
 }
 
+bool Undo::is_known(const io::Stat& stat) const {
+  return std::ranges::any_of(index_.keys_of_inode(stat.local.inode),
+                             [&](const Key& key) { return is_entry(key, stat); });
+}
+
 // The object that the index has at the key: inode numbers are used again, births are not.
 bool Undo::is_entry(const Key& key, const io::Stat& stat) const {
   const std::optional<Entry> entry = index_.get(key);
@@ -315,7 +321,8 @@ Status Undo::take_away_new(io::DirCache& planned_dirs) {
     const Result<io::Stat> stat = io::stat_at(*parent, plan->key.name);
     if (!stat || !as_planned(plan->key, *stat)) continue;
     if (plan->attr.type == FileType::directory) {
-      if (index_.place_of(plan->attr.dir)) continue;
+      // Not one that the index knows, which a later cut moved here.
+      if (index_.place_of(plan->attr.dir) || is_known(*stat)) continue;
       planned_dirs.forget(plan->attr.dir);
     }
     // A directory that somebody else uses meanwhile is not empty, and stays. A file may be one that

@@ -222,6 +222,40 @@ TEST(Crash, WhatMovedIntoADirectoryThatTheNextCutRemovedComesBack) {
   tree.expect_index_is_disk();
 }
 
+// The first cut makes a directory, the second one puts another in its place, one that is known and
+// was emptied.
+TEST(Crash, AKnownDirectoryInThePlaceOfANewOneStays) {
+  const Volume volume("tmpfs", 32);
+  ASSERT_TRUE(volume.ok());
+  std::map<std::string, std::string> before;
+  {
+    Tree tree(volume);
+    first_cut(tree);
+    before = walk(tree.root());
+  }
+  const pid_t child = ::fork();
+  if (child == 0) {
+    Tree tree(volume);
+    tree.cut = 1;
+    tree.begin();
+    tree.put(dir(root_dir, "place", 110));
+    if (!tree.try_end()) ::_exit(1);
+    tree.begin();
+    tree.put(dir(root_dir, "place", 101));
+    for (int n = 0; n < 20; ++n) tree.remove(b, fmt::format("g{}", n));
+    if (!tree.try_end()) ::_exit(1);
+    ::kill(::getpid(), SIGKILL);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  const Tree tree(volume);
+  const auto after = walk(tree.root());
+  for (const auto& [path, line] : before) EXPECT_TRUE(after.contains(path)) << "lost " << path;
+  for (const auto& [path, line] : after) EXPECT_TRUE(before.contains(path)) << "left " << path;
+  tree.expect_index_is_disk();
+}
+
 // Attributes that changed in two cuts, neither durable: some of each may be set.
 TEST(Crash, WhatTwoCutsMadeGoes) {
   const Volume volume("tmpfs", 32);
