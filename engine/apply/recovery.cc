@@ -99,7 +99,10 @@ bool Undo::of_plans(const Key& key, const Attributes* old, const Attributes& now
   if (old != nullptr && old->type == now.type) known.push_back(old);
   const size_t before = known.size();
   for (const PlannedKey& plan : planned_) {
-    if (!plan.removed && plan.key == key && plan.attr.type == now.type) known.push_back(&plan.attr);
+    if (plan.removed || plan.attr.type != now.type) continue;
+    // A file that was to move gets the attributes of its new name before it is there.
+    const bool moves = old != nullptr && old->content.is_set() && plan.attr.content == old->content;
+    if (plan.key == key || moves) known.push_back(&plan.attr);
   }
   if (known.size() == before) return false;
   // A directory's attributes come last.
