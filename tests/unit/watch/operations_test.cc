@@ -1,10 +1,12 @@
-// Every operation of the table in docs/ARCHITECTURE.md ("what each operation raises"), by its row
-// number, over every way of watching and every filesystem that has it.
+// What each operation on files and directories raises, in numbered rows, over every way of watching
+// and every filesystem that has it.
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/xattr.h>
+
+#include <cstdlib>
 
 #include "tests/unit/watch/test_tree.h"
 
@@ -247,11 +249,10 @@ TEST_P(Operations, Row14RenameOverALinkedVictim) {
 }
 
 TEST_P(Operations, Row15Whiteout) {
+  if (filesystem() == "overlay") GTEST_SKIP() << "overlayfs has no RENAME_WHITEOUT";
   put(at("f"));
   (void)drain();
-  if (renameat2(AT_FDCWD, at("f").c_str(), AT_FDCWD, at("g").c_str(), RENAME_WHITEOUT) != 0) {
-    GTEST_SKIP() << "no RENAME_WHITEOUT here";
-  }
+  ASSERT_EQ(renameat2(AT_FDCWD, at("f").c_str(), AT_FDCWD, at("g").c_str(), RENAME_WHITEOUT), 0);
   const Drained seen = drain();
   EXPECT_TRUE(bits_at(seen, root_dir, "f") & hint_moved) << describe(seen);
   EXPECT_TRUE(bits_at(seen, root_dir, "g") & hint_moved) << describe(seen);
@@ -405,8 +406,10 @@ TEST_P(Operations, Row25ThroughAnOverlayWhoseUpperIsTheTree) {
   run(fmt::format("mkdir {0}/lower {0}/work", outside));
   const std::string options =
       fmt::format("lowerdir={0}/lower,upperdir={1},workdir={0}/work", outside, root);
-  if (mount("overlay", view.c_str(), "overlay", 0, options.c_str()) != 0)
+  if (mount("overlay", view.c_str(), "overlay", 0, options.c_str()) != 0) {
+    ASSERT_EQ(std::getenv("CI"), nullptr) << "CI can mount an overlay";
     GTEST_SKIP() << "no overlay here";
+  }
   (void)drain();
   put(view + "/f");
   const Drained seen = drain();
