@@ -2,6 +2,7 @@
 // come again.
 #include <chrono>
 #include <csignal>
+#include <functional>
 
 #include "tests/support/apply_tree.h"
 
@@ -42,6 +43,20 @@ void second_cut(Tree& tree) {
   }
   for (int n = 30; n < 60; ++n) tree.remove(a, fmt::format("f{}", n));
   tree.remove(root_dir, "c");
+}
+
+// Another process makes cuts after the first one, none of them durable, and is killed.
+bool killed_after(const Volume& volume, const std::function<void(Tree&)>& cuts) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    Tree tree(volume);
+    tree.cut = 1;
+    cuts(tree);
+    ::kill(::getpid(), SIGKILL);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFSIGNALED(status);
 }
 
 TEST(Crash, GoesBackToTheLastDurableCutAndForwardAgain) {
@@ -97,10 +112,7 @@ TEST(Crash, WhatACutMadeInADirectoryThatTheNextOneRemovedGoes) {
     Tree tree(volume);
     first_cut(tree);
   }
-  const pid_t child = ::fork();
-  if (child == 0) {
-    Tree tree(volume);
-    tree.cut = 1;
+  ASSERT_TRUE(killed_after(volume, [](Tree& tree) {
     tree.begin();
     tree.put(dir(b, "new", 110));
     tree.put(dir(DirId{110}, "deeper", 111));
@@ -109,11 +121,7 @@ TEST(Crash, WhatACutMadeInADirectoryThatTheNextOneRemovedGoes) {
     tree.begin();
     tree.remove(root_dir, "a");
     if (!tree.try_end()) ::_exit(1);
-    ::kill(::getpid(), SIGKILL);
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  ASSERT_TRUE(WIFSIGNALED(status));
+  }));
   const Tree tree(volume);
   EXPECT_FALSE(fs::exists(tree.root() + "/a/b/new"));
   EXPECT_TRUE(fs::exists(tree.root() + "/a/b/g3"));
@@ -197,10 +205,7 @@ TEST(Crash, WhatMovedIntoADirectoryThatTheNextCutRemovedComesBack) {
     first_cut(tree);
     before = walk(tree.root());
   }
-  const pid_t child = ::fork();
-  if (child == 0) {
-    Tree tree(volume);
-    tree.cut = 1;
+  ASSERT_TRUE(killed_after(volume, [](Tree& tree) {
     tree.begin();
     tree.put(dir(DirId{102}, "b", 101));
     tree.put(dir(DirId{102}, "new", 110));
@@ -212,11 +217,7 @@ TEST(Crash, WhatMovedIntoADirectoryThatTheNextCutRemovedComesBack) {
     tree.begin();
     tree.remove(root_dir, "c");
     if (!tree.try_end()) ::_exit(1);
-    ::kill(::getpid(), SIGKILL);
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  ASSERT_TRUE(WIFSIGNALED(status));
+  }));
   const Tree tree(volume);
   const auto after = walk(tree.root());
   for (const auto& [path, line] : before) EXPECT_TRUE(after.contains(path)) << "lost " << path;
@@ -235,10 +236,7 @@ TEST(Crash, AKnownDirectoryInThePlaceOfANewOneStays) {
     first_cut(tree);
     before = walk(tree.root());
   }
-  const pid_t child = ::fork();
-  if (child == 0) {
-    Tree tree(volume);
-    tree.cut = 1;
+  ASSERT_TRUE(killed_after(volume, [](Tree& tree) {
     tree.begin();
     tree.put(dir(root_dir, "place", 110));
     if (!tree.try_end()) ::_exit(1);
@@ -246,11 +244,7 @@ TEST(Crash, AKnownDirectoryInThePlaceOfANewOneStays) {
     tree.put(dir(root_dir, "place", 101));
     for (int n = 0; n < 20; ++n) tree.remove(b, fmt::format("g{}", n));
     if (!tree.try_end()) ::_exit(1);
-    ::kill(::getpid(), SIGKILL);
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  ASSERT_TRUE(WIFSIGNALED(status));
+  }));
   const Tree tree(volume);
   const auto after = walk(tree.root());
   for (const auto& [path, line] : before) EXPECT_TRUE(after.contains(path)) << "lost " << path;
@@ -266,10 +260,7 @@ TEST(Crash, WhatTwoCutsMadeGoes) {
     Tree tree(volume);
     first_cut(tree);
   }
-  const pid_t child = ::fork();
-  if (child == 0) {
-    Tree tree(volume);
-    tree.cut = 1;
+  ASSERT_TRUE(killed_after(volume, [](Tree& tree) {
     tree.begin();
     tree.put(file(root_dir, "made", "made"));
     if (!tree.try_end()) ::_exit(1);
@@ -279,11 +270,7 @@ TEST(Crash, WhatTwoCutsMadeGoes) {
     tree.put(other);
     if (!tree.try_end()) ::_exit(1);
     ::chmod((tree.root() + "/made").c_str(), 0644);
-    ::kill(::getpid(), SIGKILL);
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  ASSERT_TRUE(WIFSIGNALED(status));
+  }));
   const Tree tree(volume);
   EXPECT_FALSE(fs::exists(tree.root() + "/made"));
 }
