@@ -64,6 +64,8 @@ class ContentStreamer {
   [[nodiscard]] const StreamResult& result() const { return result_; }  // after `done`
   [[nodiscard]] const Error& error() const { return error_; }
   [[nodiscard]] ContentHandle& handle() { return *handle_; }
+  // The file is found under another name now.
+  void renamed(const Key& key) { plan_.key = key; }
 
  private:
   void begin(const Emit& emit);

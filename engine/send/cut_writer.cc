@@ -13,12 +13,20 @@ constexpr size_t copy_sources_max = 8;
 }
 
 CutWriter::CutWriter(Parts parts)
-    : parts_(std::move(parts)), packer_([this](Message message) { emit(std::move(message)); }) {}
-
-void CutWriter::set_stages(const std::vector<StageProgress>& stages) {
-  stages_.clear();
-  for (const StageProgress& stage : stages) stages_[stage.stage] = stage.bytes;
-}
+    : parts_(std::move(parts)),
+      packer_([this](Message message) { emit(std::move(message)); }),
+      large_(LargeContents::Parts{
+          .index = parts_.index,
+          .source = parts_.source,
+          .streamed = streamed_,
+          .emit = [this](Message message) { emit(std::move(message)); },
+          .ask = [this](Message message) { parts_.ask(std::move(message)); },
+          .finished =
+              [this](Work work, std::unique_ptr<ContentStreamer> streamer) {
+                finish_stream(work, *streamer);
+              },
+          .failed = [this](const Work& work,
+                           const Error& why) { skip(work.key, work.attr.link, why); }}) {}
 
 void CutWriter::emit(Message message) {
   if (const auto* data = std::get_if<StageData>(&message)) bytes_sent_ += data->bytes.size();
@@ -26,7 +34,7 @@ void CutWriter::emit(Message message) {
 }
 
 void CutWriter::record(Record record) {
-  if (!streamed_.empty()) forget(record);
+  streamed_.forget(record);
   ++records_;
   bytes_sent_ += record_bytes(record);
   packer_.add(std::move(record));
@@ -56,7 +64,7 @@ void CutWriter::reopen() {
 void CutWriter::end(bool last, const Fingerprint& content, bool content_known, uint64_t settled) {
   packer_.flush();
   open_ = false;
-  if (last) stages_.clear();  // what no cut took the peer lets go of
+  if (last) large_.forget_stages();  // what no cut took the peer lets go of
   emit(CutEnd{.cut = begin_.cut,
               .records = records_,
               .ordered = exact_,
@@ -101,11 +109,11 @@ void CutWriter::add(const CutItem& item) {
   work.base_on_peer = item.base_content.is_set();
   work.base = item.base_content;
   work.base_size = item.base_size;
-  if (const auto before = streamed_.find(item.key);
-      !work.base_on_peer && item.base_size > 0 && before != streamed_.end()) {
+  if (const StreamedContent* before = streamed_.find(item.key);
+      !work.base_on_peer && item.base_size > 0 && before != nullptr) {
     work.base_on_peer = true;
-    work.base = before->second.content;
-    work.base_size = before->second.size;
+    work.base = before->content;
+    work.base_size = before->size;
   }
   work.bytes = item.bytes;
   work.copy_from = item.copy_from;
@@ -198,7 +206,7 @@ void CutWriter::put(Work work) {
       return put_inline(std::move(work));
     default:
       if (work.attr.link.is_set()) links_[work.attr.link].deferred = true;
-      pending_.push_back(Pending{.work = std::move(work)});
+      large_.add(std::move(work));
   }
 }
 
@@ -252,7 +260,7 @@ void CutWriter::put_inline(Work work) {
     const io::Stat opened = (*handle)->opened();
     if (opened.attr.size > limits::inline_bytes_max) {
       if (work.attr.link.is_set()) links_[work.attr.link].deferred = true;
-      pending_.push_back(Pending{.work = std::move(work)});
+      large_.add(std::move(work));
       return;
     }
     std::string bytes(opened.attr.size, '\0');
@@ -284,6 +292,37 @@ void CutWriter::put_inline(Work work) {
     counters_.literal_bytes += bytes.size();
     return put_done(work, *attr, ContentInline{.bytes = std::move(bytes)});
   }
+}
+
+void CutWriter::finish_stream(const Work& work, ContentStreamer& streamer) {
+  const StreamResult& result = streamer.result();
+  count(streamer);
+  Result<Attributes> attr = as_on_disk(work, streamer.handle());
+  if (!attr) return skip(work.key, work.attr.link, attr.error());
+  if (result.unstable) changed_meanwhile(work.key);
+  attr->size = result.size;
+  attr->content = result.digest;
+  learned(work, *attr, result.digest, result.blocks);
+  put_done(work, *attr, ContentStaged{.stage = streamer.plan().stage});
+  streamed_.remember(
+      work.key,
+      StreamedContent{.content = result.digest, .size = result.size, .blocks = result.blocks});
+}
+
+void CutWriter::count(const ContentStreamer& streamer) {
+  switch (streamer.plan().how) {
+    case StreamPlan::How::whole:
+      ++counters_.whole;
+      break;
+    case StreamPlan::How::aligned:
+      ++counters_.aligned;
+      break;
+    case StreamPlan::How::rolling:
+      ++counters_.rolling;
+      break;
+  }
+  counters_.literal_bytes += streamer.result().literal_bytes;
+  counters_.saved_bytes += streamer.result().copied_bytes;
 }
 
 }  // namespace repl::send

@@ -6,13 +6,7 @@
 // sent as it is now, marked dirty, and the cut says ordered = false; what cannot be read is left
 // out, and the owner has it sent later.
 //
-// A large file that is written all the time is in a cut before its content of the cut before was
-// read: the index does not know that content, but the peer has it. So what was streamed last is
-// remembered here, by key.
-//
-// Thread: one owner. Memory: a record message, a slab, rolling_signatures_max signatures and block
-// tables, one Pending per large file of the cut and 16 MiB of block digests of what was
-// streamed last.
+// Thread: one owner. Memory: a record message, and what LargeContents and StreamedContents state.
 #pragma once
 
 #include <deque>
@@ -30,7 +24,10 @@
 #include "engine/model/message.h"
 #include "engine/send/content_source.h"
 #include "engine/send/content_streamer.h"
+#include "engine/send/large_contents.h"
 #include "engine/send/record_packer.h"
+#include "engine/send/streamed_contents.h"
+#include "engine/send/work.h"
 
 namespace repl::send {
 
@@ -73,7 +70,7 @@ struct MethodCounters {
 
 class CutWriter {
  public:
-  enum class Drain : uint8_t { more, waiting, idle };
+  using Drain = LargeContents::Drain;
   struct Parts {
     const Index& index;
     ContentSource& source;
@@ -90,7 +87,7 @@ class CutWriter {
   void add(const Candidate& candidate);  // of a merged cut: as the index has the key now
   void add(const CutItem& item);         // of a live cut
   // Works on what was put off: one step of at most `budget_bytes`.
-  [[nodiscard]] Drain drain(size_t budget_bytes);
+  [[nodiscard]] Drain drain(size_t budget_bytes) { return large_.drain(budget_bytes); }
   // After drain said idle. Fingerprint of the root after this cut, if it is known.
   void end(bool last, const Fingerprint& content, bool content_known, uint64_t settled = 0);
   // The next piece of the same cut.
@@ -102,38 +99,13 @@ class CutWriter {
   [[nodiscard]] const MethodCounters& counters() const { return counters_; }
 
   // Answers to requests of drain(); others are ignored. `protocol` for what is too large.
-  [[nodiscard]] Status on_signature(const Signature& signature);
+  [[nodiscard]] Status on_signature(const Signature& signature) {
+    return large_.on_signature(signature);
+  }
   // What the peer has staged, so that whole contents go on where they stopped.
-  void set_stages(const std::vector<StageProgress>& stages);
+  void set_stages(const std::vector<StageProgress>& stages) { large_.set_stages(stages); }
 
  private:
-  struct Work {
-    Key key;
-    Attributes attr;
-    bool content_equal = false;
-    bool whole = false;
-    bool base_on_peer = false;
-    Digest base;
-    uint64_t base_size = 0;
-    std::shared_ptr<const std::string> bytes;
-    std::optional<Key> copy_from;
-  };
-  struct Pending {
-    enum class State : uint8_t { fresh, asked, ready };
-    Work work;
-    State state = State::fresh;
-    SignatureKind asked = SignatureKind::blocks;
-    std::string received;  // parts of the signature that was asked for
-    bool signature_refused = false;
-    std::optional<std::vector<Digest>> table;
-    bool table_asked = false;
-    StreamPlan plan;
-  };
-  struct Streamed {
-    Digest content;
-    uint64_t size = 0;
-    std::vector<Digest> blocks;
-  };
   struct LinkGroup {
     Key first;
     Attributes attr;  // as sent
@@ -152,18 +124,11 @@ class CutWriter {
   void learned(const Work& work, const Attributes& attr, const Digest& digest,
                const std::vector<Digest>& blocks);
   void record(Record record);
-  void remember(const Key& key, const StreamResult& result);
-  void forget(const Record& record);
   void emit(Message message);
   void changed_meanwhile(const Key& key);
 
-  void prepare(Pending& pending);
-  void request(Pending& pending, SignatureKind kind);
-  [[nodiscard]] Status table_arrived(Pending& pending, bool refused);
-  [[nodiscard]] std::optional<uint64_t> count_matching(const Pending& pending, uint64_t size,
-                                                       uint64_t& total);
-  void start_stream(Pending pending);
-  void finish_stream();
+  void finish_stream(const Work& work, ContentStreamer& streamer);
+  void count(const ContentStreamer& streamer);
 
   Parts parts_;
   RecordPacker packer_;
@@ -176,12 +141,8 @@ class CutWriter {
   uint64_t bytes_sent_ = 0;
   std::unordered_map<LinkId, LinkGroup> links_;
   uint64_t piece_ = 0;
-  std::deque<Pending> pending_;
-  std::optional<Work> streaming_;
-  std::unique_ptr<ContentStreamer> streamer_;
-  std::unordered_map<StageId, uint64_t> stages_;
-  std::unordered_map<Key, Streamed> streamed_;  // what the peer has there, once it has this cut
-  size_t streamed_blocks_ = 0;
+  StreamedContents streamed_;  // what the peer has there, once it has this cut
+  LargeContents large_;
   MethodCounters counters_;
 };
 

@@ -1,20 +1,18 @@
-// cut_streams.cc: the large contents of a CutWriter's cut: signatures, the choice of a delta,
-// streaming.
+#include "engine/send/large_contents.h"
+
 #include <algorithm>
 #include <utility>
 
 #include "engine/base/bytes.h"
-#include "engine/base/escape.h"
 #include "engine/base/limits.h"
-#include "engine/send/cut_writer.h"
+#include "engine/delta/strategy.h"
+#include "engine/model/hash.h"
 
 namespace repl::send {
 
 namespace {
 
 constexpr size_t samples_max = 64;
-constexpr size_t streamed_contents_max = 256;
-constexpr size_t streamed_blocks_max = 1 << 20;  // 16 MiB, of 64 GiB of content
 
 size_t signature_bytes_max_of(SignatureKind kind) {
   return kind == SignatureKind::rolling ? limits::signature_bytes_max
@@ -23,7 +21,39 @@ size_t signature_bytes_max_of(SignatureKind kind) {
 
 }  // namespace
 
-CutWriter::Drain CutWriter::drain(size_t budget_bytes) {
+void LargeContents::add(Work work) { pending_.push_back(Pending{.work = std::move(work)}); }
+
+void LargeContents::set_stages(const std::vector<StageProgress>& stages) {
+  stages_.clear();
+  for (const StageProgress& stage : stages) stages_[stage.stage] = stage.bytes;
+}
+
+const Work* LargeContents::find(const Key& key) const {
+  if (begun(key)) return &*streaming_;
+  const auto at = std::ranges::find(pending_, key, [](const Pending& p) { return p.work.key; });
+  return at == pending_.end() ? nullptr : &at->work;
+}
+
+void LargeContents::renamed(const Key& from, const Key& to) {
+  if (begun(from)) {
+    streaming_->key = to;
+    streamer_->renamed(to);
+  }
+  for (Pending& pending : pending_) {
+    if (pending.work.key == from) pending.work.key = pending.plan.key = to;
+  }
+}
+
+void LargeContents::cancel(const Key& key) {
+  if (begun(key)) {
+    parts_.emit(StageAbort{.stage = streamer_->plan().stage});
+    streaming_.reset();
+    streamer_.reset();
+  }
+  std::erase_if(pending_, [&](const Pending& p) { return p.work.key == key; });
+}
+
+LargeContents::Drain LargeContents::drain(size_t budget_bytes) {
   if (!streamer_) {
     // The first few are prepared at once, so that their signatures travel while another is
     // streamed.
@@ -39,24 +69,23 @@ CutWriter::Drain CutWriter::drain(size_t budget_bytes) {
     start_stream(std::move(next));
     return Drain::more;
   }
-  const auto step = streamer_->step(budget_bytes, [this](Message m) { emit(std::move(m)); });
+  const auto step = streamer_->step(budget_bytes, parts_.emit);
   if (step == ContentStreamer::Step::more) return Drain::more;
+  std::unique_ptr<ContentStreamer> streamer = std::move(streamer_);
+  Work work = std::move(*streaming_);
+  streaming_.reset();
   if (step == ContentStreamer::Step::done) {
-    finish_stream();
+    parts_.finished(std::move(work), std::move(streamer));
   } else {
-    const Work work = std::move(*streaming_);
-    const Error why = streamer_->error();
-    streaming_.reset();
-    streamer_.reset();
-    skip(work.key, work.attr.link, why);
+    parts_.failed(std::move(work), streamer->error());
   }
   return Drain::more;
 }
 
 // How many blocks stay where they are: exact from the index's table of the new content, else from
 // samples spread over the file. Nothing when the file cannot be read.
-std::optional<uint64_t> CutWriter::count_matching(const Pending& pending, uint64_t size,
-                                                  uint64_t& total) {
+std::optional<uint64_t> LargeContents::count_matching(const Pending& pending, uint64_t size,
+                                                      uint64_t& total) {
   const Work& work = pending.work;
   if (work.attr.content.is_set() && work.attr.size == size) {
     if (const auto target = parts_.index.block_table(work.attr.content)) {
@@ -80,52 +109,24 @@ std::optional<uint64_t> CutWriter::count_matching(const Pending& pending, uint64
   return matching;
 }
 
-void CutWriter::request(Pending& pending, SignatureKind kind) {
+void LargeContents::request(Pending& pending, SignatureKind kind) {
   pending.state = Pending::State::asked;
   pending.asked = kind;
   pending.received.clear();
   parts_.ask(SignatureRequest{.key = pending.work.key, .content = pending.work.base, .kind = kind});
 }
 
-void CutWriter::remember(const Key& key, const StreamResult& result) {
-  const bool full = streamed_.size() >= streamed_contents_max ||
-                    streamed_blocks_ + result.blocks.size() > streamed_blocks_max;
-  if (full) {
-    streamed_.clear();
-    streamed_blocks_ = 0;
-  }
-  if (result.blocks.size() > streamed_blocks_max) return;
-  streamed_blocks_ += result.blocks.size();
-  streamed_[key] = Streamed{.content = result.digest, .size = result.size, .blocks = result.blocks};
-}
-
-// The key is about to be something else on the peer, unless only its attributes change.
-void CutWriter::forget(const Record& record) {
-  const Key* key = nullptr;
-  if (const auto* put = std::get_if<Put>(&record)) {
-    const bool stays =
-        put->attr.type == FileType::regular && std::holds_alternative<ContentNone>(put->content);
-    if (!stays) key = &put->key;
-  } else if (const auto* removed = std::get_if<Remove>(&record)) {
-    key = &removed->key;
-  }
-  const auto at = key != nullptr ? streamed_.find(*key) : streamed_.end();
-  if (at == streamed_.end()) return;
-  streamed_blocks_ -= at->second.blocks.size();
-  streamed_.erase(at);
-}
-
 // Chooses how the content travels, or asks for what the choice needs.
-void CutWriter::prepare(Pending& pending) {
+void LargeContents::prepare(Pending& pending) {
   Work& work = pending.work;
   delta::ContentFacts facts{.size = work.attr.size,
                             .base_available = work.base_on_peer && !work.whole,
                             .base_size = work.base_size,
                             .signature_refused = pending.signature_refused};
   if (facts.base_available && facts.base_size > 0) {
-    const auto before = streamed_.find(work.key);
-    if (!pending.table && before != streamed_.end() && before->second.content == work.base) {
-      pending.table = before->second.blocks;
+    const StreamedContent* before = parts_.streamed.find(work.key);
+    if (!pending.table && before != nullptr && before->content == work.base) {
+      pending.table = before->blocks;
     }
     if (!pending.table) pending.table = parts_.index.block_table(work.base);
     if (!pending.table && !pending.table_asked) {
@@ -159,7 +160,7 @@ void CutWriter::prepare(Pending& pending) {
   pending.state = Pending::State::ready;
 }
 
-Status CutWriter::table_arrived(Pending& pending, bool refused) {
+Status LargeContents::table_arrived(Pending& pending, bool refused) {
   ByteReader reader(pending.received);
   std::vector<Digest> table;
   while (!refused && reader.ok() && !reader.rest().empty()) table.push_back(Digest{reader.bits()});
@@ -170,7 +171,7 @@ Status CutWriter::table_arrived(Pending& pending, bool refused) {
   return {};
 }
 
-Status CutWriter::on_signature(const Signature& signature) {
+Status LargeContents::on_signature(const Signature& signature) {
   const auto it = std::find_if(pending_.begin(), pending_.end(), [&](const Pending& p) {
     return p.state == Pending::State::asked && p.asked == signature.kind &&
            p.work.key == signature.key;
@@ -195,9 +196,9 @@ Status CutWriter::on_signature(const Signature& signature) {
   return {};
 }
 
-void CutWriter::start_stream(Pending pending) {
+void LargeContents::start_stream(Pending pending) {
   Result<std::unique_ptr<ContentHandle>> handle = parts_.source.open(pending.work.key);
-  if (!handle) return skip(pending.work.key, pending.work.attr.link, handle.error());
+  if (!handle) return parts_.failed(std::move(pending.work), handle.error());
   StreamPlan& plan = pending.plan;
   plan.stage = stage_id_of((*handle)->opened());
   const auto staged = stages_.find(plan.stage);
@@ -207,34 +208,6 @@ void CutWriter::start_stream(Pending pending) {
   }
   streaming_ = std::move(pending.work);
   streamer_ = std::make_unique<ContentStreamer>(std::move(plan), std::move(*handle), parts_.source);
-}
-
-void CutWriter::finish_stream() {
-  const std::unique_ptr<ContentStreamer> streamer = std::move(streamer_);
-  const Work work = std::move(*streaming_);
-  streaming_.reset();
-  const StreamResult& result = streamer->result();
-  switch (streamer->plan().how) {
-    case StreamPlan::How::whole:
-      ++counters_.whole;
-      break;
-    case StreamPlan::How::aligned:
-      ++counters_.aligned;
-      break;
-    case StreamPlan::How::rolling:
-      ++counters_.rolling;
-      break;
-  }
-  counters_.literal_bytes += result.literal_bytes;
-  counters_.saved_bytes += result.copied_bytes;
-  Result<Attributes> attr = as_on_disk(work, streamer->handle());
-  if (!attr) return skip(work.key, work.attr.link, attr.error());
-  if (result.unstable) changed_meanwhile(work.key);
-  attr->size = result.size;
-  attr->content = result.digest;
-  learned(work, *attr, result.digest, result.blocks);
-  put_done(work, *attr, ContentStaged{.stage = streamer->plan().stage});
-  remember(work.key, result);
 }
 
 }  // namespace repl::send

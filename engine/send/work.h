@@ -1,0 +1,28 @@
+// work.h: one key on its way to a peer: what it is now, and what the peer has under it.
+//
+// Thread: value.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "engine/model/entry.h"
+#include "engine/model/key.h"
+
+namespace repl::send {
+
+struct Work {
+  Key key;
+  Attributes attr;
+  bool content_equal = false;
+  bool whole = false;  // no delta and no copy: the peer refused what was sent before
+  bool base_on_peer = false;
+  Digest base;
+  uint64_t base_size = 0;
+  std::shared_ptr<const std::string> bytes;
+  std::optional<Key> copy_from;
+};
+
+}  // namespace repl::send
