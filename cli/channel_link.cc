@@ -7,10 +7,6 @@ namespace repl::cli {
 // Whoever else holds the channel: nothing of it calls into a link that is gone.
 ChannelLink::~ChannelLink() { channel_->on_ready(nullptr); }
 
-bool ChannelLink::send(Message message, bool bulk) {
-  return channel_->send(std::move(message), bulk ? transport::Lane::bulk : transport::Lane::prompt);
-}
-
 void ChannelLink::on_ready(std::function<void()> ready) {
   channel_->on_ready([this, ready = std::move(ready)] {
     if (!channel_->open()) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "engine/run/link.h"
 #include "transport/channel.h"
@@ -25,8 +26,11 @@ class ChannelLink final : public run::Link {
   ChannelLink(const ChannelLink&) = delete;
   ChannelLink& operator=(const ChannelLink&) = delete;
 
-  bool send(Message message, bool bulk) override;
-  [[nodiscard]] size_t writable() const override { return channel_->writable(); }
+  bool send(Message message, Lane lane) override {
+    return channel_->send(std::move(message), lane);
+  }
+  [[nodiscard]] size_t writable(Lane lane) const override { return channel_->writable(lane); }
+  [[nodiscard]] bool drained(Lane lane) const override { return channel_->drained(lane); }
   [[nodiscard]] std::vector<Message> receive() override { return channel_->receive(); }
   [[nodiscard]] bool open() const override { return channel_->open(); }
   [[nodiscard]] Error close_reason() const override { return channel_->close_reason(); }

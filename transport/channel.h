@@ -1,9 +1,10 @@
 // channel.h: a connection to one peer for one tree. TLS over TCP, ssh stdio and an in-memory pair
 // implement it.
 //
-// Messages are delivered in order per lane, whole and validated in shape. Flow control is by
-// credit: what the receiver's owner has taken with `receive` and released. Heartbeats, compression
-// and framing are the channel's business and never seen here.
+// Messages are delivered whole and validated in shape: prompt ones first, the others in the order
+// in which they left, which is that of each lane (engine/model/lane.h). Flow control is by credit,
+// one for bulk and one for background: what the receiver's owner has taken with `receive`.
+// Heartbeats, compression and framing are the channel's business and never seen here.
 //
 // Thread: every function from any thread. `on_ready` is called on the channel's I/O thread and must
 // only wake the owner.
@@ -16,12 +17,10 @@
 #include <vector>
 
 #include "engine/base/error.h"
+#include "engine/model/lane.h"
 #include "engine/model/message.h"
 
 namespace repl::transport {
-
-// Lane 0 overtakes lane 1: control and small changes are not stuck behind bulk.
-enum class Lane : uint8_t { prompt = 0, bulk = 1 };
 
 struct ChannelCounters {
   uint64_t wire_bytes_out = 0;  // after compression, before TLS
@@ -39,8 +38,12 @@ class Channel {
   // Queues. False when the queue is full (writable() says so beforehand) or the channel is closed:
   // the message was not taken. A prompt message is always taken while the channel is open.
   virtual bool send(Message message, Lane lane) = 0;
-  // Bytes that may be queued now on the bulk lane without waiting (credit and queue bound).
-  [[nodiscard]] virtual size_t writable() const = 0;
+  // Bytes that may be queued now on the bulk or background lane without waiting (credit and queue
+  // bound).
+  [[nodiscard]] virtual size_t writable(Lane lane) const = 0;
+  // Whether all that was sent on that lane has left the queue for the connection: nothing that is
+  // sent afterwards on bulk or background arrives before it.
+  [[nodiscard]] virtual bool drained(Lane lane) const = 0;
   // What has arrived; taking it returns credit to the peer. Bounded by the credit we gave.
   [[nodiscard]] virtual std::vector<Message> receive() = 0;
   // Whether the connection is open; once closed it stays so and `close_reason` says why.
@@ -48,7 +51,8 @@ class Channel {
   [[nodiscard]] virtual Error close_reason() const = 0;
   // Sends what is queued if that takes no longer than a moment, then closes.
   virtual void close(const std::string& reason) = 0;
-  // Called when receive(), writable() or open() would say something new. Set once, before start.
+  // Called when receive() or open() would say something new, and when writable() has room or
+  // drained() is true after they said otherwise. Set once, before start.
   virtual void on_ready(std::function<void()> ready) = 0;
   [[nodiscard]] virtual ChannelCounters counters() const = 0;
   // Who it is: the pinned node name (TLS), or what the ssh command line says.

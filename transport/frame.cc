@@ -245,7 +245,8 @@ Status FrameReader::frames(std::string_view plain) {
     plain.remove_prefix(frame_header_bytes);
     if (header.payload_bytes > payload_bytes_max) return broken("a frame that is too large");
     if (header.payload_bytes > plain.size()) return broken("a frame that is cut off");
-    if (header.body_bytes > header.payload_bytes || header.lane > 1 || reserved != 0) {
+    if (header.body_bytes > header.payload_bytes ||
+        header.lane > static_cast<uint8_t>(Lane::background) || reserved != 0) {
       return broken("a malformed frame");
     }
     const std::string_view payload = plain.substr(0, header.payload_bytes);

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "engine/base/error.h"
+#include "engine/model/lane.h"
 #include "transport/codec.h"
 #include "transport/codec_limits.h"
 

@@ -1,9 +1,9 @@
-// inbox.h: what has arrived and was not taken yet, in two lanes, and the credit that taking it
-// returns.
+// inbox.h: what has arrived and was not taken yet, and the credit that taking it returns.
 //
 // Thread: the caller's lock.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <iterator>
 #include <utility>
@@ -16,45 +16,55 @@ namespace repl::transport {
 
 class Inbox {
  public:
-  // False: the peer sent more bulk than it had credit for.
+  // False: the peer sent more on that lane than it had credit for.
   [[nodiscard]] bool push(Message message, Lane lane, size_t cost) {
+    Account& account = at(lane);
     if (lane == Lane::prompt) {
-      prompt_bytes_ += cost;
+      account.waiting += cost;
       prompt_.push_back(std::move(message));
       return true;
     }
-    if (cost > limits::credit_bytes_initial - bulk_bytes_ - owed_) return false;
-    bulk_bytes_ += cost;
-    bulk_.push_back(std::move(message));
+    if (cost > limits::credit_bytes_initial - account.waiting - account.owed) return false;
+    account.waiting += cost;
+    others_.push_back(std::move(message));
     return true;
   }
-  // Prompt messages first.
+  // Prompt messages first, the others as they arrived.
   [[nodiscard]] std::vector<Message> take() {
     std::vector<Message> all = std::exchange(prompt_, {});
     if (all.empty()) {
-      all = std::exchange(bulk_, {});
+      all = std::exchange(others_, {});
     } else {
-      all.insert(all.end(), std::make_move_iterator(bulk_.begin()),
-                 std::make_move_iterator(bulk_.end()));
-      bulk_.clear();
+      all.insert(all.end(), std::make_move_iterator(others_.begin()),
+                 std::make_move_iterator(others_.end()));
+      others_.clear();
     }
-    owed_ += bulk_bytes_;
-    prompt_bytes_ = bulk_bytes_ = 0;
+    for (Account& account : accounts_) account.owed += std::exchange(account.waiting, 0);
+    at(Lane::prompt).owed = 0;
     return all;
   }
-  [[nodiscard]] bool empty() const { return prompt_.empty() && bulk_.empty(); }
-  [[nodiscard]] size_t prompt_bytes() const { return prompt_bytes_; }
+  [[nodiscard]] bool empty() const { return prompt_.empty() && others_.empty(); }
+  [[nodiscard]] size_t prompt_bytes() const { return accounts_[0].waiting; }
 
   // Credit is returned in quarters: few frames, and a whole frame is always sendable again.
-  [[nodiscard]] bool credit_due() const { return owed_ >= limits::credit_bytes_initial / 4; }
-  [[nodiscard]] uint64_t take_credit() { return std::exchange(owed_, 0); }
+  [[nodiscard]] bool credit_due(Lane lane) const {
+    return accounts_[static_cast<size_t>(lane)].owed >= limits::credit_bytes_initial / 4;
+  }
+  [[nodiscard]] bool credit_due() const {
+    return credit_due(Lane::bulk) || credit_due(Lane::background);
+  }
+  [[nodiscard]] uint64_t take_credit(Lane lane) { return std::exchange(at(lane).owed, 0); }
 
  private:
+  struct Account {
+    size_t waiting = 0;  // not taken by the owner
+    size_t owed = 0;     // taken, and not yet returned as credit
+  };
+  [[nodiscard]] Account& at(Lane lane) { return accounts_[static_cast<size_t>(lane)]; }
+
   std::vector<Message> prompt_;
-  std::vector<Message> bulk_;
-  size_t prompt_bytes_ = 0;
-  size_t bulk_bytes_ = 0;
-  size_t owed_ = 0;
+  std::vector<Message> others_;
+  std::array<Account, 3> accounts_;
 };
 static_assert(limits::frame_bytes_max + limits::credit_bytes_initial / 4 <=
                   limits::credit_bytes_initial,

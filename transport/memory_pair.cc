@@ -1,4 +1,4 @@
-#include <atomic>
+#include <array>
 #include <mutex>
 #include <utility>
 
@@ -18,9 +18,9 @@ struct Shared {
   bool open = true;
   Error reason[2];
   std::vector<Message> waiting[2];
-  size_t bulk_bytes[2] = {0, 0};  // of waiting
+  std::array<size_t, 3> lane_bytes[2] = {};  // of waiting, by lane
   ChannelCounters counters[2];
-  bool starved[2] = {false, false};
+  bool wants_room[2] = {false, false};
 
   // RACE: as in SessionCore, a callback is called under its own lock so that its owner may go away.
   std::recursive_mutex ready_mutex[2];
@@ -46,10 +46,11 @@ class MemoryChannel final : public Channel {
   MemoryChannel& operator=(const MemoryChannel&) = delete;
 
   bool send(Message message, Lane lane) override;
-  [[nodiscard]] size_t writable() const override {
+  [[nodiscard]] size_t writable(Lane lane) const override {
     const std::lock_guard lock(shared_->mutex);
-    return room();
+    return room(lane);
   }
+  [[nodiscard]] bool drained(Lane) const override { return true; }  // send() delivers
   [[nodiscard]] std::vector<Message> receive() override;
   [[nodiscard]] bool open() const override {
     const std::lock_guard lock(shared_->mutex);
@@ -69,10 +70,10 @@ class MemoryChannel final : public Channel {
 
  private:
   [[nodiscard]] int other() const { return 1 - side_; }
-  [[nodiscard]] size_t room() const {
-    const size_t used = shared_->bulk_bytes[other()];
+  [[nodiscard]] size_t room(Lane lane) const {
+    const size_t used = shared_->lane_bytes[other()][static_cast<size_t>(lane)];
     if (!shared_->open || used >= limits::credit_bytes_initial) {
-      shared_->starved[side_] = true;
+      shared_->wants_room[side_] = true;
       return 0;
     }
     return limits::credit_bytes_initial - used;
@@ -103,7 +104,7 @@ bool MemoryChannel::send(Message message, Lane lane) {
   if (through_codec_) {
     {
       const std::lock_guard lock(shared_->mutex);
-      if (!shared_->open || (lane == Lane::bulk && room() == 0)) return false;
+      if (!shared_->open || (lane != Lane::prompt && room(lane) == 0)) return false;
     }
     auto payload = encode_message(std::move(message));
     std::string raw;
@@ -123,8 +124,8 @@ bool MemoryChannel::send(Message message, Lane lane) {
   }
   {
     const std::lock_guard lock(shared_->mutex);
-    if (!shared_->open || (lane == Lane::bulk && room() == 0)) return false;
-    if (lane == Lane::bulk) shared_->bulk_bytes[other()] += cost;
+    if (!shared_->open || (lane != Lane::prompt && room(lane) == 0)) return false;
+    shared_->lane_bytes[other()][static_cast<size_t>(lane)] += cost;
     shared_->waiting[other()].push_back(std::move(message));
     ChannelCounters& mine = shared_->counters[side_];
     ChannelCounters& theirs = shared_->counters[other()];
@@ -143,8 +144,8 @@ std::vector<Message> MemoryChannel::receive() {
   {
     const std::lock_guard lock(shared_->mutex);
     messages = std::exchange(shared_->waiting[side_], {});
-    shared_->bulk_bytes[side_] = 0;
-    wake = std::exchange(shared_->starved[other()], false);
+    shared_->lane_bytes[side_] = {};
+    wake = std::exchange(shared_->wants_room[other()], false);
   }
   if (wake) shared_->wake(other());
   return messages;

@@ -1,8 +1,9 @@
-// outbox.h: what waits to leave, in two lanes, and the credit the peer gave for the bulk lane.
+// outbox.h: what waits to leave, in three lanes, and the credit that the peer gave for two of them.
 //
 // Thread: the caller's lock.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <utility>
@@ -27,70 +28,76 @@ class Outbox {
     Lane lane = Lane::prompt;
   };
 
-  // False: the prompt lane is full (the peer takes nothing) or the bulk lane is.
+  // False: the lane is full (prompt: the peer takes nothing).
   [[nodiscard]] bool push(Payload payload, Lane lane) {
     const size_t cost = frame_cost(payload.size());
-    if (lane == Lane::prompt) {
-      if (prompt_bytes_ + cost > limits::outbox_bytes_max) return false;
-      prompt_bytes_ += cost;
-      prompt_.push_back(std::move(payload));
-      return true;
-    }
-    if (writable() == 0) return false;
-    bulk_bytes_ += cost;
-    bulk_.push_back(std::move(payload));
+    Queue& queue = at(lane);
+    const bool full =
+        lane == Lane::prompt ? queue.bytes + cost > limits::outbox_bytes_max : writable(lane) == 0;
+    if (full) return false;
+    queue.bytes += cost;
+    queue.frames.push_back(std::move(payload));
     return true;
   }
 
-  // Appends up to about `bytes` of frames to `out`: prompt ones first, always; bulk ones while
-  // credit lasts.
-  void take(size_t bytes, bool with_bulk, std::vector<Item>& out) {
+  // Appends up to about `bytes` of frames to `out`: prompt ones first, always; then bulk, then
+  // background while credit lasts. What lacks credit does not keep the lane behind it.
+  void take(size_t bytes, bool with_credit, std::vector<Item>& out) {
     size_t taken = 0;
-    while (!prompt_.empty() && taken < bytes) {
-      const size_t cost = frame_cost(prompt_.front().size());
-      prompt_bytes_ -= cost;
-      taken += cost;
-      out.push_back({std::move(prompt_.front()), Lane::prompt});
-      prompt_.pop_front();
-    }
-    while (with_bulk && prompt_.empty() && bulk_ready() && taken < bytes) {
-      const size_t cost = frame_cost(bulk_.front().size());
-      bulk_bytes_ -= cost;
-      credit_ -= cost;
-      taken += cost;
-      out.push_back({std::move(bulk_.front()), Lane::bulk});
-      bulk_.pop_front();
-    }
+    const auto take_lane = [&](Lane lane) {
+      Queue& queue = at(lane);
+      while (taken < bytes && ready(lane)) {
+        const size_t cost = frame_cost(queue.frames.front().size());
+        queue.bytes -= cost;
+        if (lane != Lane::prompt) queue.credit -= cost;
+        taken += cost;
+        out.push_back({std::move(queue.frames.front()), lane});
+        queue.frames.pop_front();
+      }
+    };
+    take_lane(Lane::prompt);
+    if (!with_credit) return;
+    take_lane(Lane::bulk);
+    take_lane(Lane::background);
   }
 
-  // The peer's owner has taken that much. False: more than we sent.
-  [[nodiscard]] bool add_credit(uint64_t bytes) {
-    if (bytes > limits::credit_bytes_initial - credit_) return false;
-    credit_ += bytes;
+  // The peer's owner has taken that much of bulk or background. False: more than we sent.
+  [[nodiscard]] bool add_credit(Lane lane, uint64_t bytes) {
+    Queue& queue = at(lane);
+    if (lane == Lane::prompt || bytes > limits::credit_bytes_initial - queue.credit) return false;
+    queue.credit += bytes;
     return true;
   }
 
-  // Bulk bytes that credit covers and that are not spoken for yet.
-  [[nodiscard]] size_t writable() const {
-    return credit_ > bulk_bytes_ ? credit_ - bulk_bytes_ : 0;
+  // Bytes of bulk or background that credit covers and that are not spoken for yet.
+  [[nodiscard]] size_t writable(Lane lane) const {
+    const Queue& queue = at(lane);
+    return queue.credit > queue.bytes ? queue.credit - queue.bytes : 0;
   }
-  // A bulk frame waits and may leave.
-  [[nodiscard]] bool bulk_ready() const {
-    return !bulk_.empty() && frame_cost(bulk_.front().size()) <= credit_;
+  [[nodiscard]] bool drained(Lane lane) const { return at(lane).frames.empty(); }
+  // A frame of the lane waits and may leave.
+  [[nodiscard]] bool ready(Lane lane) const {
+    const Queue& queue = at(lane);
+    if (queue.frames.empty()) return false;
+    return lane == Lane::prompt || frame_cost(queue.frames.front().size()) <= queue.credit;
   }
-  [[nodiscard]] bool prompt_ready() const { return !prompt_.empty(); }
   void clear() {
-    prompt_.clear();
-    bulk_.clear();
-    prompt_bytes_ = bulk_bytes_ = 0;
+    for (Queue& queue : queues_) {
+      queue.frames.clear();
+      queue.bytes = 0;
+    }
   }
 
  private:
-  std::deque<Payload> prompt_;
-  std::deque<Payload> bulk_;
-  size_t prompt_bytes_ = 0;
-  size_t bulk_bytes_ = 0;
-  size_t credit_ = limits::credit_bytes_initial;
+  struct Queue {
+    std::deque<Payload> frames;
+    size_t bytes = 0;
+    size_t credit = limits::credit_bytes_initial;  // bulk and background
+  };
+  [[nodiscard]] Queue& at(Lane lane) { return queues_[static_cast<size_t>(lane)]; }
+  [[nodiscard]] const Queue& at(Lane lane) const { return queues_[static_cast<size_t>(lane)]; }
+
+  std::array<Queue, 3> queues_;
 };
 
 }  // namespace repl::transport

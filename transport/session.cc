@@ -20,7 +20,8 @@ class SessionChannel final : public Channel {
   SessionChannel& operator=(const SessionChannel&) = delete;
 
   bool send(Message message, Lane lane) override { return core_->send(std::move(message), lane); }
-  [[nodiscard]] size_t writable() const override { return core_->writable(); }
+  [[nodiscard]] size_t writable(Lane lane) const override { return core_->writable(lane); }
+  [[nodiscard]] bool drained(Lane lane) const override { return core_->drained(lane); }
   [[nodiscard]] std::vector<Message> receive() override { return core_->receive(); }
   [[nodiscard]] bool open() const override { return core_->open(); }
   [[nodiscard]] Error close_reason() const override { return core_->close_reason(); }

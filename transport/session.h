@@ -1,10 +1,11 @@
 // session.h: the protocol over a byte stream (docs/PROTOCOL.md): banner, frames, lanes, credit,
 // heartbeats, bandwidth limit. What TLS, stdio and ssh channels are.
 //
-// Bounds: what is queued on the bulk lane never exceeds the peer's credit by more than one frame;
-// the prompt lane is taken without asking up to limits::outbox_bytes_max, then the connection is
-// given up. Of what has arrived and was not taken, bulk is bounded by the credit we gave; beyond
-// prompt_inbox_bytes_max of prompt messages we stop reading until the owner takes them.
+// Bounds: what is queued on the bulk or the background lane never exceeds the peer's credit for it
+// by more than one frame; the prompt lane is taken without asking up to limits::outbox_bytes_max,
+// then the connection is given up. Of what has arrived and was not taken, bulk and background are
+// bounded by the credit we gave; beyond prompt_inbox_bytes_max of prompt messages we stop reading
+// until the owner takes them.
 //
 // Thread: the Channel contract. Clock and Log must outlive the IoThread.
 #pragma once

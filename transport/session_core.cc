@@ -60,8 +60,8 @@ bool SessionCore::send(Message message, Lane lane) {
   {
     const std::lock_guard lock(mutex_);
     if (phase_ != Phase::open) return false;
-    if (lane == Lane::bulk && outbox_.writable() == 0) {
-      starved_ = true;
+    if (lane != Lane::prompt && outbox_.writable(lane) == 0) {
+      wants_room_[static_cast<size_t>(lane)] = true;
       return false;
     }
   }
@@ -76,8 +76,8 @@ bool SessionCore::send(Message message, Lane lane) {
       request_pump();
       return true;
     }
-    if (payload && lane == Lane::bulk) {
-      starved_ = true;
+    if (payload && lane != Lane::prompt) {
+      wants_room_[static_cast<size_t>(lane)] = true;
       return false;
     }
     problem = payload ? make_error(ErrorCode::limit, "does not take what is sent to it",
@@ -88,14 +88,21 @@ bool SessionCore::send(Message message, Lane lane) {
   return false;
 }
 
-size_t SessionCore::writable() const {
+size_t SessionCore::writable(Lane lane) const {
   const std::lock_guard lock(mutex_);
   if (phase_ != Phase::open) return 0;
-  const size_t bytes = outbox_.writable();
+  const size_t bytes = outbox_.writable(lane);
   // The owner goes to sleep on a small answer, so it is woken when there is room for a packed
   // message again.
-  if (bytes < limits::message_bytes_target) starved_ = true;
+  if (bytes < limits::message_bytes_target) wants_room_[static_cast<size_t>(lane)] = true;
   return bytes;
+}
+
+bool SessionCore::drained(Lane lane) const {
+  const std::lock_guard lock(mutex_);
+  const bool drained = outbox_.drained(lane);
+  if (!drained) wants_drained_[static_cast<size_t>(lane)] = true;
+  return drained;
 }
 
 std::vector<Message> SessionCore::receive() {
@@ -244,13 +251,13 @@ Status SessionCore::on_control(const FrameHeader& header, std::string_view body)
     case wire::KIND_CREDIT: {
       ByteReader reader(body);
       const uint64_t bytes = reader.u64();
+      const uint8_t lane = reader.u8();
       const std::lock_guard lock(mutex_);
-      if (!reader.done() || !outbox_.add_credit(bytes))
+      if (!reader.done() || lane > static_cast<uint8_t>(Lane::background) ||
+          !outbox_.add_credit(static_cast<Lane>(lane), bytes)) {
         return broken("credit for what was never sent");
-      if (starved_ && outbox_.writable() >= limits::message_bytes_target) {
-        starved_ = false;
-        arrived_ = true;
       }
+      arrived_ = owner_waits() || arrived_;
       request_pump();
       return {};
     }
@@ -267,7 +274,24 @@ void SessionCore::request_pump() {
   io_->post([self = shared_from_this()] { self->pump(); });
 }
 
-// False: nothing may leave on the bulk lane yet; the timer will pump.
+bool SessionCore::owner_waits() {
+  bool wake = false;
+  for (const Lane lane : {Lane::bulk, Lane::background}) {
+    bool& room = wants_room_[static_cast<size_t>(lane)];
+    bool& drained = wants_drained_[static_cast<size_t>(lane)];
+    if (room && outbox_.writable(lane) >= limits::message_bytes_target) {
+      room = false;
+      wake = true;
+    }
+    if (drained && outbox_.drained(lane)) {
+      drained = false;
+      wake = true;
+    }
+  }
+  return wake;
+}
+
+// False: nothing may leave on bulk and background yet; the timer will pump.
 bool SessionCore::pace() {
   const Duration wait = bucket_.wait(options_.clock.now());
   if (wait <= Duration::zero()) return true;
@@ -282,12 +306,14 @@ bool SessionCore::pace() {
 }
 
 void SessionCore::collect_control(std::vector<Payload>& control) {
-  const auto add_credit = [&] {
+  for (const Lane lane : {Lane::bulk, Lane::background}) {
+    if (phase_ != Phase::open || !inbox_.credit_due(lane)) continue;
     std::string body;
-    ByteWriter(body).u64(inbox_.take_credit());
+    ByteWriter out(body);
+    out.u64(inbox_.take_credit(lane));
+    out.u8(static_cast<uint8_t>(lane));
     control.push_back(control_payload(wire::KIND_CREDIT, std::move(body)));
-  };
-  if (phase_ == Phase::open && inbox_.credit_due()) add_credit();
+  }
   if (std::exchange(ping_due_, false)) control.push_back(control_payload(wire::KIND_PING, {}));
 }
 
@@ -295,6 +321,7 @@ void SessionCore::pump() {
   if (writing_) return;  // on_written comes back here
   std::vector<Outbox::Item> burst;
   std::vector<Payload> control;
+  bool wake = false;
   {
     const std::lock_guard lock(mutex_);
     pump_due_ = false;
@@ -303,8 +330,9 @@ void SessionCore::pump() {
     const size_t bytes = bucket_.limited()
                              ? std::min<size_t>(bucket_.burst_bytes(), segment_bytes_target)
                              : segment_bytes_target;
-    const bool bulk = outbox_.bulk_ready() && pace();
-    outbox_.take(bytes, bulk, burst);
+    const bool more = outbox_.ready(Lane::bulk) || outbox_.ready(Lane::background);
+    outbox_.take(bytes, more && pace(), burst);
+    wake = owner_waits();
     if (phase_ == Phase::flushing && burst.empty() && !pacing_) {
       phase_ = Phase::leaving;
       control.push_back(control_payload(wire::KIND_GOODBYE, goodbye_));
@@ -313,6 +341,7 @@ void SessionCore::pump() {
     pump_due_ = true;
   }
   write_burst(burst, control);
+  if (wake) call_ready();
 }
 
 void SessionCore::write_burst(std::vector<Outbox::Item>& burst, std::vector<Payload>& control) {

@@ -37,7 +37,8 @@ class SessionCore final : public Abortable, public std::enable_shared_from_this<
 
   // Any thread.
   [[nodiscard]] bool send(Message message, Lane lane);
-  [[nodiscard]] size_t writable() const;
+  [[nodiscard]] size_t writable(Lane lane) const;
+  [[nodiscard]] bool drained(Lane lane) const;
   [[nodiscard]] std::vector<Message> receive();
   [[nodiscard]] bool open() const;
   [[nodiscard]] Error close_reason() const;
@@ -63,7 +64,8 @@ class SessionCore final : public Abortable, public std::enable_shared_from_this<
                                 std::string_view raw);
   [[nodiscard]] Status on_control(const FrameHeader& header, std::string_view body);
 
-  void request_pump();  // with mutex_ held
+  void request_pump();               // with mutex_ held
+  [[nodiscard]] bool owner_waits();  // with mutex_ held: no more, it is to be woken
   void pump();
   void write_burst(std::vector<Outbox::Item>& burst, std::vector<Payload>& control);
   [[nodiscard]] bool pace();
@@ -90,7 +92,10 @@ class SessionCore final : public Abortable, public std::enable_shared_from_this<
   ChannelCounters counters_;
   // Posted, or a write is under way whose end will pump; the first is that of the banner.
   bool pump_due_ = true;
-  mutable bool starved_ = false;  // the owner was told there is no room: tell it when there is
+  // By lane: the owner was told that there is no room, or that it is not drained; it is told when
+  // that changes.
+  mutable std::array<bool, 3> wants_room_{};
+  mutable std::array<bool, 3> wants_drained_{};
   bool read_paused_ = false;
 
   // RACE: the owner may go away while the I/O thread is about to wake it. ready_ is called with

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/base/error.h"
+#include "engine/model/lane.h"
 #include "engine/model/message.h"
 
 namespace repl::run {
@@ -25,8 +26,11 @@ struct LinkCounters {
 class Link {
  public:
   virtual ~Link() = default;
-  virtual bool send(Message message, bool bulk) = 0;
-  [[nodiscard]] virtual size_t writable() const = 0;
+  virtual bool send(Message message, Lane lane) = 0;
+  // Of bulk or background; `on_ready` follows when there is room again.
+  [[nodiscard]] virtual size_t writable(Lane lane) const = 0;
+  // Nothing of the lane waits any more; `on_ready` follows when that becomes true.
+  [[nodiscard]] virtual bool drained(Lane lane) const = 0;
   [[nodiscard]] virtual std::vector<Message> receive() = 0;
   [[nodiscard]] virtual bool open() const = 0;
   [[nodiscard]] virtual Error close_reason() const = 0;

@@ -25,9 +25,9 @@ std::string_view phase_name(send::SendPhase phase, bool in_sync) {
 
 }  // namespace
 
-bool PeerSender::LinkOutbox::send(Message& message, bool bulk) {
-  if (!link_->open() || (bulk && link_->writable() == 0)) return false;
-  return link_->send(std::move(message), bulk);
+bool PeerSender::LinkOutbox::send(Message& message, Lane lane) {
+  if (!link_->open() || (lane != Lane::prompt && link_->writable(lane) == 0)) return false;
+  return link_->send(std::move(message), lane);
 }
 
 PeerSender::PeerSender(TreeParts& parts, const Session& session, send::SenderCallbacks callbacks,
@@ -38,7 +38,7 @@ PeerSender::PeerSender(TreeParts& parts, const Session& session, send::SenderCal
       sender_(*parts.index, fingerprint_seed(parts.options.name), source_, outbox_,
               std::move(callbacks), parts.log) {}
 
-void PeerSender::say(Message message) { static_cast<void>(outbox_.send(message, false)); }
+void PeerSender::say(Message message) { static_cast<void>(outbox_.send(message, Lane::prompt)); }
 
 void PeerSender::describe(PeerFacts& facts) const {
   const send::SenderStatus status = sender_.status();

@@ -38,8 +38,9 @@ class PeerSender {
   class LinkOutbox final : public send::Outbox {
    public:
     explicit LinkOutbox(std::shared_ptr<Link> link) : link_(std::move(link)) {}
-    bool send(Message& message, bool bulk) override;
-    [[nodiscard]] size_t writable() const override { return link_->writable(); }
+    bool send(Message& message, Lane lane) override;
+    [[nodiscard]] size_t writable(Lane lane) const override { return link_->writable(lane); }
+    [[nodiscard]] bool drained(Lane lane) const override { return link_->drained(lane); }
 
    private:
     std::shared_ptr<Link> link_;

@@ -182,7 +182,7 @@ void Secondary::recheck_holds() {
 void Secondary::tell_holds() {
   if (!receiver_ || applier_->holds().size() == told_holds_) return;
   told_holds_ = applier_->holds().size();
-  primary_->link->send(PeerNotice{.hold = {}, .held_keys = told_holds_, .error = {}}, false);
+  primary_->link->send(PeerNotice{.hold = {}, .held_keys = told_holds_, .error = {}}, Lane::prompt);
 }
 
 bool Secondary::step(MonotonicTime now) {
@@ -276,7 +276,7 @@ void Secondary::on_hello(Session& session, Hello self) {
   session.reason = decision.reason;
   if (session.held && !was_held) {
     parts_.log.warn("{}: {}", parts_.options.name, decision.reason);
-    session.link->send(PeerNotice{.hold = decision.reason, .error = {}}, false);
+    session.link->send(PeerNotice{.hold = decision.reason, .error = {}}, Lane::prompt);
   }
   if (!decision.accept || (primary_ != nullptr && primary_ != &session)) return;
   session.decided = true;
@@ -309,7 +309,7 @@ void Secondary::on_hello(Session& session, Hello self) {
 // bounds them by what it asks for.
 void Secondary::answer(Message message, bool bulk) {
   if (!bulk) {
-    static_cast<void>(primary_->link->send(std::move(message), false));
+    static_cast<void>(primary_->link->send(std::move(message), Lane::prompt));
     return;
   }
   answers_.push_back(std::move(message));
@@ -317,8 +317,8 @@ void Secondary::answer(Message message, bool bulk) {
 }
 
 void Secondary::send_answers() {
-  while (primary_ != nullptr && !answers_.empty() && primary_->link->writable() > 0) {
-    static_cast<void>(primary_->link->send(std::move(answers_.front()), true));
+  while (primary_ != nullptr && !answers_.empty() && primary_->link->writable(Lane::bulk) > 0) {
+    static_cast<void>(primary_->link->send(std::move(answers_.front()), Lane::bulk));
     answers_.pop_front();
   }
 }
@@ -360,7 +360,7 @@ void Secondary::begin_verify(const VerifyRequest& request) {
     }
     VerifyReply busy;  // to be asked again
     busy.id = request.id;
-    static_cast<void>(primary_->link->send(std::move(busy), false));
+    static_cast<void>(primary_->link->send(std::move(busy), Lane::prompt));
     return;
   }
   verify_.emplace(Verify{.request = request, .reply = {}, .proof = {}});
@@ -419,7 +419,7 @@ void Secondary::answer_verify() {
   for (const auto& [key, hold] : applier_->holds().all()) {
     if (reply.held.size() < limits::holds_listed_max) reply.held.push_back(parts_.describe(key));
   }
-  if (primary_ != nullptr) static_cast<void>(primary_->link->send(std::move(reply), false));
+  if (primary_ != nullptr) static_cast<void>(primary_->link->send(std::move(reply), Lane::prompt));
 }
 
 Result<uint64_t> Secondary::approve() {

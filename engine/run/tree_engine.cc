@@ -219,7 +219,7 @@ void TreeEngine::take_new_links() {
     session->peer = peer;
     session->reason = "waiting for its hello";
     session->said = make_hello();
-    session->link->send(Message(*session->said), false);
+    session->link->send(Message(*session->said), Lane::prompt);
     sessions_.push_back(std::move(session));
   }
 }
@@ -313,7 +313,7 @@ bool TreeEngine::say_hello() {
     if (!session->link || session->decided) continue;
     if (session->said && same_but_progress(*session->said, hello)) continue;
     session->said = hello;
-    session->link->send(Message(hello), false);
+    session->link->send(Message(hello), Lane::prompt);
     if (session->hello) duty_->on_hello(*session, hello);
     said = true;
   }

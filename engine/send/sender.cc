@@ -66,25 +66,25 @@ void Sender::start(const Plan& plan) {
 
 void Sender::emit(Message message) {
   pumped_ += message_bytes(message);
-  if (!out_.empty() || !outbox_.send(message, true)) out_.push_back(std::move(message));
+  if (!out_.empty() || !outbox_.send(message, Lane::bulk)) out_.push_back(std::move(message));
 }
 
 // Only what belongs to the cut that is being made. What the peer has is asked in order, behind the
 // cuts that are on their way: its answer must know of them.
 void Sender::ask(Message message) {
   pumped_ += header_bytes;
-  static_cast<void>(outbox_.send(message, false));  // refused only by a closed connection
+  static_cast<void>(outbox_.send(message, Lane::prompt));  // refused only by a closed connection
 }
 
 bool Sender::flush() {
-  while (!out_.empty() && outbox_.send(out_.front(), true)) out_.pop_front();
+  while (!out_.empty() && outbox_.send(out_.front(), Lane::bulk)) out_.pop_front();
   return out_.empty();
 }
 
 bool Sender::pump() {
   pumped_ = 0;
   while (flush() && (phase_ == SendPhase::asking || phase_ == SendPhase::comparing ||
-                     outbox_.writable() > 0)) {
+                     outbox_.writable(Lane::bulk) > 0)) {
     if (pumped_ >= limits::pump_bytes_max) return true;
     pumped_ += 1;  // steps that send nothing count too, a little
     if (!step()) return false;

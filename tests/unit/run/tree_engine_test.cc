@@ -12,8 +12,9 @@ namespace {
 // A connection that ends between two looks at it, having brought one more message.
 class EndingLink final : public Link {
  public:
-  bool send(Message, bool) override { return true; }
-  size_t writable() const override { return 0; }
+  bool send(Message, Lane) override { return true; }
+  size_t writable(Lane) const override { return 0; }
+  bool drained(Lane) const override { return true; }
   std::vector<Message> receive() override {
     const std::lock_guard lock(mutex_);
     if (open_) {
@@ -78,8 +79,9 @@ TEST(TreeEngine, TakesWhatArrivedBeforeTheConnectionEnded) {
 // What the owner of the link keeps when the engine goes.
 class KeptLink final : public Link {
  public:
-  bool send(Message, bool) override { return true; }
-  size_t writable() const override { return 0; }
+  bool send(Message, Lane) override { return true; }
+  size_t writable(Lane) const override { return 0; }
+  bool drained(Lane) const override { return true; }
   std::vector<Message> receive() override { return {}; }
   bool open() const override { return !closed; }
   Error close_reason() const override { return make_error(ErrorCode::closed, "closed"); }

@@ -180,14 +180,28 @@ struct Tree {
 };
 
 struct QueueOutbox final : Outbox {
-  std::deque<Message> prompt, bulk;
+  std::deque<Message> prompt, bulk, background;
   size_t room = 300 * 1024;
-  bool send(Message& message, bool is_bulk) override {
-    if (is_bulk && bulk.size() >= 4) return false;
-    (is_bulk ? bulk : prompt).push_back(std::move(message));
+  bool send(Message& message, Lane lane) override {
+    if (lane != Lane::prompt && of(lane).size() >= 4) return false;
+    of(lane).push_back(std::move(message));
     return true;
   }
-  size_t writable() const override { return bulk.size() >= 4 ? 0 : room; }
+  size_t writable(Lane lane) const override { return of(lane).size() >= 4 ? 0 : room; }
+  bool drained(Lane lane) const override { return of(lane).empty(); }
+  [[nodiscard]] const std::deque<Message>& of(Lane lane) const {
+    return lane == Lane::prompt ? prompt : lane == Lane::bulk ? bulk : background;
+  }
+  [[nodiscard]] std::deque<Message>& of(Lane lane) {
+    return const_cast<std::deque<Message>&>(std::as_const(*this).of(lane));
+  }
+  // The lane whose message leaves next; null: all are empty.
+  [[nodiscard]] std::deque<Message>* next() {
+    for (const Lane lane : {Lane::prompt, Lane::bulk, Lane::background}) {
+      if (!of(lane).empty()) return &of(lane);
+    }
+    return nullptr;
+  }
 };
 
 struct Pair {
@@ -244,13 +258,12 @@ struct Pair {
   void settle() {
     for (size_t turns = 0; turns < 1'000'000; ++turns) {
       bool moved = sender->pump();
-      while (!outbox.prompt.empty() || !outbox.bulk.empty()) {
-        auto& lane = outbox.prompt.empty() ? outbox.bulk : outbox.prompt;
-        const Message message = std::move(lane.front());
-        lane.pop_front();
+      while (auto* lane = outbox.next()) {
+        const Message message = std::move(lane->front());
+        lane->pop_front();
         receiver.take(message);
         moved = true;
-        if (&lane == &outbox.bulk) break;
+        if (lane != &outbox.prompt) break;
       }
       while (!receiver.replies.empty()) {
         const Message reply = std::move(receiver.replies.front());

@@ -126,7 +126,7 @@ TEST(Frame, RefusesHostileSegments) {
   EXPECT_FALSE(refused(frame(3, 2, 20, 3)));
   EXPECT_TRUE(refused(frame(4, 2, 20, 3)));
   EXPECT_TRUE(refused(frame(3, 4, 20, 3)));
-  EXPECT_TRUE(refused(frame(3, 2, 0x0200 | 20, 3))) << "lane 2";
+  EXPECT_TRUE(refused(frame(3, 2, 0x0300 | 20, 3))) << "lane 3";
   EXPECT_TRUE(refused(frame(3, 2, 0x10000 | 20, 3))) << "reserved bits";
   EXPECT_TRUE(refused(frame(UINT32_MAX, 2, 20, 3)));
 }
@@ -189,15 +189,41 @@ TEST(Outbox, CreditBlocksBulkButNotPrompt) {
     for (const auto& item : out) sent += frame_cost(item.payload.size());
   }
   EXPECT_LE(sent, limits::credit_bytes_initial);
-  EXPECT_FALSE(outbox.bulk_ready());
+  EXPECT_FALSE(outbox.ready(Lane::bulk));
   EXPECT_TRUE(outbox.push(make_payload(31, "ack", ""), Lane::prompt));
   out.clear();
   outbox.take(1 << 30, true, out);
   ASSERT_EQ(out.size(), 1u);
   EXPECT_EQ(out[0].lane, Lane::prompt);
-  EXPECT_FALSE(outbox.add_credit(sent + 1)) << "more than was taken";
-  EXPECT_TRUE(outbox.add_credit(sent));
-  EXPECT_TRUE(outbox.bulk_ready());
+  EXPECT_FALSE(outbox.add_credit(Lane::bulk, sent + 1)) << "more than was taken";
+  EXPECT_TRUE(outbox.add_credit(Lane::bulk, sent));
+  EXPECT_TRUE(outbox.ready(Lane::bulk));
+}
+
+TEST(Outbox, LanesOvertakeInTheirOrderAndHaveCreditOfTheirOwn) {
+  Outbox outbox;
+  const auto push = [&](Lane lane, size_t bytes) {
+    return outbox.push(make_payload(25, "b", std::string(bytes, 'x')), lane);
+  };
+  size_t background = 0;
+  while (push(Lane::background, limits::data_chunk_bytes_max)) ++background;
+  ASSERT_TRUE(push(Lane::bulk, 1000));
+  ASSERT_TRUE(push(Lane::prompt, 1000));
+  std::vector<Outbox::Item> out;
+  outbox.take(1 << 30, true, out);
+  ASSERT_EQ(out.size(), background + 1) << "the last background frame lacks credit";
+  EXPECT_EQ(out[0].lane, Lane::prompt);
+  EXPECT_EQ(out[1].lane, Lane::bulk);
+  EXPECT_EQ(out[2].lane, Lane::background);
+  EXPECT_TRUE(outbox.drained(Lane::bulk));
+  EXPECT_FALSE(outbox.drained(Lane::background));
+  EXPECT_FALSE(outbox.ready(Lane::background));
+  ASSERT_TRUE(push(Lane::bulk, 1000));
+  EXPECT_TRUE(outbox.ready(Lane::bulk));
+  EXPECT_FALSE(outbox.add_credit(Lane::prompt, 1));
+  EXPECT_FALSE(outbox.add_credit(Lane::bulk, 1 << 20));
+  EXPECT_TRUE(outbox.add_credit(Lane::background, 1 << 20));
+  EXPECT_TRUE(outbox.ready(Lane::background));
 }
 
 TEST(TokenBucket, KeepsTheRate) {

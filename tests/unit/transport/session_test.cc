@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <future>
 
+#include "engine/base/bytes.h"
 #include "tests/unit/transport/peer.h"
 #include "tests/unit/transport/random_message.h"
 #include "transport/fd_stream.h"
@@ -159,14 +160,52 @@ TEST_F(Session, CreditStopsBulkWhilePromptFlows) {
   size_t taken = 0;
   while (left->send(chunk(taken, 'x'), Lane::bulk)) ++taken;
   EXPECT_LE(taken * limits::data_chunk_bytes_max, limits::credit_bytes_initial);
-  EXPECT_EQ(left->writable(), 0u);
+  EXPECT_EQ(left->writable(Lane::bulk), 0u);
   ASSERT_TRUE(left->send(VerifyRequest{.id = 42}, Lane::prompt));
   // The owner of the right side takes nothing of the bulk until it has seen the prompt message
   // arrive.
   ASSERT_TRUE(right.wait([&] { return right->counters().messages_in >= 2; }));
   ASSERT_TRUE(right.take_until([&] { return right.got.size() == taken + 1; }));
-  EXPECT_TRUE(left.wait([&] { return left->writable() >= limits::message_bytes_target; }));
+  EXPECT_TRUE(
+      left.wait([&] { return left->writable(Lane::bulk) >= limits::message_bytes_target; }));
   EXPECT_TRUE(left->send(chunk(taken, 'y'), Lane::bulk));
+}
+
+TEST_F(Session, EachLaneHasCreditOfItsOwn) {
+  auto sockets = make_socket_pair();
+  Peer left(channel_over(io, std::move(sockets.left), options("right")));
+  Peer right(channel_over(io, std::move(sockets.right), options("left")));
+  size_t taken = 0;
+  while (left->send(chunk(taken, 'x'), Lane::background)) ++taken;
+  EXPECT_EQ(left->writable(Lane::background), 0u);
+  ASSERT_TRUE(left->send(CutBegin{}, Lane::bulk)) << "a cut waits for no background credit";
+  // The cut, and all that has credit: the last chunk exceeds it.
+  ASSERT_TRUE(right.wait([&] { return right->counters().messages_in == taken; }));
+  EXPECT_EQ(left->writable(Lane::background), 0u) << "the owner of the right side took nothing";
+  EXPECT_GT(left->writable(Lane::bulk), 0u);
+  ASSERT_TRUE(right.take(taken + 1));
+  EXPECT_TRUE(
+      left.wait([&] { return left->writable(Lane::background) >= limits::message_bytes_target; }));
+}
+
+TEST_F(Session, BulkOvertakesBackgroundUntilThatIsDrained) {
+  auto sockets = make_socket_pair();
+  SessionOptions slow = options("right");
+  slow.bandwidth_bytes_per_s = 2'000'000;
+  slow.zstd_level = 0;
+  Peer left(channel_over(io, std::move(sockets.left), slow));
+  Peer right(channel_over(io, std::move(sockets.right), options("left")));
+  for (uint64_t i = 0; i < 12; ++i) ASSERT_TRUE(left->send(chunk(i, 'x'), Lane::background));
+  ASSERT_TRUE(left->send(CutBegin{}, Lane::bulk));
+  EXPECT_FALSE(left->drained(Lane::background));
+  // Nothing is taken from this side: what wakes it is that the lane has drained.
+  ASSERT_TRUE(left.wait([&] { return left->drained(Lane::background); }));
+  ASSERT_TRUE(left->send(CutEnd{}, Lane::bulk));
+  ASSERT_TRUE(right.take(14));
+  const auto cut = std::ranges::find_if(
+      right.got, [](const Message& m) { return std::holds_alternative<CutBegin>(m); });
+  EXPECT_LT(cut - right.got.begin(), 6) << "the cut did not overtake";
+  EXPECT_TRUE(std::holds_alternative<CutEnd>(right.got.back())) << "overtook what was drained";
 }
 
 TEST_F(Session, PromptOvertakesBulk) {
@@ -283,7 +322,14 @@ TEST_F(Session, RefusesOtherVersionsNoiseAndSilence) {
   EXPECT_EQ(reason_after("repl/1 x\n" + std::string(64, '\xff')).code, ErrorCode::protocol);
 }
 
-TEST_F(Session, RefusesMoreBulkThanCreditAndCreditForNothing) {
+TEST_F(Session, RefusesMoreThanCreditAndCreditForNothing) {
+  const auto credit = [](uint64_t bytes, Lane lane) {
+    std::string body;
+    ByteWriter out(body);
+    out.u64(bytes);
+    out.u8(static_cast<uint8_t>(lane));
+    return body;
+  };
   const auto reason_after = [&](const auto& fill) {
     auto sockets = make_socket_pair();
     Peer left(channel_over(io, std::move(sockets.left), options("mgmt2")));
@@ -311,7 +357,15 @@ TEST_F(Session, RefusesMoreBulkThanCreditAndCreditForNothing) {
             }).code,
             ErrorCode::protocol);
   EXPECT_EQ(reason_after([&](FrameWriter& writer) {
-              writer.add(Payload{1, std::string(8, '\xff'), {}, 0}, 0);
+              for (uint64_t i = 0; i < 70; ++i) writer.add(*encode_message(chunk(i, 'x')), 2);
+            }).code,
+            ErrorCode::protocol);
+  EXPECT_EQ(reason_after([&](FrameWriter& writer) {
+              writer.add(Payload{1, credit(1, Lane::bulk), {}, 0}, 0);
+            }).code,
+            ErrorCode::protocol);
+  EXPECT_EQ(reason_after([&](FrameWriter& writer) {
+              writer.add(Payload{1, credit(1, Lane::prompt), {}, 0}, 0);
             }).code,
             ErrorCode::protocol);
 }
@@ -327,10 +381,10 @@ TEST(MemoryPair, SpeaksLikeAWire) {
     size_t sent = 0;
     while (left->send(StageData{StageId{{1, 1}}, sent, std::string(100'000, 'x')}, Lane::bulk))
       ++sent;
-    EXPECT_EQ(left->writable(), 0u);
+    EXPECT_EQ(left->writable(Lane::bulk), 0u);
     EXPECT_TRUE(left->send(Bye{}, Lane::prompt));
     ASSERT_TRUE(right.take(sent + 2));
-    EXPECT_TRUE(left.wait([&] { return left->writable() > 0; }));
+    EXPECT_TRUE(left.wait([&] { return left->writable(Lane::bulk) > 0; }));
     right->close("enough");
     EXPECT_TRUE(left.wait_closed());
     EXPECT_FALSE(left->send(Bye{}, Lane::prompt));
