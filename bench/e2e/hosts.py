@@ -1,30 +1,40 @@
-"""The two hosts that bench/run has made: commands on them, their trees, their counters, the proof of equality."""
+"""The two hosts that arena.sh has made: commands on them, their trees, and the bytes on their wire."""
 import os
 import pathlib
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 W = pathlib.Path(os.environ.get("BENCH_W", "/nonexistent"))
-ADDRESS_B = os.environ.get("BENCH_ADDRESS_B", "")
-REPL = os.environ.get("BENCH_REPL", "repl")
-TREECMP = os.environ.get("BENCH_TREECMP", "treecmp")
+ADDRESS = {host: os.environ.get("BENCH_ADDRESS_" + host, "") for host in "AB"}
 HOLDER = {host: os.environ.get("BENCH_HOLDER_" + host, "") for host in "AB"}
+REPL = os.environ.get("BENCH_REPL", "repl")
 TREE = "/mnt/fs/tree"  # on the hosts
-TICKS = os.sysconf("SC_CLK_TCK")
+OBSERVER = "BENCH_OBSERVER"  # in the environment of what belongs to the harness and not to the program measured
+
+
+class Void(Exception):
+    """The number does not count, and why."""
 
 
 def tree(host):
     return W / host / "fs" / "tree"
 
 
+def aside(host):
+    """A directory on the tree's filesystem that is not in the tree."""
+    path = W / host / "fs" / "aside"
+    path.mkdir(exist_ok=True)
+    return path
+
+
 def argv(host, *command):
-    return ["nsenter", "--target", HOLDER[host], "--mount", "--net", "--uts", "--wdns=/", "--", *command]
+    return ["nsenter", "--target", HOLDER[host], "--mount", "--net", "--uts", "--wdns=/", "--", *map(str, command)]
 
 
 def start(host, name, *command):
+    """A process that is measured; its output goes to the host's log `name`."""
     with open(W / host / "log" / name, "ab") as log:
         return subprocess.Popen(argv(host, *command), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
@@ -36,54 +46,39 @@ def stop(*processes):
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
-            print(f"   did not end within 20 s of TERM, killed: {' '.join(process.args)}", file=sys.stderr)
             process.kill()
             process.wait()
+            raise Void(f"did not end within 20 s of TERM: {' '.join(process.args[7:])}") from None
 
 
-def run(host, *command, check=True):
-    return subprocess.run(argv(host, *command), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=check)
+def run(host, *command, check=True, timeout=60):
+    """A command of the harness, which is not counted."""
+    return subprocess.run(argv(host, *command), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=check,
+                          timeout=timeout, env=os.environ | {OBSERVER: "1"})
 
 
 def wire_bytes():
-    """Sent and received by host A."""
-    for line in run("A", "cat", "/proc/net/dev").stdout.splitlines():
-        if "eth0:" in line:
-            fields = line.split(":")[1].split()
-            return int(fields[0]) + int(fields[8])
-    raise RuntimeError("no eth0")
+    """(sent, received) by host A on all its links but loopback: frames, so headers and acknowledgements count."""
+    sent = received = 0
+    for line in pathlib.Path(f"/proc/{HOLDER['A']}/net/dev").read_text().splitlines():
+        link, _, rest = line.partition(":")
+        if link.strip() in ("eth0", "nl0"):
+            fields = rest.split()
+            received += int(fields[0])
+            sent += int(fields[8])
+    return sent, received
 
 
-def cpu_seconds(*processes):
-    """User and system time of the processes and of their children that have ended."""
-    total = 0
-    for process in processes:
-        fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        total += sum(int(field) for field in fields[11:15])
-    return total / TICKS
+def same_tree_on_b():
+    """Both trees hold the same before the program starts, so that all begin alike and only changes are measured."""
+    shutil.rmtree(tree("B"), ignore_errors=True)
+    subprocess.run(["cp", "-a", tree("A"), tree("B")], check=True)
 
 
-def empty_trees():
-    for host in "AB":
-        shutil.rmtree(tree(host), ignore_errors=True)
-        tree(host).mkdir()
-        shutil.rmtree(W / host / "state" / "t", ignore_errors=True)
+def settle_disks():
     os.sync()
-    # Deletions go on in the journal for a while; they belong to nobody's measurement.
+    # Deletions and write-back go on for a moment; they belong to nobody's measurement.
     time.sleep(1)
-
-
-def differences(exact):
-    """What the judges see. `exact`: also to the nanosecond, with hard links (rsync itself, and so lsyncd, leaves a
-    directory's time alone when the second is the same)."""
-    a, b = f"{tree('A')}/", f"{tree('B')}/"
-    out = subprocess.run(["rsync", "-n", "-aHAX" if exact else "-a", "--delete", "--checksum", "--itemize-changes",
-                          "--exclude", "/.repl-staging", a, b], capture_output=True, text=True)
-    text = out.stdout + out.stderr
-    if exact and not text:
-        judged = subprocess.run([TREECMP, "--exclude", ".repl-staging", a, b], capture_output=True, text=True)
-        text = judged.stdout + judged.stderr
-    return text
 
 
 def wait_until(condition, seconds, pause=0.02):
@@ -94,3 +89,13 @@ def wait_until(condition, seconds, pause=0.02):
             return None
         time.sleep(pause)
     return time.monotonic() - began
+
+
+def log_tail(lines=4):
+    """The last words of every log: why a cell is void is often there."""
+    out = []
+    for log in sorted(W.glob("[AB]/log/*")):
+        last = log.read_text(errors="replace").splitlines()[-lines:]
+        if last:
+            out.append(f"{log.parent.parent.name}/{log.name}: " + " | ".join(last))
+    return out
