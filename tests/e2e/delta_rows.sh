@@ -45,13 +45,18 @@ row_rename() {
 # Contents that the replica has under other names.
 row_copy() {
   local d=$a/$ROW i
+  save_over() { cp --reflink=never "$d/v1" "$W/A/fs/saved" && mv "$W/A/fs/saved" "$d/w4"; }
+  restore() { for i in 1 2 3; do cp --reflink=never "$d/v$i" "$d/w$i" || return 1; done; }
   place f 4
   crosses "a copy" $framing together cp --reflink=never "$d/f" "$d/copy"
-  crosses "a copy over another file" $framing together cp --reflink=never "$d/f" "$d/copy2"
-  for i in 1 2 3 4; do place "v$i" $((10 + i)) $((3 * MIB)); done
-  for i in 1 2 3 4; do place "w$i" $((20 + i)) $((3 * MIB)); done
-  restore() { for i in 1 2 3 4; do cp "$d/v$i" "$d/w$i" || return 1; done; }
-  crosses "a backup restored over four files" $framing together restore
+  for i in 1 2 3 4; do
+    content make "$d/v$i" $((10 + i)) $((3 * MIB))
+    content make "$d/w$i" $((20 + i)) $((3 * MIB))
+  done
+  settle A
+  crosses "a copy over another file" $framing together cp --reflink=never "$d/f" "$d/v4"
+  crosses "and by a rename" $framing together save_over
+  crosses "a backup restored over three files" $framing together restore
 }
 
 row_moved_away_and_back() {

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Many small files are on their way to an empty replica while the tree changes and both daemons are killed: in the end
+# both are equal, and nothing that was removed or renamed meanwhile has come back.
+#   first_sync_killed.sh [FILES]    60,000 by default
+count=${1:-60000}
+. "$(dirname "$0")/lib.sh"
+. "$HERE/cost.sh"
+node A ext4 4200 # for its inodes
+node B ext4 4200
+wire A B 1 0 100 # 12.5 MB/s: 15 MB take more than a second on any machine
+usual_config
+a=$(tree A) b=$(tree B)
+mkdir "$a" "$b"
+step "$count files"
+python3 - "$a" "$count" <<'PYTHON' || fail "cannot make the files"
+import os, random, sys
+os.chdir(sys.argv[1])
+rng = random.Random(5)
+for i in range(int(sys.argv[2])):
+    if i % 500 == 0: os.mkdir("d%d" % (i // 500))
+    with open("d%d/%d" % (i // 500, i), "wb") as f: f.write(rng.randbytes(100 + i % 300))
+PYTHON
+bytes=$((count * 250))
+before=$(wire_bytes A)
+crossed() { [ $(($(wire_bytes A) - before)) -gt "$1" ]; }
+killed() { # NODE
+  stop "$1" KILL
+  start "$1"
+  wait_for 60 "$1 answers" answers "$1" t
+}
+start_all
+wait_for 60 "a quarter" crossed $((bytes / 4))
+rm "$a/d0/1" "$a/d$((count / 500 - 1))/$((count - 1))" # the first and the last that a walk comes to
+mv "$a/d1" "$a/renamed"
+content make "$a/new" 6 4096
+step "the receiver is killed"
+killed B
+wait_for 60 "more" crossed $((bytes / 2))
+rm -r "$a/d2"
+echo changed >"$a/d3/1500"
+step "the sender is killed"
+killed A
+ready A
+step "$(($(wire_bytes A) - before)) bytes crossed for $bytes"
+crossed "$bytes" || fail "fewer bytes than the files have: this test counts wrongly"
+equal A B
+exit 0
