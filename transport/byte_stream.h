@@ -24,6 +24,9 @@ class ByteStream {
   virtual void read(std::span<char> into, OnRead done) = 0;
   // All bytes. They stay valid until `done`.
   virtual void write(std::string_view bytes, OnWrite done) = 0;
+  // What was written and has not left may be about so much, if the carrier lets us say: the less,
+  // the sooner what is written next leaves.
+  virtual void limit_unsent(size_t) {}
   // Nothing more will be written: the peer sees the end.
   virtual void end_writing() = 0;
   virtual void close() = 0;

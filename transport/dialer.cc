@@ -1,6 +1,5 @@
 #include "transport/dialer.h"
 
-#include <asio/connect.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/steady_timer.hpp>
 #include <mutex>
@@ -8,6 +7,7 @@
 
 #include "transport/io_thread.h"
 #include "transport/session_core.h"
+#include "transport/tcp.h"
 #include "transport/tls.h"
 
 namespace repl::transport {
@@ -83,19 +83,37 @@ class Dial::Impl final : public Abortable, public std::enable_shared_from_this<I
 
   void connect(std::vector<tcp::endpoint> endpoints) {
     endpoints_ = std::move(endpoints);
-    asio::async_connect(socket_, endpoints_,
-                        [self = shared_from_this()](std::error_code error, const tcp::endpoint&) {
-                          if (self->over_) return;
-                          if (error) {
-                            self->give_up(ErrorCode::closed, "connect: " + error.message());
-                            return;
-                          }
-                          self->handshake();
-                        });
+    next_ = 0;
+    connect_next(asio::error::host_not_found);
+  }
+
+  // One address after the other; `before`: what became of the last one.
+  void connect_next(std::error_code before) {
+    if (over_) return;
+    if (next_ == endpoints_.size()) {
+      give_up(ErrorCode::closed, "connect: " + before.message());
+      return;
+    }
+    const tcp::endpoint& endpoint = endpoints_[next_++];
+    std::error_code error;
+    socket_.close(error);
+    socket_.open(endpoint.protocol(), error);
+    if (error) {
+      connect_next(error);
+      return;
+    }
+    prepare_tcp(socket_.native_handle());
+    socket_.async_connect(endpoint, [self = shared_from_this()](std::error_code failed) {
+      if (failed) {
+        self->connect_next(failed);
+      } else if (!self->over_) {
+        self->handshake();
+      }
+    });
   }
 
   void handshake() {
-    tune(socket_);
+    tune_tcp(socket_.native_handle());
     handshake_ = start_handshake(
         io_, tls_, std::move(socket_), name(),
         [wanted = target_.fingerprint,
@@ -141,6 +159,7 @@ class Dial::Impl final : public Abortable, public std::enable_shared_from_this<I
   tcp::socket socket_;
   asio::steady_timer timer_;
   std::vector<tcp::endpoint> endpoints_;
+  size_t next_ = 0;  // of them, to be tried
   std::shared_ptr<Abortable> handshake_;
   bool over_ = false;
 

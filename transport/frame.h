@@ -32,7 +32,8 @@ struct ZSTD_DCtx_s;
 namespace repl::transport {
 
 inline constexpr size_t segment_header_bytes = 12;
-inline constexpr size_t segment_bytes_target = 256 * 1024;  // a segment is closed beyond this
+inline constexpr size_t segment_bytes_target =
+    limits::write_bytes_max;  // a segment is closed beyond this
 inline constexpr size_t segment_bytes_max = limits::frame_bytes_max + segment_bytes_target;
 
 enum class Coding : uint8_t { plain = 0, zstd = 1 };

@@ -1,4 +1,6 @@
-// inbox.h: what has arrived and was not taken yet, and the credit that taking it returns.
+// inbox.h: what has arrived and was not taken yet, and the credit that taking it returns. A lane's
+// window, what may be on its way and here, is doubled for a peer that has to wait for credit while
+// the owner keeps up.
 //
 // Thread: the caller's lock.
 #pragma once
@@ -24,7 +26,7 @@ class Inbox {
       prompt_.push_back(std::move(message));
       return true;
     }
-    if (cost > limits::credit_bytes_initial - account.waiting - account.owed) return false;
+    if (cost > account.window - account.waiting - account.owed) return false;
     account.waiting += cost;
     others_.push_back(std::move(message));
     return true;
@@ -46,9 +48,22 @@ class Inbox {
   [[nodiscard]] bool empty() const { return prompt_.empty() && others_.empty(); }
   [[nodiscard]] size_t prompt_bytes() const { return accounts_[0].waiting; }
 
-  // Credit is returned in quarters: few frames, and a whole frame is always sendable again.
+  // The peer has more to send on that lane than it has credit for. If most of the window is on the
+  // wire, and not here because the owner is slow, the window is too small for the link: it doubles.
+  void widen(Lane lane) {
+    Account& account = at(lane);
+    if (lane == Lane::prompt || account.window >= limits::credit_bytes_max ||
+        account.waiting > account.window / 4) {
+      return;
+    }
+    account.owed += account.window;
+    account.window *= 2;
+  }
+
+  // Credit is returned in eighths: few frames, and a whole frame is always sendable again.
   [[nodiscard]] bool credit_due(Lane lane) const {
-    return accounts_[static_cast<size_t>(lane)].owed >= limits::credit_bytes_initial / 4;
+    const Account& account = accounts_[static_cast<size_t>(lane)];
+    return account.owed >= account.window / 8;
   }
   [[nodiscard]] bool credit_due() const {
     return credit_due(Lane::bulk) || credit_due(Lane::background);
@@ -57,6 +72,7 @@ class Inbox {
 
  private:
   struct Account {
+    size_t window = limits::credit_bytes_initial;
     size_t waiting = 0;  // not taken by the owner
     size_t owed = 0;     // taken, and not yet returned as credit
   };
@@ -66,8 +82,5 @@ class Inbox {
   std::vector<Message> others_;
   std::array<Account, 3> accounts_;
 };
-static_assert(limits::frame_bytes_max + limits::credit_bytes_initial / 4 <=
-                  limits::credit_bytes_initial,
-              "credit that is withheld must not keep a frame from leaving");
 
 }  // namespace repl::transport

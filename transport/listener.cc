@@ -8,6 +8,7 @@
 
 #include "transport/io_thread.h"
 #include "transport/session_core.h"
+#include "transport/tcp.h"
 #include "transport/tls.h"
 
 namespace repl::transport {
@@ -52,6 +53,7 @@ class Listener::Impl final : public Abortable, public std::enable_shared_from_th
       acceptor_.set_option(asio::ip::v6_only(false), error);
     }
     if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
+    if (!error) prepare_tcp(acceptor_.native_handle());  // what is accepted inherits it
     if (!error) acceptor_.bind(endpoint, error);
     if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
     if (error) return fail(sys_error("listen on " + name_of(endpoint), error.value()));
@@ -115,7 +117,7 @@ class Listener::Impl final : public Abortable, public std::enable_shared_from_th
       if (auto oldest = handshakes_.front().lock()) oldest->abort();
       handshakes_.erase(handshakes_.begin());
     }
-    tune(socket);
+    tune_tcp(socket.native_handle());
     handshakes_.push_back(start_handshake(
         io_, tls_, std::move(socket), name_of(remote),
         [self = shared_from_this()](const std::string& fingerprint) {

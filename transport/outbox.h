@@ -3,6 +3,7 @@
 // Thread: the caller's lock.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <deque>
@@ -28,15 +29,17 @@ class Outbox {
     Lane lane = Lane::prompt;
   };
 
-  // False: the lane is full (prompt: the peer takes nothing).
-  [[nodiscard]] bool push(Payload payload, Lane lane) {
-    const size_t cost = frame_cost(payload.size());
+  // The frames of one message. False: the lane is full (prompt: the peer takes nothing), `frames`
+  // are untouched.
+  [[nodiscard]] bool push(std::vector<Payload>& frames, Lane lane) {
+    size_t cost = 0;
+    for (const Payload& frame : frames) cost += frame_cost(frame.size());
     Queue& queue = at(lane);
     const bool full =
         lane == Lane::prompt ? queue.bytes + cost > limits::outbox_bytes_max : writable(lane) == 0;
     if (full) return false;
     queue.bytes += cost;
-    queue.frames.push_back(std::move(payload));
+    for (Payload& frame : frames) queue.frames.push_back(std::move(frame));
     return true;
   }
 
@@ -61,18 +64,27 @@ class Outbox {
     take_lane(Lane::background);
   }
 
-  // The peer's owner has taken that much of bulk or background. False: more than we sent.
+  // What the peer allows of bulk or background, in addition. False: more than anybody may.
   [[nodiscard]] bool add_credit(Lane lane, uint64_t bytes) {
     Queue& queue = at(lane);
-    if (lane == Lane::prompt || bytes > limits::credit_bytes_initial - queue.credit) return false;
+    if (lane == Lane::prompt || bytes > limits::credit_bytes_max - queue.credit) return false;
     queue.credit += bytes;
+    queue.told_blocked = false;
     return true;
   }
+  // True once per time that frames of the lane, or an owner who `wants_room`, wait for nothing but
+  // credit.
+  [[nodiscard]] bool newly_blocked(Lane lane, bool wants_room) {
+    Queue& queue = at(lane);
+    const bool blocked = queue.frames.empty() ? wants_room && queue.credit == 0 : !ready(lane);
+    return blocked && !std::exchange(queue.told_blocked, true);
+  }
 
-  // Bytes of bulk or background that credit covers and that are not spoken for yet.
+  // Bytes of bulk or background that the queue has room and credit for.
   [[nodiscard]] size_t writable(Lane lane) const {
     const Queue& queue = at(lane);
-    return queue.credit > queue.bytes ? queue.credit - queue.bytes : 0;
+    const size_t bound = std::min(queue.credit, limits::lane_queue_bytes_max);
+    return bound > queue.bytes ? bound - queue.bytes : 0;
   }
   [[nodiscard]] bool drained(Lane lane) const { return at(lane).frames.empty(); }
   // A frame of the lane waits and may leave.
@@ -93,6 +105,7 @@ class Outbox {
     std::deque<Payload> frames;
     size_t bytes = 0;
     size_t credit = limits::credit_bytes_initial;  // bulk and background
+    bool told_blocked = false;                     // the peer knows that we wait for credit
   };
   [[nodiscard]] Queue& at(Lane lane) { return queues_[static_cast<size_t>(lane)]; }
   [[nodiscard]] const Queue& at(Lane lane) const { return queues_[static_cast<size_t>(lane)]; }

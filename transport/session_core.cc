@@ -4,6 +4,7 @@
 
 #include "engine/base/bytes.h"
 #include "engine/base/escape.h"
+#include "transport/pieces.h"
 #include "transport/wire.pb.h"
 
 namespace repl::transport {
@@ -65,24 +66,24 @@ bool SessionCore::send(Message message, Lane lane) {
       return false;
     }
   }
-  auto payload =
-      encode_message(std::move(message));  // not under the lock: it is the expensive part
+  // Not under the lock: it is the expensive part.
+  auto frames = encode_pieces(std::move(message), write_bytes_);
   Error problem;
   {
     const std::lock_guard lock(mutex_);
     if (phase_ != Phase::open) return false;
-    if (payload && outbox_.push(std::move(*payload), lane)) {
-      ++counters_.messages_out;
+    if (frames && outbox_.push(*frames, lane)) {
+      counters_.messages_out += frames->size();
       request_pump();
       return true;
     }
-    if (payload && lane != Lane::prompt) {
+    if (frames && lane != Lane::prompt) {
       wants_room_[static_cast<size_t>(lane)] = true;
       return false;
     }
-    problem = payload ? make_error(ErrorCode::limit, "does not take what is sent to it",
-                                   Remedy::reconnect)
-                      : std::move(payload.error());
+    problem =
+        frames ? make_error(ErrorCode::limit, "does not take what is sent to it", Remedy::reconnect)
+               : std::move(frames.error());
   }
   io_->post([self = shared_from_this(), problem] { self->end(problem); });
   return false;
@@ -93,7 +94,7 @@ size_t SessionCore::writable(Lane lane) const {
   if (phase_ != Phase::open) return 0;
   const size_t bytes = outbox_.writable(lane);
   // The owner goes to sleep on a small answer, so it is woken when there is room for a packed
-  // message again.
+  // message again, or nothing waits any more.
   if (bytes < limits::message_bytes_target) wants_room_[static_cast<size_t>(lane)] = true;
   return bytes;
 }
@@ -255,9 +256,20 @@ Status SessionCore::on_control(const FrameHeader& header, std::string_view body)
       const std::lock_guard lock(mutex_);
       if (!reader.done() || lane > static_cast<uint8_t>(Lane::background) ||
           !outbox_.add_credit(static_cast<Lane>(lane), bytes)) {
-        return broken("credit for what was never sent");
+        return broken("more credit than there is");
       }
       arrived_ = owner_waits() || arrived_;
+      request_pump();
+      return {};
+    }
+    case wire::KIND_BLOCKED: {
+      ByteReader reader(body);
+      const uint8_t lane = reader.u8();
+      if (!reader.done() || lane > static_cast<uint8_t>(Lane::background)) {
+        return broken("a lane that does not exist");
+      }
+      const std::lock_guard lock(mutex_);
+      inbox_.widen(static_cast<Lane>(lane));
       request_pump();
       return {};
     }
@@ -279,7 +291,8 @@ bool SessionCore::owner_waits() {
   for (const Lane lane : {Lane::bulk, Lane::background}) {
     bool& room = wants_room_[static_cast<size_t>(lane)];
     bool& drained = wants_drained_[static_cast<size_t>(lane)];
-    if (room && outbox_.writable(lane) >= limits::message_bytes_target) {
+    const size_t bytes = outbox_.writable(lane);
+    if (room && bytes > 0 && (bytes >= limits::message_bytes_target || outbox_.drained(lane))) {
       room = false;
       wake = true;
     }
@@ -297,8 +310,9 @@ bool SessionCore::pace() {
   if (wait <= Duration::zero()) return true;
   if (!std::exchange(pacing_, true)) {
     pace_.expires_after(wait);
-    pace_.async_wait([self = shared_from_this()](std::error_code error) {
+    pace_.async_wait([self = shared_from_this(), wait](std::error_code error) {
       self->pacing_ = false;
+      self->write_.waiting += wait;
       if (!error) self->pump();
     });
   }
@@ -307,12 +321,17 @@ bool SessionCore::pace() {
 
 void SessionCore::collect_control(std::vector<Payload>& control) {
   for (const Lane lane : {Lane::bulk, Lane::background}) {
-    if (phase_ != Phase::open || !inbox_.credit_due(lane)) continue;
-    std::string body;
-    ByteWriter out(body);
-    out.u64(inbox_.take_credit(lane));
-    out.u8(static_cast<uint8_t>(lane));
-    control.push_back(control_payload(wire::KIND_CREDIT, std::move(body)));
+    if (phase_ == Phase::open && inbox_.credit_due(lane)) {
+      std::string body;
+      ByteWriter out(body);
+      out.u64(inbox_.take_credit(lane));
+      out.u8(static_cast<uint8_t>(lane));
+      control.push_back(control_payload(wire::KIND_CREDIT, std::move(body)));
+    }
+    if (outbox_.newly_blocked(lane, wants_room_[static_cast<size_t>(lane)])) {
+      control.push_back(
+          control_payload(wire::KIND_BLOCKED, std::string(1, static_cast<char>(lane))));
+    }
   }
   if (std::exchange(ping_due_, false)) control.push_back(control_payload(wire::KIND_PING, {}));
 }
@@ -327,9 +346,8 @@ void SessionCore::pump() {
     pump_due_ = false;
     if (phase_ == Phase::ended || phase_ == Phase::leaving) return;
     collect_control(control);
-    const size_t bytes = bucket_.limited()
-                             ? std::min<size_t>(bucket_.burst_bytes(), segment_bytes_target)
-                             : segment_bytes_target;
+    const size_t bytes = bucket_.limited() ? std::min<size_t>(bucket_.burst_bytes(), write_bytes_)
+                                           : write_bytes_.load();
     const bool more = outbox_.ready(Lane::bulk) || outbox_.ready(Lane::background);
     outbox_.take(bytes, more && pace(), burst);
     wake = owner_waits();
@@ -345,10 +363,12 @@ void SessionCore::pump() {
 }
 
 void SessionCore::write_burst(std::vector<Outbox::Item>& burst, std::vector<Payload>& control) {
+  write_.began = options_.clock.now();
   for (const Payload& payload : control) writer_.add(payload, static_cast<uint8_t>(Lane::prompt));
   for (const Outbox::Item& item : burst) writer_.add(item.payload, static_cast<uint8_t>(item.lane));
   const std::string_view bytes = writer_.finish();
   spoke_at_ = options_.clock.now();
+  write_.bytes = bytes.size();
   bucket_.charge(bytes.size(), spoke_at_);
   {
     const std::lock_guard lock(mutex_);
@@ -360,8 +380,20 @@ void SessionCore::write_burst(std::vector<Outbox::Item>& burst, std::vector<Payl
                  [self = shared_from_this()](std::error_code error) { self->on_written(error); });
 }
 
+// Sizes follow the rate of the link.
+void SessionCore::measure() {
+  const Write done = std::exchange(write_, {});
+  const Duration waited = options_.clock.now() - spoke_at_ + done.waiting;
+  if (!meter_.add(done.bytes, spoke_at_ - done.began, waited)) return;
+  write_bytes_ = meter_.write_bytes();
+  if (std::exchange(unsent_bytes_, meter_.unsent_bytes()) != meter_.unsent_bytes()) {
+    stream_->limit_unsent(meter_.unsent_bytes());
+  }
+}
+
 void SessionCore::on_written(std::error_code error) {
   writing_ = false;
+  if (std::exchange(greeting_sent_, true)) measure();
   bool left = false;
   {
     const std::lock_guard lock(mutex_);

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <asio/steady_timer.hpp>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -18,6 +19,7 @@
 #include "transport/frame.h"
 #include "transport/inbox.h"
 #include "transport/io_core.h"
+#include "transport/link_meter.h"
 #include "transport/outbox.h"
 #include "transport/session.h"
 #include "transport/token_bucket.h"
@@ -70,6 +72,7 @@ class SessionCore final : public Abortable, public std::enable_shared_from_this<
   void write_burst(std::vector<Outbox::Item>& burst, std::vector<Payload>& control);
   [[nodiscard]] bool pace();
   void on_written(std::error_code error);
+  void measure();
   void collect_control(std::vector<Payload>& control);  // with mutex_ held
 
   void watch_peer();
@@ -81,6 +84,8 @@ class SessionCore final : public Abortable, public std::enable_shared_from_this<
   const std::shared_ptr<IoCore> io_;
   const std::unique_ptr<ByteStream> stream_;
   const SessionOptions options_;
+  // Of one write, and of a piece of a message: set on the I/O thread.
+  std::atomic<size_t> write_bytes_{limits::write_bytes_initial};
 
   // Guarded by mutex_.
   mutable std::mutex mutex_;
@@ -109,6 +114,14 @@ class SessionCore final : public Abortable, public std::enable_shared_from_this<
   FrameWriter writer_;
   BannerReader banner_;
   TokenBucket bucket_;
+  LinkMeter meter_;
+  struct Write {  // the one under way
+    MonotonicTime began{};
+    size_t bytes = 0;
+    Duration waiting{};  // for the bandwidth limit, before it
+  };
+  Write write_;
+  size_t unsent_bytes_ = 0;
   asio::steady_timer tick_;
   asio::steady_timer pace_;
   MonotonicTime heard_at_;
@@ -118,6 +131,7 @@ class SessionCore final : public Abortable, public std::enable_shared_from_this<
   // RACE: what another thread posts may run before start()'s work (io_core.h), so a session is born
   // writing its banner: nothing else leaves until that has.
   bool writing_ = true;
+  bool greeting_sent_ = false;
   bool pacing_ = false;
   bool ping_due_ = false;
   bool arrived_ = false;

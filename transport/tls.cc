@@ -1,8 +1,6 @@
 #include "transport/tls.h"
 
-#include <netinet/tcp.h>
 #include <openssl/ssl.h>
-#include <sys/socket.h>
 
 #include <asio/buffer.hpp>
 #include <asio/ssl/stream.hpp>
@@ -10,6 +8,7 @@
 #include <asio/write.hpp>
 
 #include "transport/crypto.h"
+#include "transport/tcp.h"
 
 namespace repl::transport {
 
@@ -88,6 +87,9 @@ class TlsStream final : public ByteStream {
   void write(std::string_view bytes, OnWrite done) override {
     asio::async_write(*socket_, asio::buffer(bytes.data(), bytes.size()),
                       [done = std::move(done)](std::error_code error, size_t) { done(error); });
+  }
+  void limit_unsent(size_t bytes) override {
+    limit_unsent_tcp(socket_->next_layer().native_handle(), bytes);
   }
   // No close_notify: Goodbye is inside the encrypted stream, so a truncation cannot pass for it.
   void end_writing() override {
@@ -205,17 +207,6 @@ std::shared_ptr<Abortable> start_handshake(const std::shared_ptr<IoCore>& io,
   io->adopt(handshake);
   handshake->start(time_max);
   return handshake;
-}
-
-void tune(asio::ip::tcp::socket& socket) {
-  std::error_code ignored;
-  socket.set_option(asio::ip::tcp::no_delay(true), ignored);
-  socket.set_option(asio::socket_base::keep_alive(true), ignored);
-  // What waits in the kernel cannot be overtaken any more. What is in flight is not limited by
-  // this.
-  const int unsent_bytes_max = 256 * 1024;
-  ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes_max,
-               sizeof unsent_bytes_max);
 }
 
 }  // namespace repl::transport

@@ -49,7 +49,4 @@ std::shared_ptr<Abortable> start_handshake(const std::shared_ptr<IoCore>& io,
                                            WhoIs who_is, std::chrono::milliseconds time_max,
                                            OnTls done);
 
-// TCP_NODELAY, a short kernel queue (so that the prompt lane overtakes), keep-alive.
-void tune(asio::ip::tcp::socket& socket);
-
 }  // namespace repl::transport

@@ -8,7 +8,10 @@
 
 #include "transport/backoff.h"
 #include "transport/banner.h"
+#include "transport/inbox.h"
+#include "transport/link_meter.h"
 #include "transport/outbox.h"
+#include "transport/pieces.h"
 #include "transport/token_bucket.h"
 
 namespace repl::transport {
@@ -175,6 +178,12 @@ TEST(Banner, IsReadInPiecesAndNamesWhatIsWrong) {
   EXPECT_EQ(problem("repl/1" + std::string(300, ' ')).code, ErrorCode::protocol);
 }
 
+[[nodiscard]] bool push(Outbox& outbox, Payload payload, Lane lane) {
+  std::vector<Payload> frames;
+  frames.push_back(std::move(payload));
+  return outbox.push(frames, lane);
+}
+
 TEST(Outbox, CreditBlocksBulkButNotPrompt) {
   Outbox outbox;
   std::vector<Outbox::Item> out;
@@ -183,47 +192,132 @@ TEST(Outbox, CreditBlocksBulkButNotPrompt) {
   };
   size_t sent = 0;
   for (;;) {
-    if (!outbox.push(chunk(), Lane::bulk)) break;
+    if (!push(outbox, chunk(), Lane::bulk)) break;
     out.clear();
     outbox.take(1 << 30, true, out);
     for (const auto& item : out) sent += frame_cost(item.payload.size());
   }
   EXPECT_LE(sent, limits::credit_bytes_initial);
   EXPECT_FALSE(outbox.ready(Lane::bulk));
-  EXPECT_TRUE(outbox.push(make_payload(31, "ack", ""), Lane::prompt));
+  EXPECT_TRUE(push(outbox, make_payload(31, "ack", ""), Lane::prompt));
   out.clear();
   outbox.take(1 << 30, true, out);
   ASSERT_EQ(out.size(), 1u);
   EXPECT_EQ(out[0].lane, Lane::prompt);
-  EXPECT_FALSE(outbox.add_credit(Lane::bulk, sent + 1)) << "more than was taken";
+  EXPECT_FALSE(outbox.add_credit(Lane::bulk, limits::credit_bytes_max)) << "more than anybody may";
   EXPECT_TRUE(outbox.add_credit(Lane::bulk, sent));
   EXPECT_TRUE(outbox.ready(Lane::bulk));
 }
 
 TEST(Outbox, LanesOvertakeInTheirOrderAndHaveCreditOfTheirOwn) {
   Outbox outbox;
-  const auto push = [&](Lane lane, size_t bytes) {
-    return outbox.push(make_payload(25, "b", std::string(bytes, 'x')), lane);
+  const auto put = [&](Lane lane, size_t bytes) {
+    return push(outbox, make_payload(25, "b", std::string(bytes, 'x')), lane);
   };
-  size_t background = 0;
-  while (push(Lane::background, limits::data_chunk_bytes_max)) ++background;
-  ASSERT_TRUE(push(Lane::bulk, 1000));
-  ASSERT_TRUE(push(Lane::prompt, 1000));
   std::vector<Outbox::Item> out;
+  // All but the last of what credit allows has left.
+  while (outbox.writable(Lane::background) == limits::lane_queue_bytes_max) {
+    ASSERT_TRUE(put(Lane::background, limits::data_chunk_bytes_max));
+    outbox.take(1 << 30, true, out);
+  }
+  out.clear();
+  EXPECT_FALSE(outbox.newly_blocked(Lane::background, true)) << "there is credit";
+  ASSERT_TRUE(put(Lane::background, 1000));
+  ASSERT_TRUE(put(Lane::background, limits::data_chunk_bytes_max * 4));
+  ASSERT_TRUE(put(Lane::bulk, 1000));
+  ASSERT_TRUE(put(Lane::prompt, 1000));
   outbox.take(1 << 30, true, out);
-  ASSERT_EQ(out.size(), background + 1) << "the last background frame lacks credit";
+  ASSERT_EQ(out.size(), 3u) << "the last background frame lacks credit";
   EXPECT_EQ(out[0].lane, Lane::prompt);
   EXPECT_EQ(out[1].lane, Lane::bulk);
   EXPECT_EQ(out[2].lane, Lane::background);
   EXPECT_TRUE(outbox.drained(Lane::bulk));
   EXPECT_FALSE(outbox.drained(Lane::background));
   EXPECT_FALSE(outbox.ready(Lane::background));
-  ASSERT_TRUE(push(Lane::bulk, 1000));
+  EXPECT_TRUE(outbox.newly_blocked(Lane::background, false));
+  EXPECT_FALSE(outbox.newly_blocked(Lane::background, false)) << "said once";
+  EXPECT_FALSE(outbox.newly_blocked(Lane::bulk, true));
+  ASSERT_TRUE(put(Lane::bulk, 1000));
   EXPECT_TRUE(outbox.ready(Lane::bulk));
   EXPECT_FALSE(outbox.add_credit(Lane::prompt, 1));
-  EXPECT_FALSE(outbox.add_credit(Lane::bulk, 1 << 20));
   EXPECT_TRUE(outbox.add_credit(Lane::background, 1 << 20));
   EXPECT_TRUE(outbox.ready(Lane::background));
+}
+
+TEST(Outbox, AsksItsOwnerForNoMoreThanCanLeaveSoon) {
+  Outbox outbox;
+  size_t waiting = 0;
+  while (push(outbox, make_payload(25, "b", std::string(100'000, 'x')), Lane::bulk)) {
+    waiting += 100'000;
+  }
+  EXPECT_LE(waiting, limits::lane_queue_bytes_max + 100'000);
+  EXPECT_GE(waiting, limits::lane_queue_bytes_max - 100'000);
+  std::vector<Outbox::Item> out;
+  outbox.take(300'000, true, out);
+  EXPECT_GT(outbox.writable(Lane::bulk), 100'000u);
+}
+
+TEST(Inbox, TheWindowDoublesOnlyWhileTheOwnerKeepsUp) {
+  Inbox inbox;
+  const auto outstanding = [&] {  // what the peer may still send, as far as it has been told
+    size_t bytes = 0;
+    Inbox probe = inbox;
+    while (probe.push(VerifyRequest{}, Lane::bulk, 1 << 20)) bytes += 1 << 20;
+    return bytes;
+  };
+  EXPECT_EQ(outstanding(), limits::credit_bytes_initial);
+  ASSERT_TRUE(inbox.push(VerifyRequest{}, Lane::bulk, limits::credit_bytes_initial / 2));
+  inbox.widen(Lane::bulk);
+  EXPECT_FALSE(inbox.credit_due()) << "the owner is slow";
+  static_cast<void>(inbox.take());
+  uint64_t window = limits::credit_bytes_initial;
+  uint64_t given = window / 2 - inbox.take_credit(Lane::bulk);  // it was sent half a window
+  for (; window < limits::credit_bytes_max; window *= 2) {
+    inbox.widen(Lane::bulk);
+    ASSERT_TRUE(inbox.credit_due(Lane::bulk));
+    given += inbox.take_credit(Lane::bulk);
+  }
+  inbox.widen(Lane::bulk);
+  EXPECT_FALSE(inbox.credit_due()) << "as wide as it gets";
+  EXPECT_EQ(given, limits::credit_bytes_max - limits::credit_bytes_initial);
+  EXPECT_EQ(outstanding(), limits::credit_bytes_max);
+}
+
+TEST(LinkMeter, SizesFollowTheRateOfTheLink) {
+  using std::chrono::milliseconds;
+  LinkMeter meter;
+  EXPECT_EQ(meter.write_bytes(), limits::write_bytes_initial);
+  const auto run = [&](size_t bytes_per_ms) {
+    for (int i = 0; i < 400; ++i) meter.add(bytes_per_ms * 5, Duration{}, milliseconds(5));
+  };
+  run(1'250);  // 10 Mbit/s
+  EXPECT_EQ(meter.write_bytes(), limits::write_bytes_min);
+  EXPECT_EQ(meter.unsent_bytes(), limits::unsent_bytes_min);
+  run(12'500);  // 100 Mbit/s
+  EXPECT_NEAR(static_cast<double>(meter.write_bytes()), 125e3, 5e3);
+  run(1'250'000);
+  EXPECT_EQ(meter.write_bytes(), limits::write_bytes_max);
+  EXPECT_EQ(meter.unsent_bytes(), limits::unsent_bytes_max);
+}
+
+TEST(Pieces, AContentLeavesInSmallFramesThatSayTheSame) {
+  std::mt19937_64 rng(8);
+  const std::string bytes = noise(rng, 100'000);
+  const StageData whole{.stage = StageId{{1, 2}}, .offset = 7, .bytes = bytes};
+  auto frames = encode_pieces(whole, 16'384);
+  ASSERT_TRUE(frames);
+  EXPECT_EQ(frames->size(), 7u);
+  std::string got;
+  for (const Payload& frame : *frames) {
+    EXPECT_LE(frame.raw_bytes, 16'384u);
+    auto piece = decode_message(frame.kind, frame.body, frame.raw.at(0));
+    ASSERT_TRUE(piece);
+    EXPECT_EQ(std::get<StageData>(*piece).stage, whole.stage);
+    EXPECT_EQ(std::get<StageData>(*piece).offset, 7 + got.size());
+    got += std::get<StageData>(*piece).bytes;
+  }
+  EXPECT_EQ(got, bytes);
+  EXPECT_EQ(encode_pieces(whole, 1 << 20)->size(), 1u);
 }
 
 TEST(TokenBucket, KeepsTheRate) {

@@ -34,8 +34,20 @@ class Session : public ::testing::Test {
                       .handshake_max = 200ms,
                       .close_flush_max = 300ms}};
   }
+  // Small enough never to leave in pieces.
+  static constexpr size_t chunk_bytes = limits::write_bytes_min;
   StageData chunk(uint64_t offset, char fill) {
-    return {StageId{{1, 1}}, offset, std::string(limits::data_chunk_bytes_max, fill)};
+    return {StageId{{1, 1}}, offset, std::string(chunk_bytes, fill)};
+  }
+  // Sends what the first credit of the lane allows and one chunk more, while nobody takes it.
+  // Returns how many chunks that is.
+  size_t exhaust(Peer& peer, Lane lane) {
+    uint64_t count = 0;
+    for (size_t cost = 0; cost <= limits::credit_bytes_initial; ++count) {
+      cost += frame_cost(encode_message(chunk(count, 'x'))->size());
+      EXPECT_TRUE(peer.wait([&] { return peer->send(chunk(count, 'x'), lane); }));
+    }
+    return count;
   }
   void expect_reason(Channel& channel, const std::string& text) {
     EXPECT_NE(channel.close_reason().message.find(text), std::string::npos)
@@ -131,7 +143,7 @@ TEST_F(Session, LargeDataInBothDirectionsAtOnce) {
   auto sockets = make_socket_pair();
   Peer left(channel_over(io, std::move(sockets.left), options("right")));
   Peer right(channel_over(io, std::move(sockets.right), options("left")));
-  constexpr size_t chunks = 400;  // 100 MB each way: many times the credit
+  constexpr size_t chunks = 3000;  // 50 MB each way: many times the credit
   const auto work = [&](Peer& peer) {
     size_t sent = 0;
     return peer.wait([&] {
@@ -157,9 +169,7 @@ TEST_F(Session, CreditStopsBulkWhilePromptFlows) {
   auto sockets = make_socket_pair();
   Peer left(channel_over(io, std::move(sockets.left), options("right")));
   Peer right(channel_over(io, std::move(sockets.right), options("left")));
-  size_t taken = 0;
-  while (left->send(chunk(taken, 'x'), Lane::bulk)) ++taken;
-  EXPECT_LE(taken * limits::data_chunk_bytes_max, limits::credit_bytes_initial);
+  const size_t taken = exhaust(left, Lane::bulk);
   EXPECT_EQ(left->writable(Lane::bulk), 0u);
   ASSERT_TRUE(left->send(VerifyRequest{.id = 42}, Lane::prompt));
   // The owner of the right side takes nothing of the bulk until it has seen the prompt message
@@ -175,8 +185,7 @@ TEST_F(Session, EachLaneHasCreditOfItsOwn) {
   auto sockets = make_socket_pair();
   Peer left(channel_over(io, std::move(sockets.left), options("right")));
   Peer right(channel_over(io, std::move(sockets.right), options("left")));
-  size_t taken = 0;
-  while (left->send(chunk(taken, 'x'), Lane::background)) ++taken;
+  const size_t taken = exhaust(left, Lane::background);
   EXPECT_EQ(left->writable(Lane::background), 0u);
   ASSERT_TRUE(left->send(CutBegin{}, Lane::bulk)) << "a cut waits for no background credit";
   // The cut, and all that has credit: the last chunk exceeds it.
@@ -188,6 +197,48 @@ TEST_F(Session, EachLaneHasCreditOfItsOwn) {
       left.wait([&] { return left->writable(Lane::background) >= limits::message_bytes_target; }));
 }
 
+// Nobody takes anything at first: the window stays. An owner that keeps up while the peer waits for
+// credit makes it grow, so that a long link is filled.
+TEST_F(Session, TheWindowGrowsForAPeerThatWaitsForCreditOnly) {
+  auto sockets = make_socket_pair();
+  Peer left(channel_over(io, std::move(sockets.left), options("right")));
+  Peer right(channel_over(io, std::move(sockets.right), options("left")));
+  const size_t first = exhaust(left, Lane::bulk);
+  ASSERT_TRUE(right.wait([&] { return right->counters().messages_in == first - 1; }));
+  EXPECT_EQ(left->writable(Lane::bulk), 0u) << "nothing was taken";
+  ASSERT_TRUE(right.take(first));
+  ASSERT_TRUE(left.wait([&] { return left->drained(Lane::bulk); }));
+
+  // A peer of which the link shows nothing: it says that it is blocked while all was taken.
+  auto wire = make_socket_pair();
+  Peer owner(channel_over(io, std::move(wire.left), options("mgmt2")));
+  FrameWriter writer(0);
+  writer.add(Payload{4, std::string(1, '\1'), {}, 0}, 0);
+  const std::string said = "repl/1 x\n" + std::string(writer.finish());
+  ASSERT_EQ(::write(wire.right.get(), said.data(), said.size()), static_cast<ssize_t>(said.size()));
+  std::vector<std::pair<uint64_t, Lane>> credits;
+  FrameReader reader([&](const FrameHeader& header, std::string_view body, std::string_view) {
+    if (header.kind != 1) return Status{};
+    ByteReader in(body);
+    const uint64_t bytes = in.u64();
+    credits.emplace_back(bytes, static_cast<Lane>(in.u8()));
+    return Status{};
+  });
+  BannerReader banner;
+  bool greeted = false;
+  std::string buffer(4096, '\0');
+  while (credits.empty()) {
+    const ssize_t got = ::read(wire.right.get(), buffer.data(), buffer.size());
+    ASSERT_GT(got, 0);
+    std::string_view bytes(buffer.data(), static_cast<size_t>(got));
+    if (!greeted) greeted = *banner.feed(bytes);
+    if (greeted) {
+      ASSERT_TRUE(reader.feed(bytes));
+    }
+  }
+  EXPECT_EQ(credits[0], std::pair(uint64_t{limits::credit_bytes_initial}, Lane::bulk));
+}
+
 TEST_F(Session, BulkOvertakesBackgroundUntilThatIsDrained) {
   auto sockets = make_socket_pair();
   SessionOptions slow = options("right");
@@ -195,16 +246,16 @@ TEST_F(Session, BulkOvertakesBackgroundUntilThatIsDrained) {
   slow.zstd_level = 0;
   Peer left(channel_over(io, std::move(sockets.left), slow));
   Peer right(channel_over(io, std::move(sockets.right), options("left")));
-  for (uint64_t i = 0; i < 12; ++i) ASSERT_TRUE(left->send(chunk(i, 'x'), Lane::background));
+  for (uint64_t i = 0; i < 60; ++i) ASSERT_TRUE(left->send(chunk(i, 'x'), Lane::background));
   ASSERT_TRUE(left->send(CutBegin{}, Lane::bulk));
   EXPECT_FALSE(left->drained(Lane::background));
   // Nothing is taken from this side: what wakes it is that the lane has drained.
   ASSERT_TRUE(left.wait([&] { return left->drained(Lane::background); }));
   ASSERT_TRUE(left->send(CutEnd{}, Lane::bulk));
-  ASSERT_TRUE(right.take(14));
+  ASSERT_TRUE(right.take(62));
   const auto cut = std::ranges::find_if(
       right.got, [](const Message& m) { return std::holds_alternative<CutBegin>(m); });
-  EXPECT_LT(cut - right.got.begin(), 6) << "the cut did not overtake";
+  EXPECT_LT(cut - right.got.begin(), 30) << "the cut did not overtake";
   EXPECT_TRUE(std::holds_alternative<CutEnd>(right.got.back())) << "overtook what was drained";
 }
 
@@ -215,14 +266,13 @@ TEST_F(Session, PromptOvertakesBulk) {
   slow.zstd_level = 0;
   Peer left(channel_over(io, std::move(sockets.left), slow));
   Peer right(channel_over(io, std::move(sockets.right), options("left")));
-  for (int i = 0; i < 40; ++i)
-    ASSERT_TRUE(left->send(chunk(static_cast<uint64_t>(i), 'x'), Lane::bulk));
+  for (uint64_t i = 0; i < 60; ++i) ASSERT_TRUE(left->send(chunk(i, 'x'), Lane::bulk));
   ASSERT_TRUE(left->send(VerifyRequest{.id = 42}, Lane::prompt));
   ASSERT_TRUE(right.take_until([&] {
     return std::ranges::any_of(
         right.got, [](const Message& m) { return std::holds_alternative<VerifyRequest>(m); });
   }));
-  EXPECT_LT(right.got.size(), 20u);
+  EXPECT_LT(right.got.size(), 30u);
 }
 
 TEST_F(Session, BandwidthIsLimited) {
@@ -233,8 +283,8 @@ TEST_F(Session, BandwidthIsLimited) {
   Peer left(channel_over(io, std::move(sockets.left), slow));
   Peer right(channel_over(io, std::move(sockets.right), options("left")));
   const auto start = std::chrono::steady_clock::now();
-  for (uint64_t i = 0; i < 12; ++i) ASSERT_TRUE(left->send(chunk(i, 'x'), Lane::bulk));
-  ASSERT_TRUE(right.take(12));  // 3 MiB; the last frame leaves when all before it are paid for
+  for (uint64_t i = 0; i < 180; ++i) ASSERT_TRUE(left.push(chunk(i, 'x')));
+  ASSERT_TRUE(right.take(180));  // 3 MB; the last frame leaves when all before it are paid for
   EXPECT_GE(std::chrono::steady_clock::now() - start, 500ms);
 }
 
@@ -353,15 +403,15 @@ TEST_F(Session, RefusesMoreThanCreditAndCreditForNothing) {
     return left->close_reason();
   };
   EXPECT_EQ(reason_after([&](FrameWriter& writer) {
-              for (uint64_t i = 0; i < 70; ++i) writer.add(*encode_message(chunk(i, 'x')), 1);
+              for (uint64_t i = 0; i < 520; ++i) writer.add(*encode_message(chunk(i, 'x')), 1);
             }).code,
             ErrorCode::protocol);
   EXPECT_EQ(reason_after([&](FrameWriter& writer) {
-              for (uint64_t i = 0; i < 70; ++i) writer.add(*encode_message(chunk(i, 'x')), 2);
+              for (uint64_t i = 0; i < 520; ++i) writer.add(*encode_message(chunk(i, 'x')), 2);
             }).code,
             ErrorCode::protocol);
   EXPECT_EQ(reason_after([&](FrameWriter& writer) {
-              writer.add(Payload{1, credit(1, Lane::bulk), {}, 0}, 0);
+              writer.add(Payload{1, credit(limits::credit_bytes_max, Lane::bulk), {}, 0}, 0);
             }).code,
             ErrorCode::protocol);
   EXPECT_EQ(reason_after([&](FrameWriter& writer) {

@@ -164,9 +164,9 @@ class Ssh : public ::testing::Test {
 
 TEST_F(Ssh, CarriesMessagesBinaryClean) {
   Peer peer(connect(target("user")));
-  std::string bytes(limits::data_chunk_bytes_max, '\0');
+  std::string bytes(limits::write_bytes_min, '\0');
   for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * 31 + i / 251);
-  constexpr uint64_t chunks = 60;
+  constexpr uint64_t chunks = 1000;
   for (uint64_t i = 0; i < chunks; ++i) {
     ASSERT_TRUE(peer.push(StageData{StageId{{1, 1}}, i, bytes})) << peer->close_reason().message;
     for (Message& message : peer->receive()) peer.got.push_back(std::move(message));

@@ -111,12 +111,12 @@ TEST_F(Tls, PinnedPeersTalk) {
     EXPECT_EQ(client->peer(), "bob");
     ASSERT_TRUE(client->send(VerifyRequest{.id = 3}, Lane::prompt));
     ASSERT_TRUE(server.take(1));
-    for (uint64_t i = 0; i < 50; ++i) {
-      ASSERT_TRUE(server.push(
-          StageData{StageId{{1, 1}}, i, std::string(limits::data_chunk_bytes_max, 'x')}));
+    for (uint64_t i = 0; i < 800; ++i) {
+      ASSERT_TRUE(
+          server.push(StageData{StageId{{1, 1}}, i, std::string(limits::write_bytes_min, 'x')}));
       for (Message& message : client->receive()) client.got.push_back(std::move(message));
     }
-    ASSERT_TRUE(client.take(50));
+    ASSERT_TRUE(client.take(800));
     server->close("done");
     ASSERT_TRUE(client.wait_closed());
     EXPECT_NE(client->close_reason().message.find("peer bob: closed the connection: done"),
