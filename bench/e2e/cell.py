@@ -50,7 +50,6 @@ def main():
             peer = (peers.ALL | peers.CANARIES)[name]
             peer.compress = work.compress
             measured(work, peer, result["rows"])
-            peer.stop()
     except (hosts.Void, OSError, subprocess.SubprocessError) as error:
         detail = (getattr(error, "stderr", None) or "").strip()
         why = f"{error} {detail}".strip()

@@ -33,6 +33,11 @@ def argv(host, *command):
     return ["nsenter", "--target", HOLDER[host], "--mount", "--net", "--uts", "--wdns=/", "--", *map(str, command)]
 
 
+def command_of(process):
+    """What argv() was given."""
+    return " ".join(map(str, process.args[len(argv("A")):]))
+
+
 def start(host, name, *command):
     """A process that is measured; its output goes to the host's log `name`."""
     with open(W / host / "log" / name, "ab") as log:
@@ -48,7 +53,7 @@ def stop(*processes):
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            raise Void(f"did not end within 20 s of TERM: {' '.join(process.args[7:])}") from None
+            raise Void(f"did not end within 20 s of TERM: {command_of(process)}") from None
 
 
 def run(host, *command, check=True, timeout=60):

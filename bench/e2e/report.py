@@ -1,4 +1,5 @@
 """results.json → tables in Markdown, plots, and the table of the README. Knows nothing of how anything was measured."""
+import math
 import os
 import statistics
 
@@ -22,7 +23,8 @@ def _digits(value):
 
 
 def percentile(sorted_values, share):
-    return sorted_values[min(len(sorted_values) - 1, int(len(sorted_values) * share))]
+    """The least value that so many are not above (nearest rank)."""
+    return sorted_values[max(0, math.ceil(len(sorted_values) * share) - 1)]
 
 
 def good(runs):
@@ -110,7 +112,11 @@ def _cost_table(result, filesystem, keys, unit, form):
         line = [result["rows"][row]["title"]]
         for peer in result["peers"]:
             runs = good(by_row[row].get(peer, []))
-            if peer != "floor":
+            if peer == "floor":
+                continue
+            if runs and keys[0] not in runs[0]:
+                line.append("with the above")
+            else:
                 line.append(" + ".join(form % (median(runs, key) / unit) for key in keys) if runs else "–")
         lines.append(line)
     return _table(["work", *(title for peer, title in result["peers"].items() if peer != "floor")], lines)

@@ -48,7 +48,11 @@ class Stopwatch:
             self._sampler = None
 
     def wait_for(self, arrived, pause=0.02):
-        if hosts.wait_until(arrived, max(1, self.limit_s - self.seconds()), pause) is None:
+        def there():
+            self.peer.require_alive()
+            return arrived()
+
+        if hosts.wait_until(there, max(1, self.limit_s - self.seconds()), pause) is None:
             raise hosts.Void(f"not there within {self.limit_s} s")
 
     def settled(self, figures):

@@ -1,4 +1,5 @@
 """What every peer is."""
+import hosts
 
 
 class Peer:
@@ -28,6 +29,11 @@ class Peer:
 
     def stop(self):
         """Ends all that it started."""
+
+    def require_alive(self):
+        for process in self.processes:
+            if process.poll() is not None:
+                raise hosts.Void(f"ended by itself, status {process.returncode}: {hosts.command_of(process)}")
 
     def version(self):
         return ""

@@ -41,6 +41,7 @@ class Lsyncd(Peer):
         self.processes.insert(0, hosts.start("A", "lsyncd", "lsyncd", "-log", "Normal", config))
 
         def started():
+            self.require_alive()
             text = log.read_text(errors="replace")
             return "Startup of" in text and "finished" in text
 

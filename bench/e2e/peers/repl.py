@@ -36,6 +36,7 @@ class Repl(Peer):
                           hosts.start("A", "repl", hosts.REPL, "run", "t")]
 
         def primary():
+            self.require_alive()
             status = hosts.run("A", hosts.REPL, "status", "t", "--json", check=False).stdout
             return '"role":"primary"' in status.replace(" ", "")
 

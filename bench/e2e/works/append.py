@@ -31,12 +31,11 @@ class Append(Work):
 
     def _write(self, sample):
         """Appends at the rate, calls sample() now and then; returns when each size was reached: ([size], [time])."""
-        chunk = os.urandom(int(RATE_BYTES_PER_S * PERIOD_S))
         size = os.stat(hosts.tree("A") / "log").st_size
         sizes, times = [size], [time.monotonic()]
         with open(hosts.tree("A") / "log", "ab", buffering=0) as f:
             for period in range(int(self.sizes.append_s / PERIOD_S)):
-                f.write(chunk)
+                f.write(chunk := os.urandom(int(RATE_BYTES_PER_S * PERIOD_S)))
                 sizes.append(size := size + len(chunk))
                 times.append(time.monotonic())
                 if period % SAMPLE_EVERY == 0:

@@ -50,9 +50,10 @@ class Latency(Work):
                 due = time.monotonic() + 0.03 + (len(changes) * 37 % 20) / 1000
             waiting = still
             time.sleep(_pause(waiting, due))
-        cost = watch.settled({})
+        cost = watch.settled({})  # of both kinds
         for kind in KINDS:
             yield kind, {"samples_ms": [round(ms, 3) for ms in taken[kind]]} | cost
+            cost = {}
 
     def _change(self, peer, kind, i):
         name = f"new{i}" if kind == "latency-new" else f"old{i}"

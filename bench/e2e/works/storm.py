@@ -1,4 +1,5 @@
 """Many files at once, from the first create until all are there: on a fast wire, a far one, and a slow one."""
+import itertools
 import random
 
 import hosts
@@ -65,16 +66,23 @@ class Far(Burst):
 
 
 class TextPool:
-    """Text like that of logs: words of a skewed vocabulary, in pages that are put together anew in each file. There are
-    more pages than a compressor's window has room for."""
+    """Text like that of logs: lines with a time, a daemon, a phrase of a skewed vocabulary and some numbers. There are
+    more different pages than a compressor's window has room for, and each file puts them together anew."""
     PAGE = 8192
     PAGES = 4096
+    LINE = 110  # bytes, or more
 
     def __init__(self):
         rng = random.Random(1)
-        words = ["".join(rng.choices("etaoinshrdlucmfwyp", k=rng.randint(2, 11))) for _ in range(20_000)]
-        weights = [1 / (rank + 3) for rank in range(len(words))]
-        text = " ".join(rng.choices(words, weights, k=self.PAGE * self.PAGES // 5)).encode()
+        words = ["".join(rng.choices("etaoinshrdlucmfwyp", k=rng.randint(2, 11))) for _ in range(5_000)]
+        weights = list(itertools.accumulate(1 / (rank + 3) for rank in range(len(words))))
+        phrases = [" ".join(rng.choices(words, cum_weights=weights, k=12)) for _ in range(20_000)]
+        daemons = [f"{word}[{rng.randrange(100, 30_000)}]:" for word in words[40:80]]
+        lines = []
+        for number in range(self.PAGE * self.PAGES // self.LINE):
+            lines.append(f"2026-11-22T{number // 36000 % 24:02}:{number // 600 % 60:02}:{number // 10 % 60:02} "
+                         f"{rng.choice(daemons)} {rng.choice(phrases)} {rng.getrandbits(32):08x} {number % 977}\n")
+        text = "".join(lines).encode()
         self._pages = [text[at:at + self.PAGE] for at in range(0, len(text) - self.PAGE, self.PAGE)]
         self._rng = rng
 
