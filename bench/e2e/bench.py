@@ -119,12 +119,14 @@ def measure(arguments, chosen, planned, result, out):
 
 def main():
     arguments = arguments_given()
+    if "BENCH_ARGUMENTS_ONLY" in os.environ:  # bench/run asks before it builds
+        return 0
     if arguments.list:
         return show_list(arguments.sizes)
     if arguments.self_check:
         return self_check.main()
     if arguments.report:
-        result = json.loads(arguments.report.read_text())
+        result = report.load(arguments.report)
         report.write(result, arguments.report.parent)
         if arguments.into:
             report.write_between_markers(result, arguments.report, arguments.into)
@@ -135,7 +137,7 @@ def main():
     planned = plan.cells(arguments.filesystem, arguments.work, arguments.peers, arguments.runs)
     out = arguments.out or LOCAL_RESULTS / time.strftime("%Y-%m-%d-%H%M%S")
     result = {
-        "schema": 2, "environment": environment.record([peers.ALL[name] for name in arguments.peers],
+        "schema": report.SCHEMA, "environment": environment.record([peers.ALL[name] for name in arguments.peers],
                                                        tempfile.gettempdir()),
         "sizes": vars(arguments.sizes), "runs": arguments.runs,
         "peers": {name: peers.ALL[name].title for name in arguments.peers} | {"floor": "floor"},

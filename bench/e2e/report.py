@@ -1,4 +1,5 @@
 """results.json → tables in Markdown, plots, and the table of the README. Knows nothing of how anything was measured."""
+import json
 import math
 import os
 import statistics
@@ -66,7 +67,15 @@ def _broken(runs):
             (f"; trees not equal in the end in {unequal} of {len(runs)}" if unequal else ""))
 
 
+SCHEMA = 2  # of results.json
 HEADLINES = {"latency": _latency, "seconds": _seconds, "lag": _lag, "broken": _broken}
+
+
+def load(path):
+    result = json.loads(path.read_text())
+    if result.get("schema") != SCHEMA:
+        raise SystemExit(f"bench: {path} is not a results.json of schema {SCHEMA}")
+    return result
 
 
 def _floor(headline, runs):
@@ -131,6 +140,11 @@ def tables(result):
     return "\n".join(parts)
 
 
+def _others(versions):
+    """Of the peers; several may be the same program."""
+    return ", ".join(dict.fromkeys(version for peer, version in versions.items() if peer[:5] in ("lsync", "rsync")))
+
+
 def provenance(result):
     env = result["environment"]
     load = f"{env['load_at_start'][0]} before"
@@ -138,8 +152,7 @@ def provenance(result):
         load += f", {env['load_at_end'][0]} after"
     runs = f"{result['runs']} run{'s' * (result['runs'] != 1)}"
     return (f"{env['date'][:10]}, {env['cpus']} × {env['cpu']}, {env['memory_gib']} GiB, Linux {env['kernel']}; "
-            f"repl at {env['commit']}, {env['versions'].get('lsyncd', 'lsyncd not measured')}, "
-            f"{env['versions'].get('rsync', 'rsync not measured')}; {result['sizes']['name']} sizes, {runs}, median "
+            f"repl at {env['commit']}, {_others(env['versions'])}; {result['sizes']['name']} sizes, {runs}, median "
             f"(least–most); load average {load}." + ("" if result["complete"] else " **Stopped before its end.**"))
 
 

@@ -55,7 +55,8 @@ class Lsyncd(Peer):
         hosts.stop(*self.processes)
 
     def version(self):
-        return subprocess.run(["lsyncd", "--version"], capture_output=True, text=True).stdout.strip()
+        said = subprocess.run(["lsyncd", "--version"], capture_output=True, text=True).stdout
+        return said.strip().replace("Version:", "lsyncd")
 
 
 class LsyncdSsh(Lsyncd):

@@ -36,7 +36,8 @@ def ssh_command():
 
 class Rsync(Peer):
     def version(self):
-        return subprocess.run(["rsync", "--version"], capture_output=True, text=True).stdout.splitlines()[0]
+        said = subprocess.run(["rsync", "--version"], capture_output=True, text=True).stdout
+        return " ".join(said.split()[:3])
 
     def command(self):
         compress = ["-z"] if self.compress else []
