@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Many small files are on their way to an empty replica while the tree changes and both daemons are killed: in the end
 # both are equal, and nothing that was removed or renamed meanwhile has come back.
-#   first_sync_killed.sh [FILES]    60,000 by default
-count=${1:-60000}
+#   first_sync_killed.sh [FILES]    20,000 by default
+count=${1:-20000}
 . "$(dirname "$0")/lib.sh"
 . "$HERE/cost.sh"
 node A ext4 4200 # for its inodes
 node B ext4 4200
-wire A B 1 0 100 # 12.5 MB/s: 15 MB take more than a second on any machine
+wire A B 1 0 40 # 5 MB/s: 5 MB take a second on any machine
 usual_config
 a=$(tree A) b=$(tree B)
 mkdir "$a" "$b"
@@ -40,7 +40,20 @@ rm -r "$a/d2"
 echo changed >"$a/d3/1500"
 step "the sender is killed"
 killed A
+wait_for 90 "the first files are visible" test -e "$b/d0/0"
+step "both are killed, and the tree changes while nobody looks"
+stop A KILL
+stop B KILL
+rm -r "$a/d4"
+mv "$a/d5" "$a/renamed too"
+echo changed >"$a/d6/3000"
+start_all
 ready A
+equal A B
+stop B
+rm -r "$a/d7"
+start B
+settle A
 step "$(($(wire_bytes A) - before)) bytes crossed for $bytes"
 crossed "$bytes" || fail "fewer bytes than the files have: this test counts wrongly"
 equal A B
