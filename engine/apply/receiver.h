@@ -24,7 +24,7 @@ struct ReceiverActions {
   std::function<void(Message, bool bulk)> send;
   // Into the index, with the cut's entries: the new position of this node.
   std::function<void(const Position&)> store_position;
-  // A rolling signature (engine/delta/rolling.h) of an open file.
+  // A rolling signature (engine/delta/signature.h) of an open file.
   std::function<Result<std::string>(int fd, uint64_t size)> rolling_signature;
 };
 

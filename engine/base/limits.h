@@ -19,6 +19,7 @@ inline constexpr size_t inline_bytes_max =
     256 * 1024;  // files up to this size travel inside their record
 inline constexpr size_t data_chunk_bytes_max = 256 * 1024;  // one Data message of a streamed file
 inline constexpr uint64_t rolling_bytes_max = 4ull << 30;   // larger files get no rolling search
+inline constexpr size_t rolling_block_bytes_min = 4096;     // of a rolling signature
 inline constexpr int stable_read_tries_max = 5;  // then the file is hot: sent as read, and counted
 
 // Wire.
@@ -138,6 +139,7 @@ static_assert(message_bytes_target < lane_queue_bytes_max);
 static_assert(data_chunk_bytes_max <= write_bytes_max);
 static_assert(block_bytes <= inline_bytes_max);
 static_assert(inline_bytes_max % block_bytes == 0);
+static_assert(block_bytes % rolling_block_bytes_min == 0, "blocks of signatures nest in blocks");
 static_assert(heartbeat_ms * 3 < peer_silent_ms_max);
 
 }  // namespace repl::limits

@@ -4,31 +4,18 @@
 // sums are checked before librsync sees it (its table degrades to quadratic work on hostile ones).
 // The delta that librsync makes is parsed in total: every length is checked.
 //
-// Thread: values, one owner each. Source: librsync 2.3 (job API), RS_RK_BLAKE2_SIG_MAGIC,
-// doc/format.md.
+// Thread: values, one owner each. Source: librsync 2.3 (job API), doc/format.md.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <string>
 #include <string_view>
 
 #include "engine/base/error.h"
-#include "engine/base/ids.h"
+#include "engine/delta/signature.h"
 
 namespace repl::delta {
-
-// Reads up to `size` bytes at `offset` into `buffer`; short only at the end.
-using ReadAt = std::function<Result<size_t>(uint64_t offset, char* buffer, size_t size)>;
-
-// The block length of a signature of a content of `size` bytes: at least 4 KiB, so that the
-// signature (20 bytes a block) stays within 0.5 % of the content; a quarter of the square root
-// beyond 256 MiB.
-[[nodiscard]] size_t rolling_block_bytes(uint64_t size);
-
-// Signature of a content of `size` bytes; at most 0.5 % of it and limits::signature_bytes_max.
-[[nodiscard]] Result<std::string> make_signature(uint64_t size, const ReadAt& read);
 
 // What to do, front to back, to build the target from the base.
 struct CopyCommand {
@@ -44,7 +31,9 @@ struct DeltaSink {
   std::function<Status(const LiteralCommand&)> literal;
 };
 
-// The search, fed front to back in pieces of any size.
+// The search through one content, or through several runs of it: each is fed front to back in
+// pieces of any size, and ended by finish(). The table of sums is built once; the bound on the work
+// is for all runs together.
 class RollingSearch {
  public:
   // `invalid` for a malformed signature, `limit` for one whose search could not be bounded.
@@ -53,11 +42,11 @@ class RollingSearch {
   RollingSearch(RollingSearch&&) noexcept;
   RollingSearch& operator=(RollingSearch&&) noexcept;
 
-  // ErrorCode::limit when the search has cost more processor time than the content is worth:
-  // librsync degrades on contents made of many equal weak sums. What the sink was told until then
-  // is right; the caller sends the rest as it is.
+  // Begins a run if none is open. ErrorCode::limit when the search has cost more processor time
+  // than the content is worth: librsync degrades on contents made of many equal weak sums. What the
+  // sink was told until then is right; the caller sends the rest as it is, and searches no more.
   [[nodiscard]] Status feed(std::string_view bytes, const DeltaSink& sink);
-  // No more bytes: what is still held is decided and told.
+  // The end of the run: what is still held is decided and told.
   [[nodiscard]] Status finish(const DeltaSink& sink);
 
  private:

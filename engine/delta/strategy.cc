@@ -3,20 +3,35 @@
 #include <algorithm>
 
 #include "engine/base/limits.h"
+#include "engine/delta/signature.h"
 
 namespace repl::delta {
+
+namespace {
+
+constexpr uint64_t samples_max = 64;
+// A signature is asked for if it is this much smaller than what it may save.
+constexpr uint64_t signature_worth = 8;
+
+}  // namespace
 
 Method choose(const ContentFacts& facts) {
   if (facts.content_equal) return Method::metadata_only;
   if (facts.copy_available && facts.size > 0) return Method::copy;
   if (facts.size <= limits::inline_bytes_max) return Method::inline_whole;
   if (!facts.base_available || facts.base_size == 0) return Method::whole;
-  const bool counted = facts.table_available && facts.blocks_total > 0;
-  if (counted && facts.blocks_matching * 2 >= facts.blocks_total) return Method::aligned;
-  const bool searchable = facts.size <= limits::rolling_bytes_max &&
-                          facts.base_size <= limits::rolling_bytes_max && !facts.signature_refused;
-  if (searchable) return Method::rolling;
-  return counted && facts.blocks_matching > 0 ? Method::aligned : Method::whole;
+  if (facts.data_bytes <= limits::inline_bytes_max) return Method::whole;
+  const Overlap& overlap = facts.overlap;
+  const bool all_match = facts.table_available && overlap.matching == overlap.total;
+  if (all_match && overlap.total > 0 && facts.size > facts.base_size) return Method::append;
+  const bool searchable =
+      facts.size <= limits::rolling_bytes_max && facts.base_size <= limits::rolling_bytes_max;
+  if (searchable && facts.signature == SignatureAt::hand) return Method::rolling;
+  const bool worth_asking =
+      !facts.table_available ||
+      overlap.shifted_bytes >= signature_worth * signature_bytes(facts.base_size);
+  if (searchable && facts.signature == SignatureAt::unasked && worth_asking) return Method::rolling;
+  return facts.table_available && overlap.matching > 0 ? Method::aligned : Method::whole;
 }
 
 uint64_t block_length(uint64_t size, uint64_t index) {
@@ -30,13 +45,53 @@ bool block_equal(std::span<const Digest> base, uint64_t base_size, uint64_t inde
          block_length(base_size, index) == length;
 }
 
-uint64_t blocks_matching(std::span<const Digest> base, std::span<const Digest> target,
-                         uint64_t base_size, uint64_t target_size) {
-  uint64_t matching = 0;
-  for (uint64_t i = 0; i < target.size(); ++i) {
-    if (block_equal(base, base_size, i, target[i], block_length(target_size, i))) ++matching;
+Overlap overlap_of(std::span<const Digest> base, std::span<const Digest> target, uint64_t base_size,
+                   uint64_t target_size) {
+  Overlap overlap{.total = std::min<uint64_t>(base_size, target_size) / limits::block_bytes};
+  uint64_t run = 0;
+  const auto end_run = [&] {
+    if (run >= shift_run_blocks) overlap.shifted_bytes += run * limits::block_bytes;
+    run = 0;
+  };
+  for (uint64_t i = 0; i < overlap.total; ++i) {
+    if (block_equal(base, base_size, i, target[i], limits::block_bytes)) {
+      ++overlap.matching;
+      end_run();
+    } else {
+      ++run;
+    }
   }
-  return matching;
+  end_run();
+  return overlap;
+}
+
+Overlap sample_overlap(uint64_t base_size, uint64_t target_size,
+                       const std::function<bool(uint64_t index)>& equal) {
+  const uint64_t blocks = std::min(base_size, target_size) / limits::block_bytes;
+  if (blocks == 0) return {};
+  const auto shifted_at = [&](uint64_t index) {
+    if (blocks < shift_run_blocks) return false;
+    const uint64_t first = std::min(index, blocks - shift_run_blocks);
+    for (uint64_t i = first; i < first + shift_run_blocks; ++i) {
+      if (i != index && equal(i)) return false;
+    }
+    return true;
+  };
+  const uint64_t samples = std::min(blocks, samples_max);
+  Overlap overlap;
+  uint64_t shifted = 0;
+  for (uint64_t i = 0; i < samples; ++i) {
+    const uint64_t index = (2 * i + 1) * blocks / (2 * samples);
+    ++overlap.total;
+    if (equal(index))
+      ++overlap.matching;
+    else if (shifted_at(index))
+      ++shifted;
+  }
+  ++overlap.total;
+  if (equal(blocks - 1)) ++overlap.matching;
+  overlap.shifted_bytes = blocks * shifted / samples * limits::block_bytes;
+  return overlap;
 }
 
 }  // namespace repl::delta

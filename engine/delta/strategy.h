@@ -1,15 +1,40 @@
 // strategy.h: how a content travels. Pure.
+//
+//   only metadata changed                    metadata_only
+//   known to the receiver under another key  copy
+//   small                                    inline_whole
+//   grew, old blocks unchanged               append: the tail
+//   edited in place                          aligned: blocks that differ from the base's
+//   shifted                                  rolling: as aligned, and what differs is searched for
+//                                            the base's blocks at other places
+//   hardly any data, or nothing in common    whole: what is not a hole
+//
+// append, aligned and rolling are one way to send (ContentStreamer) with more or less of a search.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
-#include <vector>
 
 #include "engine/base/ids.h"
 
 namespace repl::delta {
 
-enum class Method : uint8_t { metadata_only, inline_whole, copy, aligned, rolling, whole };
+enum class Method : uint8_t { metadata_only, inline_whole, copy, append, aligned, rolling, whole };
+
+// Is there a rolling signature of the base? `unasked`: the receiver can be asked for it, which
+// costs a round trip and the receiver a reading of the base.
+enum class SignatureAt : uint8_t { hand, unasked, nowhere };
+
+// How much of a content is the base's at the same place: of all blocks that both have, or of
+// samples.
+struct Overlap {
+  uint64_t matching = 0;       // blocks
+  uint64_t total = 0;          // blocks looked at
+  uint64_t shifted_bytes = 0;  // in runs of shift_run_blocks and more that all differ; an estimate
+};
+// An edit in place rarely covers so many blocks; after an insertion all that follow differ.
+inline constexpr uint64_t shift_run_blocks = 4;
 
 struct ContentFacts {
   uint64_t size = 0;            // of the new content
@@ -17,16 +42,21 @@ struct ContentFacts {
   bool copy_available = false;  // the receiver has it under another key
   bool base_available = false;  // the receiver has an older content under this key
   uint64_t base_size = 0;
-  bool table_available = false;  // and we know that content's block digests
-  uint64_t blocks_matching = 0;  // aligned, of the new content's; may be an estimate from samples
-  uint64_t blocks_total = 0;
-  bool signature_refused = false;  // the receiver has no rolling signature of the base to give
+  uint64_t data_bytes = UINT64_MAX;  // of the new content, not in holes
+  bool table_available = false;      // we know the base's block digests
+  Overlap overlap;                   // if so
+  SignatureAt signature = SignatureAt::unasked;
 };
 [[nodiscard]] Method choose(const ContentFacts& facts);
 
-// How many blocks of the target are the base's at the same place.
-[[nodiscard]] uint64_t blocks_matching(std::span<const Digest> base, std::span<const Digest> target,
-                                       uint64_t base_size, uint64_t target_size);
+// From whole tables.
+[[nodiscard]] Overlap overlap_of(std::span<const Digest> base, std::span<const Digest> target,
+                                 uint64_t base_size, uint64_t target_size);
+// From samples spread evenly over the blocks that both contents have whole, and the last of them;
+// `equal` looks at one block.
+[[nodiscard]] Overlap sample_overlap(uint64_t base_size, uint64_t target_size,
+                                     const std::function<bool(uint64_t index)>& equal);
+
 // Whether block `index` of a content with this digest is the base's block there. Lengths count: a
 // short last block is equal only to one as short.
 [[nodiscard]] bool block_equal(std::span<const Digest> base, uint64_t base_size, uint64_t index,

@@ -7,7 +7,7 @@
 
 #include "engine/apply/recovery.h"
 #include "engine/base/limits.h"
-#include "engine/delta/rolling.h"
+#include "engine/delta/signature.h"
 #include "engine/model/hash.h"
 #include "engine/role/contact.h"
 #include "engine/run/wanted_content.h"

@@ -16,12 +16,26 @@ using How = StreamPlan::How;
 constexpr uint64_t block = limits::block_bytes;
 constexpr size_t zero_run_bytes_min =
     4096;  // a literal run of zeros from here on travels as a hole
+constexpr uint64_t hole_step_bytes = 4096 * block;  // of a hole, compared with the base at once
 
 uint64_t round_up(uint64_t v) { return (v + block - 1) / block * block; }
 
 bool all_zero(std::string_view bytes) {
   return !bytes.empty() && bytes.front() == '\0' &&
          std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
+}
+
+Digest hash_zeros(uint64_t length) {
+  static const std::string zeros(block, '\0');
+  static const Digest whole_block = hash_bytes(zeros);
+  return length == block ? whole_block : hash_bytes(std::string_view(zeros).substr(0, length));
+}
+
+// The search could not be bounded, or librsync found the signature wanting: what it did not tell is
+// sent as it is. Other errors are the source's.
+bool gave_up(const Status& status) {
+  return !status &&
+         (status.error().code == ErrorCode::limit || status.error().code == ErrorCode::invalid);
 }
 
 }  // namespace
@@ -45,15 +59,13 @@ ContentStreamer::ContentStreamer(StreamPlan plan, std::unique_ptr<ContentHandle>
       source_(source),
       size_(handle_->opened().attr.size) {
   if (plan_.how != How::whole || plan_.resume_at > size_) plan_.resume_at = 0;
-  if (plan_.how == How::rolling) {
+  if (plan_.how == How::delta && !plan_.signature.empty()) {
     Result<delta::RollingSearch> search = delta::RollingSearch::open(plan_.signature);
-    plan_.signature.clear();
-    if (search) {
-      search_.emplace(std::move(*search));
-    } else {
-      plan_.how = How::whole;  // a signature that cannot be used is no reason not to send
-    }
+    if (search) search_.emplace(std::move(*search));
   }
+  plan_.signature = std::string();
+  // A signature that cannot be used is no reason not to send.
+  if (plan_.base_table.empty() && !search_) plan_.how = How::whole;
   if (plan_.how == How::whole) plan_.base = Key{};
 }
 
@@ -79,10 +91,10 @@ ContentStreamer::Step ContentStreamer::step(size_t budget_bytes, const Emit& emi
 }
 
 Status ContentStreamer::next(size_t budget_bytes, const Emit& emit) {
-  const bool behind = plan_.how == How::rolling && !search_ && sent_ < offset_;
-  if (behind) return catch_up(budget_bytes, emit);
+  if (sent_ < gave_up_at_) return catch_up(budget_bytes, emit);
+  if (plan_.how == How::delta && looked_ < offset_) return slab_delta(emit);
   if (offset_ < size_) return advance(budget_bytes, emit);
-  if (search_) return end_search(emit);
+  if (run_open_) return end_run(emit);
   finish(emit);
   return {};
 }
@@ -104,43 +116,32 @@ Status ContentStreamer::read_slab(uint64_t end, size_t budget_bytes) {
 }
 
 Status ContentStreamer::advance(size_t budget_bytes, const Emit& emit) {
+  const bool whole = plan_.how == How::whole;
   const Result<io::DataRange> data = handle_->next_data(offset_, size_);
   if (!data) return fail(data.error());
   uint64_t start = std::min(data->start, size_);
   uint64_t end = std::min(data->end, size_);
-  if (plan_.how == How::aligned && start < size_) start = start / block * block;
-  if (plan_.how != How::rolling && start > offset_) {
-    skip_hole(start, emit);
+  // A delta goes by blocks: one that holds data and a hole is data.
+  if (!whole && start < size_) start = start / block * block;
+  if (!whole) end = std::min(round_up(end), size_);
+  if (start > offset_) {
+    if (!whole) return hole_delta(std::min(start, offset_ + hole_step_bytes), emit);
+    hole_whole(start, emit);
     return {};
   }
-  if (plan_.how == How::aligned) end = std::min(round_up(end), size_);
-  if (plan_.how == How::rolling || end <= offset_) end = size_;
-
-  const uint64_t slab_offset = offset_;
+  if (end <= offset_) end = size_;
   if (Status got = read_slab(end, budget_bytes); !got) return got;
   hasher_.update(slab_);
   offset_ += slab_.size();
-  if (plan_.how == How::aligned) {
-    slab_aligned(slab_offset, emit);
-  } else if (search_) {
-    return slab_rolling(emit);
-  } else {
-    slab_whole(emit);
-  }
+  if (!whole) return slab_delta(emit);
+  slab_whole(emit);
   return {};
 }
 
-void ContentStreamer::skip_hole(uint64_t until, const Emit& emit) {
-  flush_copy(emit);
-  hasher_.update_zeros(until - offset_);
-  offset_ = until;
-  if (until <= sent_) return;  // staged already
-  emit(StageHole{.stage = plan_.stage, .offset = sent_, .length = until - sent_});
-  sent_ = until;
-}
+// --- what is told, in order; adjacent ranges leave as one ---
 
 void ContentStreamer::send_data(uint64_t offset, std::string_view bytes, const Emit& emit) {
-  flush_copy(emit);
+  flush_ranges(emit);
   while (!bytes.empty()) {
     const std::string_view piece = bytes.substr(0, limits::data_chunk_bytes_max);
     emit(StageData{.stage = plan_.stage, .offset = offset, .bytes = std::string(piece)});
@@ -151,119 +152,174 @@ void ContentStreamer::send_data(uint64_t offset, std::string_view bytes, const E
   sent_ = offset;
 }
 
+void ContentStreamer::send_hole(uint64_t offset, uint64_t length, const Emit& emit) {
+  if (hole_.length == 0) {
+    flush_ranges(emit);
+    hole_ = StageHole{.stage = plan_.stage, .offset = offset, .length = 0};
+  }
+  hole_.length += length;
+  sent_ = offset + length;
+}
+
 void ContentStreamer::send_copy(uint64_t offset, uint64_t base_offset, uint64_t length,
                                 const Emit& emit) {
-  const bool adjacent = copy_.length > 0 && copy_.offset + copy_.length == offset &&
-                        copy_.base_offset + copy_.length == base_offset;
-  if (adjacent) {
-    copy_.length += length;
-  } else {
-    flush_copy(emit);
-    copy_ = StageCopy{
-        .stage = plan_.stage, .offset = offset, .base_offset = base_offset, .length = length};
+  const bool adjacent = copy_.length > 0 && copy_.base_offset + copy_.length == base_offset;
+  if (!adjacent) {
+    flush_ranges(emit);
+    copy_ =
+        StageCopy{.stage = plan_.stage, .offset = offset, .base_offset = base_offset, .length = 0};
   }
+  copy_.length += length;
   result_.copied_bytes += length;
   sent_ = offset + length;
 }
 
-void ContentStreamer::flush_copy(const Emit& emit) {
-  if (copy_.length == 0) return;
-  emit(copy_);
+void ContentStreamer::flush_ranges(const Emit& emit) {
+  if (copy_.length > 0) emit(copy_);
+  if (hole_.length > 0) emit(hole_);
   copy_.length = 0;
+  hole_.length = 0;
 }
 
-// offset_ is the slab's end. What lies before resume_at was hashed and is staged already.
+// --- whole: what lies before resume_at was hashed and is staged already ---
+
+void ContentStreamer::hole_whole(uint64_t until, const Emit& emit) {
+  hasher_.update_zeros(until - offset_);
+  offset_ = until;
+  if (until > sent_) send_hole(sent_, until - sent_, emit);
+}
+
 void ContentStreamer::slab_whole(const Emit& emit) {
   if (offset_ <= sent_) return;
   const auto fresh = static_cast<size_t>(std::min<uint64_t>(offset_ - sent_, slab_.size()));
   send_data(offset_ - fresh, std::string_view(slab_).substr(slab_.size() - fresh), emit);
 }
 
-void ContentStreamer::slab_aligned(uint64_t slab_offset, const Emit& emit) {
-  const std::string_view slab = slab_;
-  size_t changed_from = 0;  // [changed_from, at) differs and was not sent yet
-  size_t at = 0;
-  const auto send_changed = [&] {
-    if (at > changed_from) {
-      send_data(slab_offset + changed_from, slab.substr(changed_from, at - changed_from), emit);
-    }
-  };
-  while (at < slab.size()) {
-    const uint64_t index = (slab_offset + at) / block;
-    const size_t length = std::min<size_t>(block, slab.size() - at);
-    const Digest digest = index < hasher_.blocks().size() ? hasher_.blocks()[index]
-                                                          : hash_bytes(slab.substr(at, length));
-    if (delta::block_equal(plan_.base_table, plan_.base_size, index, digest, length)) {
-      send_changed();
-      send_copy(slab_offset + at, slab_offset + at, length, emit);
-      changed_from = at + length;
-    }
-    at += length;
+// --- delta: [sent_, looked_) differs from the base and is not told yet; without a search it lies
+// in the slab ---
+
+Status ContentStreamer::hole_delta(uint64_t until, const Emit& emit) {
+  if (Status told = end_changed(emit); !told || sent_ < looked_) return told;
+  hasher_.update_zeros(until - offset_);
+  offset_ = until;
+  while (looked_ < until) {
+    const uint64_t index = looked_ / block;
+    const bool beyond = index >= plan_.base_table.size();
+    const uint64_t length = beyond ? until - looked_ : std::min(block, until - looked_);
+    const bool kept = !beyond && delta::block_equal(plan_.base_table, plan_.base_size, index,
+                                                    hash_zeros(length), length);
+    if (kept)
+      send_copy(looked_, looked_, length, emit);
+    else
+      send_hole(looked_, length, emit);
+    looked_ += length;
   }
-  send_changed();
-}
-
-delta::DeltaSink ContentStreamer::rolling_sink(const Emit& emit) {
-  return delta::DeltaSink{
-      .copy = [this, &emit](const delta::CopyCommand& c) -> Status {
-        // The signature is a peer's: what it makes librsync say is checked against what was read.
-        if (c.length > offset_ - sent_) {
-          return fail(ErrorCode::invalid, "delta: a copy that is longer than the file");
-        }
-        send_copy(sent_, c.base_offset, c.length, emit);
-        return {};
-      },
-      .literal = [this, &emit](const delta::LiteralCommand& l) -> Status {
-        if (l.bytes.size() >= zero_run_bytes_min && all_zero(l.bytes)) {
-          flush_copy(emit);
-          emit(StageHole{.stage = plan_.stage, .offset = sent_, .length = l.bytes.size()});
-          sent_ += l.bytes.size();
-        } else {
-          send_data(sent_, l.bytes, emit);
-        }
-        return {};
-      }};
-}
-
-namespace {
-// The search could not be bounded, or librsync found the signature wanting: what it did not tell is
-// sent as it is. Other errors are the source's.
-bool gave_up(const Status& status) {
-  return !status &&
-         (status.error().code == ErrorCode::limit || status.error().code == ErrorCode::invalid);
-}
-}  // namespace
-
-Status ContentStreamer::slab_rolling(const Emit& emit) {
-  Status fed = search_->feed(slab_, rolling_sink(emit));
-  if (!gave_up(fed)) return fed;
-  search_.reset();
   return {};
 }
 
-Status ContentStreamer::end_search(const Emit& emit) {
+// How much of block `index`, which holds `bytes`, the base has at the same place: all, nothing, or
+// what its short last block had before the file grew.
+uint64_t ContentStreamer::base_has(uint64_t index, std::string_view bytes) const {
+  if (index >= plan_.base_table.size()) return 0;
+  const uint64_t length = delta::block_length(plan_.base_size, index);
+  if (length == 0 || length > bytes.size()) return 0;
+  const bool hashed = length == bytes.size() && index < hasher_.blocks().size();
+  const Digest digest = hashed ? hasher_.blocks()[index] : hash_bytes(bytes.substr(0, length));
+  return digest == plan_.base_table[index] ? length : 0;
+}
+
+Status ContentStreamer::slab_delta(const Emit& emit) {
+  const uint64_t slab_offset = offset_ - slab_.size();
+  while (looked_ < offset_) {
+    const std::string_view bytes =
+        std::string_view(slab_).substr(static_cast<size_t>(looked_ - slab_offset), block);
+    const uint64_t kept = base_has(looked_ / block, bytes);
+    if (kept > 0) {
+      if (Status told = end_changed(emit); !told || sent_ < looked_) return told;
+      send_copy(looked_, looked_, kept, emit);
+      looked_ += kept;
+    }
+    if (kept == bytes.size()) continue;
+    if (Status took = changed(bytes.substr(kept), emit); !took || sent_ < gave_up_at_) return took;
+  }
+  // The slab goes; what the search holds of it, it holds itself.
+  return run_open_ ? Status{} : end_changed(emit);
+}
+
+// The next bytes differ from the base's.
+Status ContentStreamer::changed(std::string_view bytes, const Emit& emit) {
+  looked_ += bytes.size();
+  if (!search_) return {};
+  run_open_ = true;
+  return settle(search_->feed(bytes, rolling_sink(emit)), false);
+}
+
+// What differs before looked_ is told, or, if the search gave up, is to be told by catch_up.
+Status ContentStreamer::end_changed(const Emit& emit) {
+  if (run_open_) return end_run(emit);
+  if (sent_ == looked_) return {};
+  const uint64_t slab_offset = offset_ - slab_.size();
+  send_data(sent_,
+            std::string_view(slab_).substr(static_cast<size_t>(sent_ - slab_offset),
+                                           static_cast<size_t>(looked_ - sent_)),
+            emit);
+  return {};
+}
+
+Status ContentStreamer::end_run(const Emit& emit) {
   Status ended = search_->finish(rolling_sink(emit));
+  run_open_ = false;
+  return settle(std::move(ended), true);
+}
+
+Status ContentStreamer::settle(Status told, bool all_told) {
+  const bool short_of = told && all_told && sent_ < looked_;
+  if (!gave_up(told) && !short_of) return told;
   search_.reset();
-  return gave_up(ended) ? Status{} : ended;
+  run_open_ = false;
+  gave_up_at_ = looked_;
+  return {};
+}
+
+delta::DeltaSink ContentStreamer::rolling_sink(const Emit& emit) {
+  return delta::DeltaSink{.copy = [this, &emit](const delta::CopyCommand& c) -> Status {
+                            // The signature is a peer's: what it makes librsync say is checked.
+                            const bool within = c.base_offset <= plan_.base_size &&
+                                                c.length <= plan_.base_size - c.base_offset &&
+                                                c.length <= looked_ - sent_;
+                            if (!within)
+                              return fail(ErrorCode::invalid, "delta: a copy that cannot be");
+                            send_copy(sent_, c.base_offset, c.length, emit);
+                            result_.rolling_bytes += c.length;
+                            return {};
+                          },
+                          .literal = [this, &emit](const delta::LiteralCommand& l) -> Status {
+                            if (l.bytes.size() >= zero_run_bytes_min && all_zero(l.bytes)) {
+                              send_hole(sent_, l.bytes.size(), emit);
+                            } else {
+                              send_data(sent_, l.bytes, emit);
+                            }
+                            return {};
+                          }};
 }
 
 // RACE: these bytes are read a second time; if they changed since they were hashed, the receiver
 // finds the digest wrong, refuses, and the key is sent again.
 Status ContentStreamer::catch_up(size_t budget_bytes, const Emit& emit) {
-  slab_.resize(static_cast<size_t>(std::min<uint64_t>(
-      offset_ - sent_, std::clamp<size_t>(budget_bytes, block, limits::stream_step_bytes))));
-  const Result<size_t> got = handle_->read_at(sent_, slab_.data(), slab_.size());
+  again_.resize(static_cast<size_t>(std::min<uint64_t>(
+      gave_up_at_ - sent_, std::clamp<size_t>(budget_bytes, block, limits::stream_step_bytes))));
+  const Result<size_t> got = handle_->read_at(sent_, again_.data(), again_.size());
   if (!got) return fail(got.error());
-  if (*got < slab_.size()) {
+  if (*got < again_.size()) {
     return fail(ErrorCode::changed, "a file shrank while it was sent", Remedy::retry);
   }
-  send_data(sent_, slab_, emit);
+  send_data(sent_, again_, emit);
   return {};
 }
 
 void ContentStreamer::finish(const Emit& emit) {
   ended_ = true;
-  flush_copy(emit);
+  flush_ranges(emit);
   result_.digest = hasher_.finish();
   result_.blocks = hasher_.blocks();
   result_.size = hasher_.size();

@@ -2,14 +2,16 @@
 // steps and one pass over the file.
 //
 // whole: what SEEK_DATA finds is sent, holes stay holes; with `resume_at`, what is staged is read
-// for the digest and not sent. aligned: blocks equal to the base's table become StageCopy. rolling:
-// librsync finds where the base's blocks went.
+// for the digest and not sent. delta: blocks that the base has at the same place become StageCopy,
+// and each run of others is searched for what the base has elsewhere, if there is a signature of
+// it; a hole that is not the base's is a StageHole, one that is costs nothing but the range.
 //
 // A stable read: stat before and after. A file that grows while it is read is read up to the size
 // first seen; one that shrinks ends where it ends. Either way StageEnd carries size and digest of
 // exactly what was sent, and `unstable` says that the key must be read again.
 //
-// Thread: one owner. Memory: one slab (limits::stream_step_bytes) and one hash per block.
+// Thread: one owner. Memory: two slabs (limits::stream_step_bytes), one hash per block, and what
+// the plan holds.
 #pragma once
 
 #include <functional>
@@ -29,16 +31,17 @@ namespace repl::send {
 [[nodiscard]] StageId stage_id_of(const io::Stat& stat);
 
 struct StreamPlan {
-  enum class How : uint8_t { whole, aligned, rolling };
+  enum class How : uint8_t { whole, delta };
   How how = How::whole;
   Key key;  // as the source knows it
   StageId stage;
   uint64_t resume_at = 0;  // whole only
-  Key base;                // as the receiver knows it; with base_digest, aligned and rolling
+  // delta only
+  Key base;  // as the receiver knows it, with base_digest
   Digest base_digest;
   uint64_t base_size = 0;
-  std::vector<Digest> base_table;  // aligned
-  std::string signature;           // rolling; checked, bad ones are sent whole
+  std::vector<Digest> base_table;  // empty: not known
+  std::string signature;           // rolling, of the base; empty or bad: nothing is searched
 };
 
 struct StreamResult {
@@ -46,7 +49,8 @@ struct StreamResult {
   std::vector<Digest> blocks;
   uint64_t size = 0;
   uint64_t literal_bytes = 0;
-  uint64_t copied_bytes = 0;
+  uint64_t copied_bytes = 0;   // what the base has, those below included
+  uint64_t rolling_bytes = 0;  // found by the search
   bool unstable = false;
 };
 
@@ -69,31 +73,42 @@ class ContentStreamer {
 
  private:
   void begin(const Emit& emit);
+  Status next(size_t budget_bytes, const Emit& emit);
   Status advance(size_t budget_bytes, const Emit& emit);
   Status read_slab(uint64_t end, size_t budget_bytes);
-  void skip_hole(uint64_t until, const Emit& emit);
-  void send_data(uint64_t offset, std::string_view bytes, const Emit& emit);
-  void send_copy(uint64_t offset, uint64_t base_offset, uint64_t length, const Emit& emit);
-  void flush_copy(const Emit& emit);
-  void slab_whole(const Emit& emit);
-  void slab_aligned(uint64_t slab_offset, const Emit& emit);
-  Status slab_rolling(const Emit& emit);
   void finish(const Emit& emit);
-  delta::DeltaSink rolling_sink(const Emit& emit);
-  Status end_search(const Emit& emit);
+  void send_data(uint64_t offset, std::string_view bytes, const Emit& emit);
+  void send_hole(uint64_t offset, uint64_t length, const Emit& emit);
+  void send_copy(uint64_t offset, uint64_t base_offset, uint64_t length, const Emit& emit);
+  void flush_ranges(const Emit& emit);
+
+  void hole_whole(uint64_t until, const Emit& emit);
+  void slab_whole(const Emit& emit);
+  Status hole_delta(uint64_t until, const Emit& emit);
+  Status slab_delta(const Emit& emit);
+  [[nodiscard]] uint64_t base_has(uint64_t index, std::string_view bytes) const;
+  Status changed(std::string_view bytes, const Emit& emit);
+  Status end_changed(const Emit& emit);
+  Status end_run(const Emit& emit);
+  Status settle(Status told, bool all_told);
   Status catch_up(size_t budget_bytes, const Emit& emit);
-  Status next(size_t budget_bytes, const Emit& emit);
+  delta::DeltaSink rolling_sink(const Emit& emit);
 
   StreamPlan plan_;
   std::unique_ptr<ContentHandle> handle_;
   ContentSource& source_;
   uint64_t size_ = 0;    // to be sent; lowered when the file turns out shorter
   uint64_t offset_ = 0;  // read and hashed so far
-  uint64_t sent_ = 0;  // told to the receiver so far (behind offset_ while the search holds bytes)
-  std::string slab_;
+  uint64_t sent_ = 0;    // told to the receiver so far
+  std::string slab_;     // what was read last, up to offset_
+  std::string again_;    // what is read a second time
   ContentHasher hasher_;
+  uint64_t looked_ = 0;  // delta: compared so far; what differs before it may still have to be told
   std::optional<delta::RollingSearch> search_;
-  StageCopy copy_;  // length 0: none waiting
+  bool run_open_ = false;    // the search has seen [.., looked_) and may still hold some of it
+  uint64_t gave_up_at_ = 0;  // the search did not tell all before: the rest is sent as it is
+  StageCopy copy_;           // length 0: none waiting
+  StageHole hole_;           // likewise; at most one of them waits
   StreamResult result_;
   Error error_;
   bool begun_ = false;

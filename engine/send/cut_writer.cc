@@ -20,7 +20,11 @@ CutWriter::CutWriter(Parts parts)
           .source = parts_.source,
           .streamed = streamed_,
           .emit = [this](Message message) { emit(std::move(message)); },
-          .ask = [this](Message message) { parts_.ask(std::move(message)); },
+          .ask =
+              [this](Message message) {
+                ++counters_.signature_requests;
+                parts_.ask(std::move(message));
+              },
           .finished =
               [this](Work work, std::unique_ptr<ContentStreamer> streamer) {
                 finish_stream(work, *streamer);
@@ -310,19 +314,20 @@ void CutWriter::finish_stream(const Work& work, ContentStreamer& streamer) {
 }
 
 void CutWriter::count(const ContentStreamer& streamer) {
-  switch (streamer.plan().how) {
-    case StreamPlan::How::whole:
-      ++counters_.whole;
-      break;
-    case StreamPlan::How::aligned:
-      ++counters_.aligned;
-      break;
-    case StreamPlan::How::rolling:
-      ++counters_.rolling;
-      break;
-  }
-  counters_.literal_bytes += streamer.result().literal_bytes;
-  counters_.saved_bytes += streamer.result().copied_bytes;
+  const StreamPlan& plan = streamer.plan();
+  const StreamResult& result = streamer.result();
+  const bool kept_all = result.copied_bytes == plan.base_size && result.rolling_bytes == 0;
+  if (plan.how == StreamPlan::How::whole)
+    ++counters_.whole;
+  else if (result.rolling_bytes > 0)
+    ++counters_.rolling;
+  else if (kept_all && result.size > plan.base_size)
+    ++counters_.append;
+  else
+    ++counters_.aligned;
+  counters_.literal_bytes += result.literal_bytes;
+  counters_.saved_bytes += result.copied_bytes;
+  counters_.rolling_bytes += result.rolling_bytes;
 }
 
 }  // namespace repl::send

@@ -5,14 +5,12 @@
 
 #include "engine/base/bytes.h"
 #include "engine/base/limits.h"
-#include "engine/delta/strategy.h"
 #include "engine/model/hash.h"
+#include "engine/send/choice.h"
 
 namespace repl::send {
 
 namespace {
-
-constexpr size_t samples_max = 64;
 
 size_t signature_bytes_max_of(SignatureKind kind) {
   return kind == SignatureKind::rolling ? limits::signature_bytes_max
@@ -82,31 +80,18 @@ LargeContents::Drain LargeContents::drain(size_t budget_bytes) {
   return Drain::more;
 }
 
-// How many blocks stay where they are: exact from the index's table of the new content, else from
-// samples spread over the file. Nothing when the file cannot be read.
-std::optional<uint64_t> LargeContents::count_matching(const Pending& pending, uint64_t size,
-                                                      uint64_t& total) {
+// How much stays where it is: exact from the index's table of the new content, else from samples.
+// Nothing when the file cannot be read.
+std::optional<delta::Overlap> LargeContents::overlap(const Pending& pending,
+                                                     ContentHandle& handle) {
   const Work& work = pending.work;
+  const uint64_t size = handle.opened().attr.size;
   if (work.attr.content.is_set() && work.attr.size == size) {
     if (const auto target = parts_.index.block_table(work.attr.content)) {
-      total = target->size();
-      return delta::blocks_matching(*pending.table, *target, work.base_size, size);
+      return delta::overlap_of(*pending.table, *target, work.base_size, size);
     }
   }
-  const Result<std::unique_ptr<ContentHandle>> handle = parts_.source.open(work.key);
-  if (!handle) return std::nullopt;
-  const uint64_t blocks = (size + limits::block_bytes - 1) / limits::block_bytes;
-  total = std::min<uint64_t>(blocks, samples_max);
-  uint64_t matching = 0;
-  std::string bytes(limits::block_bytes, '\0');
-  for (uint64_t i = 0; i < total; ++i) {
-    const uint64_t index = i * blocks / total;
-    const auto got = (*handle)->read_at(index * limits::block_bytes, bytes.data(), bytes.size());
-    if (!got) return std::nullopt;
-    const Digest digest = hash_bytes(std::string_view(bytes).substr(0, *got));
-    if (delta::block_equal(*pending.table, work.base_size, index, digest, *got)) ++matching;
-  }
-  return matching;
+  return overlap_with(handle, *pending.table, work.base_size);
 }
 
 void LargeContents::request(Pending& pending, SignatureKind kind) {
@@ -116,42 +101,48 @@ void LargeContents::request(Pending& pending, SignatureKind kind) {
   parts_.ask(SignatureRequest{.key = pending.work.key, .content = pending.work.base, .kind = kind});
 }
 
+void LargeContents::find_table(Pending& pending) {
+  const Work& work = pending.work;
+  if (pending.table) return;
+  const StreamedContent* before = parts_.streamed.find(work.key);
+  if (before != nullptr && before->content == work.base) {
+    pending.table = before->blocks;
+  } else {
+    pending.table = parts_.index.block_table(work.base);
+  }
+}
+
 // Chooses how the content travels, or asks for what the choice needs.
 void LargeContents::prepare(Pending& pending) {
-  Work& work = pending.work;
+  const Work& work = pending.work;
+  StreamPlan& plan = pending.plan;
   delta::ContentFacts facts{.size = work.attr.size,
                             .base_available = work.base_on_peer && !work.whole,
-                            .base_size = work.base_size,
-                            .signature_refused = pending.signature_refused};
-  if (facts.base_available && facts.base_size > 0) {
-    const StreamedContent* before = parts_.streamed.find(work.key);
-    if (!pending.table && before != nullptr && before->content == work.base) {
-      pending.table = before->blocks;
-    }
-    if (!pending.table) pending.table = parts_.index.block_table(work.base);
-    if (!pending.table && !pending.table_asked) {
+                            .base_size = work.base_size};
+  const Result<std::unique_ptr<ContentHandle>> handle = parts_.source.open(work.key);
+  if (facts.base_available && facts.base_size > 0 && handle) {
+    facts.data_bytes = data_bytes(**handle);
+    find_table(pending);
+    const bool sparse = facts.data_bytes <= limits::inline_bytes_max;
+    if (!pending.table && !pending.table_asked && !sparse) {
       pending.table_asked = true;
       return request(pending, SignatureKind::blocks);
     }
-    if (pending.table) {
-      const auto matching = count_matching(pending, work.attr.size, facts.blocks_total);
-      facts.table_available = matching.has_value();
-      facts.blocks_matching = matching.value_or(0);
-    }
+    const auto found = pending.table ? overlap(pending, **handle) : std::nullopt;
+    facts.table_available = found.has_value();
+    facts.overlap = found.value_or(delta::Overlap{});
+    facts.signature = !plan.signature.empty()     ? delta::SignatureAt::hand
+                      : pending.signature_refused ? delta::SignatureAt::nowhere
+                                                  : delta::SignatureAt::unasked;
   }
-  StreamPlan& plan = pending.plan;
-  switch (delta::choose(facts)) {
-    case delta::Method::rolling:
-      if (plan.signature.empty()) return request(pending, SignatureKind::rolling);
-      plan.how = StreamPlan::How::rolling;
-      break;
-    case delta::Method::aligned:
-      plan.how = StreamPlan::How::aligned;
-      plan.base_table = std::move(*pending.table);
-      break;
-    default:
-      plan.how = StreamPlan::How::whole;
+  const delta::Method method = delta::choose(facts);
+  if (method == delta::Method::rolling && plan.signature.empty()) {
+    return request(pending, SignatureKind::rolling);
   }
+  if (method != delta::Method::rolling) plan.signature = std::string();
+  const bool whole = method == delta::Method::whole || method == delta::Method::inline_whole;
+  plan.how = whole ? StreamPlan::How::whole : StreamPlan::How::delta;
+  if (!whole && pending.table) plan.base_table = std::move(*pending.table);
   pending.table.reset();
   plan.key = work.key;
   plan.base = work.key;

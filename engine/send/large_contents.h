@@ -15,6 +15,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/delta/strategy.h"
 #include "engine/index/index.h"
 #include "engine/model/message.h"
 #include "engine/send/content_source.h"
@@ -74,8 +75,9 @@ class LargeContents {
   void prepare(Pending& pending);
   void request(Pending& pending, SignatureKind kind);
   [[nodiscard]] Status table_arrived(Pending& pending, bool refused);
-  [[nodiscard]] std::optional<uint64_t> count_matching(const Pending& pending, uint64_t size,
-                                                       uint64_t& total);
+  void find_table(Pending& pending);
+  [[nodiscard]] std::optional<delta::Overlap> overlap(const Pending& pending,
+                                                      ContentHandle& handle);
   void start_stream(Pending pending);
 
   Parts parts_;

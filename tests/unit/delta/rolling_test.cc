@@ -100,13 +100,26 @@ TEST(Rolling, AdjacentCopiesAreOne) {
   EXPECT_EQ(out.copies, 1u);
 }
 
-TEST(Rolling, SignatureIsSmall) {
-  for (const uint64_t size : {1ull << 18, 1ull << 24, 1ull << 28, 1ull << 30, 4ull << 30}) {
-    const uint64_t blocks = (size + rolling_block_bytes(size) - 1) / rolling_block_bytes(size);
-    EXPECT_LE(12 + blocks * 20, size / 200) << size;
-    EXPECT_LE(12 + blocks * 20, limits::signature_bytes_max) << size;
+// Several runs through one search: each is told for itself, the last of each to its end.
+TEST(Rolling, RunsAreIndependent) {
+  std::mt19937_64 rng(8);
+  const std::string base = random_bytes(rng, 1 << 20);
+  const std::string signature = *make_signature(base.size(), reader(base));
+  Result<RollingSearch> search = RollingSearch::open(signature);
+  ASSERT_TRUE(search);
+  for (const size_t from : {500'001u, 3u, 700'000u, 3u}) {
+    const std::string run = "in" + base.substr(from, 60'000) + "out";
+    Rebuilt out;
+    const DeltaSink sink = builder(base, out);
+    ASSERT_TRUE(search->feed(std::string_view(run).substr(0, 7), sink));
+    ASSERT_TRUE(search->feed(std::string_view(run).substr(7), sink));
+    ASSERT_TRUE(search->finish(sink));
+    EXPECT_EQ(out.content, run);
+    EXPECT_LE(out.literal, 5u + 2 * 4096);
   }
-  EXPECT_EQ(make_signature(limits::rolling_bytes_max + 1, nullptr).error().code, ErrorCode::limit);
+  Rebuilt none;
+  EXPECT_TRUE(search->finish(builder(base, none)));
+  EXPECT_EQ(none.content, "");
 }
 
 TEST(Rolling, HostileSignatures) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/limits.h"
+#include "engine/delta/signature.h"
 #include "engine/model/hash.h"
 
 namespace repl::delta {
@@ -16,23 +17,30 @@ TEST(Strategy, Table) {
     ContentFacts facts;
     Method method;
   };
-  const ContentFacts edited{.size = large,
-                            .base_available = true,
-                            .base_size = large,
-                            .table_available = true,
-                            .blocks_matching = 90,
-                            .blocks_total = 100};
-  ContentFacts half = edited, shifted = edited, refused = edited, huge = edited, alien = edited;
-  half.blocks_matching = 50;
-  shifted.blocks_matching = 49;
-  refused.blocks_matching = 49;
-  refused.signature_refused = true;
-  huge.blocks_matching = 1;
-  huge.size = limits::rolling_bytes_max + 1;
-  alien.blocks_matching = 0;
-  alien.signature_refused = true;
+  const auto edited = [](uint64_t matching, uint64_t shifted_bytes) {
+    return ContentFacts{
+        .size = large,
+        .base_available = true,
+        .base_size = large,
+        .table_available = true,
+        .overlap = {.matching = matching, .total = 65, .shifted_bytes = shifted_bytes}};
+  };
+  const auto with = [](ContentFacts facts, SignatureAt at) {
+    facts.signature = at;
+    return facts;
+  };
+  const auto of_size = [](ContentFacts facts, uint64_t size, uint64_t base_size) {
+    facts.size = size;
+    facts.base_size = base_size;
+    return facts;
+  };
+  const ContentFacts no_table{.size = large, .base_available = true, .base_size = large};
+  ContentFacts sparse = no_table;
+  sparse.data_bytes = limits::inline_bytes_max;
+  const uint64_t huge = limits::rolling_bytes_max + 1;
+  const uint64_t worth = 8 * signature_bytes(large);
   const Row rows[] = {
-      {"equal", {.size = large, .content_equal = true}, Method::metadata_only},
+      {"only metadata", {.size = large, .content_equal = true}, Method::metadata_only},
       {"equal and empty", {.size = 0, .content_equal = true}, Method::metadata_only},
       {"known elsewhere", {.size = large, .copy_available = true}, Method::copy},
       {"small, known elsewhere", {.size = 10, .copy_available = true}, Method::copy},
@@ -43,16 +51,31 @@ TEST(Strategy, Table) {
        Method::inline_whole},
       {"new and large", {.size = limits::inline_bytes_max + 1}, Method::whole},
       {"empty base", {.size = large, .base_available = true, .base_size = 0}, Method::whole},
-      {"edited in place", edited, Method::aligned},
-      {"half", half, Method::aligned},
-      {"shifted", shifted, Method::rolling},
-      {"no table", {.size = large, .base_available = true, .base_size = large}, Method::rolling},
-      {"no table, no signature",
-       {.size = large, .base_available = true, .base_size = large, .signature_refused = true},
+      {"hardly any data", sparse, Method::whole},
+      {"grew", of_size(edited(65, 0), large + 1, large), Method::append},
+      {"grew, signature at hand", with(of_size(edited(65, 0), large + 1, large), SignatureAt::hand),
+       Method::append},
+      {"grew from less than a block",
+       of_size({.base_available = true, .table_available = true, .signature = SignatureAt::nowhere},
+               large, 9),
        Method::whole},
-      {"shifted, no signature", refused, Method::aligned},
-      {"too large for rolling", huge, Method::aligned},
-      {"nothing in common, no signature", alien, Method::whole},
+      {"grew, but not only", of_size(edited(64, 0), large + 1, large), Method::aligned},
+      {"nothing differs in the samples", edited(65, 0), Method::aligned},
+      {"scattered edits", edited(33, 0), Method::aligned},
+      {"scattered edits, signature at hand", with(edited(33, 0), SignatureAt::hand),
+       Method::rolling},
+      {"shifted", edited(33, worth), Method::rolling},
+      {"shifted a little", edited(60, worth - 1), Method::aligned},
+      {"all shifted", edited(0, large), Method::rolling},
+      {"all shifted, no signature", with(edited(0, large), SignatureAt::nowhere), Method::whole},
+      {"shifted, no signature", with(edited(33, large / 2), SignatureAt::nowhere), Method::aligned},
+      {"no table", no_table, Method::rolling},
+      {"no table, signature at hand", with(no_table, SignatureAt::hand), Method::rolling},
+      {"neither", with(no_table, SignatureAt::nowhere), Method::whole},
+      {"too large to search", of_size(edited(33, large), huge, large), Method::aligned},
+      {"too large a base to search",
+       with(of_size(edited(33, large), large, huge), SignatureAt::hand), Method::aligned},
+      {"too large, nothing in common", of_size(edited(0, large), huge, huge), Method::whole},
   };
   for (const Row& row : rows) EXPECT_EQ(choose(row.facts), row.method) << row.what;
 }
@@ -63,14 +86,50 @@ std::vector<Digest> blocks(std::string_view letters) {
   return out;
 }
 
-TEST(Strategy, BlocksMatching) {
+TEST(Strategy, OverlapOfTables) {
   constexpr uint64_t b = limits::block_bytes;
-  EXPECT_EQ(blocks_matching(blocks("abcd"), blocks("abcd"), 4 * b, 4 * b), 4u);
-  EXPECT_EQ(blocks_matching(blocks("abcd"), blocks("axyd"), 4 * b, 4 * b), 2u);
-  EXPECT_EQ(blocks_matching(blocks("ab"), blocks("abcd"), 2 * b, 3 * b + 7), 2u);
-  EXPECT_EQ(blocks_matching({}, blocks("ab"), 0, b + 1), 0u);
-  // The last block of the base was short: equal digests of other lengths do not count.
-  EXPECT_EQ(blocks_matching(blocks("ab"), blocks("ab"), b + 5, b + 6), 1u);
+  const auto of = [](const char* base, const char* target, uint64_t base_size, uint64_t size) {
+    return overlap_of(blocks(base), blocks(target), base_size, size);
+  };
+  EXPECT_EQ(of("abcd", "abcd", 4 * b, 4 * b).matching, 4u);
+  EXPECT_EQ(of("abcd", "axyd", 4 * b, 4 * b).matching, 2u);
+  EXPECT_EQ(of("ab", "abcd", 2 * b, 3 * b + 7).matching, 2u);
+  EXPECT_EQ(of("ab", "abcd", 2 * b, 3 * b + 7).total, 2u);
+  EXPECT_EQ(of("", "ab", 0, b + 1).total, 0u);
+  // Short last blocks are at the end of one of them, or of both: they do not count.
+  EXPECT_EQ(of("ab", "ab", b + 5, b + 6).total, 1u);
+  EXPECT_EQ(of("abcdefgh", "abxxxxgh", 8 * b, 8 * b).shifted_bytes, 4 * b);
+  EXPECT_EQ(of("abcdefgh", "axxxexxx", 8 * b, 8 * b).shifted_bytes, 0u);
+  EXPECT_EQ(of("abcdefgh", "abcdxxxx", 8 * b, 8 * b).shifted_bytes, 4 * b);
+}
+
+TEST(Strategy, OverlapOfSamples) {
+  constexpr uint64_t b = limits::block_bytes;
+  size_t looks = 0;
+  const auto sample = [&](uint64_t blocks, const std::function<bool(uint64_t)>& equal) {
+    looks = 0;
+    return sample_overlap(blocks * b, blocks * b + 9, [&](uint64_t index) {
+      EXPECT_LT(index, blocks);
+      ++looks;
+      return equal(index);
+    });
+  };
+  const auto all = sample(10'000, [](uint64_t) { return true; });
+  EXPECT_EQ(all.matching, all.total);
+  EXPECT_EQ(all.shifted_bytes, 0u);
+  EXPECT_LE(looks, 65u);
+  EXPECT_LT(sample(10'000, [](uint64_t i) { return i != 9'999; }).matching, all.total);
+  // From the middle on: about half of it.
+  const auto half = sample(10'000, [](uint64_t i) { return i < 5'000; });
+  EXPECT_EQ(half.shifted_bytes, 5'000 * b);
+  EXPECT_LE(looks, 65u + 3 * 64);
+  // Every third block, or one edit over two: in place.
+  EXPECT_EQ(sample(10'000, [](uint64_t i) { return i % 3 != 0; }).shifted_bytes, 0u);
+  EXPECT_EQ(sample(10'000, [](uint64_t i) { return i / 2 % 2 != 0; }).shifted_bytes, 0u);
+  EXPECT_EQ(sample(32, [](uint64_t) { return false; }).shifted_bytes, 32 * b);
+  EXPECT_EQ(sample(4, [](uint64_t) { return false; }).shifted_bytes, 4 * b);
+  EXPECT_EQ(sample(3, [](uint64_t) { return false; }).shifted_bytes, 0u);
+  EXPECT_EQ(sample(0, [](uint64_t) { return false; }).total, 0u);
 }
 
 }  // namespace

@@ -37,7 +37,7 @@ struct Built {
   std::string bytes;
   std::string base;
   uint64_t literal = 0, holes = 0;
-  size_t data_messages = 0, copy_messages = 0;
+  size_t data_messages = 0, copy_messages = 0, hole_messages = 0;
   std::optional<StageEnd> end;
   bool aborted = false;
   void take(const Message& message) {
@@ -51,6 +51,7 @@ struct Built {
       ASSERT_EQ(h->offset, bytes.size());
       bytes.append(h->length, '\0');
       holes += h->length;
+      ++hole_messages;
     } else if (const auto* c = std::get_if<StageCopy>(&message)) {
       ASSERT_EQ(c->offset, bytes.size());
       ASSERT_LE(c->base_offset + c->length, base.size());
@@ -154,14 +155,14 @@ TEST(ContentStreamer, AlignedSendsOnlyChangedBlocks) {
   target += random_bytes(4, block);
   Streamed run(target);
   run.built.base = base;
-  run.go(StreamPlan{.how = StreamPlan::How::aligned,
+  run.go(StreamPlan{.how = StreamPlan::How::delta,
                     .base_digest = digest_of(base),
                     .base_size = base.size(),
                     .base_table = table_of(base)});
   run.expect_exact(target);
-  EXPECT_EQ(run.built.literal, 3 * block + 100);  // two edited, and from the short last block on
+  EXPECT_EQ(run.built.literal, 3 * block);  // two edited, and what is behind the base's end
   EXPECT_EQ(run.built.copy_messages, 2u);
-  EXPECT_EQ(run.result.copied_bytes, 48 * block);
+  EXPECT_EQ(run.result.copied_bytes, 48 * block + 100);
 }
 
 TEST(ContentStreamer, AlignedRandomEditsAndHoles) {
@@ -179,10 +180,10 @@ TEST(ContentStreamer, AlignedRandomEditsAndHoles) {
     }
     run.file->bytes = target;
     run.built.base = base;
-    run.go(StreamPlan{.how = StreamPlan::How::aligned,
-                      .base_size = base.size(),
-                      .base_table = table_of(base)},
-           3 * block);
+    run.go(
+        StreamPlan{
+            .how = StreamPlan::How::delta, .base_size = base.size(), .base_table = table_of(base)},
+        3 * block);
     run.expect_exact(target);
     ASSERT_FALSE(::testing::Test::HasFailure()) << "seed " << seed;
   }
@@ -202,7 +203,7 @@ TEST(ContentStreamer, RollingFindsShiftedBlocks) {
                              base.substr(2 << 20) + std::string(1 << 20, '\0');
   Streamed run(target);
   run.built.base = base;
-  run.go(StreamPlan{.how = StreamPlan::How::rolling,
+  run.go(StreamPlan{.how = StreamPlan::How::delta,
                     .base_size = base.size(),
                     .signature = *delta::make_signature(base.size(), reader(base))});
   run.expect_exact(target);
@@ -210,10 +211,156 @@ TEST(ContentStreamer, RollingFindsShiftedBlocks) {
   EXPECT_GT(run.built.holes, 900u * 1024);
 }
 
+struct Edit {
+  const char* what;
+  std::string target;
+  uint64_t literal_max;
+};
+// Each edit breaks the two rolling blocks around it, and the last one of its run.
+constexpr uint64_t around = 3 * 4096;
+
+std::vector<Edit> edits_of(const std::string& base) {
+  const std::string kib = random_bytes(77, 1024);
+  const size_t middle = base.size() / 2 + 777, late = base.size() - 200'000;
+  std::vector<Edit> edits{
+      {"front", kib + base, 1024 + around},
+      {"middle", std::string(base).insert(middle, kib), 1024 + around},
+      {"end", base + kib, 1024},
+      {"near the end", std::string(base).insert(late, kib), 1024 + around},
+      {"cut at the front", base.substr(1000), around},
+      {"cut in the middle", std::string(base).erase(middle, 1000), around},
+      {"cut at the end", base.substr(0, base.size() - 1000), 65536},
+      {"in and out", std::string(base).insert(100, kib).erase(middle, 1024), 1024 + 2 * around},
+  };
+  std::string several = base;
+  for (const size_t at : {300'000u, 900'000u, 2'000'000u}) several.insert(at, kib);
+  edits.push_back({"several at once", several.erase(1'500'000, 3000), 3 * 1024 + 4 * around});
+  std::string bytes = base;
+  for (size_t at = 5000; at < bytes.size(); at += 500'000) bytes[at] ^= 1;
+  edits.push_back({"single bytes in place", bytes, (base.size() / 500'000 + 1) * 4096});
+  return edits;
+}
+
+TEST(ContentStreamer, DeltaCostsTheEdit) {
+  const std::string base = random_bytes(5, (3 << 20) + 12'345);
+  for (const Edit& edit : edits_of(base)) {
+    SCOPED_TRACE(edit.what);
+    Streamed run(edit.target);
+    run.built.base = base;
+    run.go(StreamPlan{.how = StreamPlan::How::delta,
+                      .base_size = base.size(),
+                      .base_table = table_of(base),
+                      .signature = *delta::make_signature(base.size(), reader(base))});
+    run.expect_exact(edit.target);
+    EXPECT_LE(run.built.literal, edit.literal_max);
+    EXPECT_EQ(run.result.copied_bytes + run.built.literal, edit.target.size());
+  }
+}
+
+// The whole of the base stays, its short last block too.
+TEST(ContentStreamer, AppendIsOneRangeAndTheTail) {
+  const std::string base = random_bytes(5, (1 << 20) + 123);
+  const std::string target = base + random_bytes(6, 200'000);
+  Streamed run(target);
+  run.built.base = base;
+  run.go(StreamPlan{
+      .how = StreamPlan::How::delta, .base_size = base.size(), .base_table = table_of(base)});
+  run.expect_exact(target);
+  EXPECT_EQ(run.built.literal, 200'000u);
+  EXPECT_EQ(run.built.copy_messages, 1u);
+  EXPECT_EQ(run.result.copied_bytes, base.size());
+}
+
+// Holes: those of the base are kept ranges, new ones are holes, filled ones are data.
+TEST(ContentStreamer, HolesInADelta) {
+  std::string base = random_bytes(5, 60 * block);
+  std::fill(base.begin() + 10 * block, base.begin() + 40 * block, '\0');
+  std::string target = base;
+  const std::string filled = random_bytes(7, 2 * block);
+  target.replace(20 * block, filled.size(), filled);
+  std::fill(target.begin() + 50 * block, target.begin() + 55 * block, '\0');
+  for (const bool with_signature : {false, true}) {
+    Streamed run(target);
+    run.file->holes = {
+        {10 * block, 20 * block}, {22 * block, 40 * block}, {50 * block, 55 * block}};
+    run.built.base = base;
+    StreamPlan plan{
+        .how = StreamPlan::How::delta, .base_size = base.size(), .base_table = table_of(base)};
+    if (with_signature) plan.signature = *delta::make_signature(base.size(), reader(base));
+    run.go(std::move(plan));
+    run.expect_exact(target);
+    EXPECT_EQ(run.built.literal, 2 * block);
+    EXPECT_EQ(run.built.holes, 5 * block);
+    EXPECT_EQ(run.built.copy_messages, 3u);
+  }
+}
+
+// A hole is neither read nor told block by block.
+TEST(ContentStreamer, AHugeHoleCostsNothing) {
+  const std::string island = random_bytes(5, block);
+  for (const bool delta : {false, true}) {
+    Streamed run(island + std::string(300 << 20, '\0') + island);
+    run.file->holes = {{block, block + (300 << 20)}};
+    run.built.base = island;
+    StreamPlan plan;
+    if (delta)
+      plan = {.how = StreamPlan::How::delta, .base_size = block, .base_table = {table_of(island)}};
+    run.go(std::move(plan));
+    ASSERT_EQ(run.last, Step::done);
+    EXPECT_EQ(run.file->reads, 2u);
+    EXPECT_EQ(run.built.hole_messages, 1u);
+  }
+}
+
+// What librsync says because of a signature that lies is checked before it is told.
+TEST(ContentStreamer, CopiesBeyondTheBaseAreNotTold) {
+  const std::string base = random_bytes(5, 1 << 20);
+  const std::string target = "x" + base + random_bytes(6, 5000);
+  Streamed run(target);
+  run.built.base = base.substr(0, 500'000);
+  run.go(StreamPlan{.how = StreamPlan::How::delta,
+                    .base_size = 500'000,
+                    .signature = *delta::make_signature(base.size(), reader(base))});
+  run.expect_exact(target);
+}
+
+TEST(ContentStreamer, DeltaRandomEdits) {
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937_64 rng(seed);
+    const std::string base = random_bytes(seed, rng() % (20 * block));
+    std::string target = base;
+    for (size_t i = rng() % 5; i > 0; --i) {
+      const size_t at = rng() % (target.size() + 1), n = rng() % 3000;
+      if (rng() % 3 == 0)
+        target.insert(at, random_bytes(rng(), n));
+      else if (rng() % 2 == 0)
+        target.erase(at, n);
+      else
+        target.replace(at, std::min(n, target.size() - at), random_bytes(rng(), n));
+    }
+    Streamed run("");
+    if (rng() % 2 == 0 && target.size() > 8192) {
+      const size_t from = rng() % (target.size() / 4096) * 4096;
+      const size_t to = std::min<size_t>(target.size(), from + rng() % (6 * block) / 4096 * 4096);
+      std::fill(target.begin() + from, target.begin() + to, '\0');
+      if (to > from) run.file->holes = {{from, to}};
+    }
+    run.file->bytes = target;
+    run.built.base = base;
+    StreamPlan plan{.how = StreamPlan::How::delta, .base_size = base.size()};
+    if (rng() % 4 != 0) plan.base_table = table_of(base);
+    if (rng() % 4 != 0) plan.signature = *delta::make_signature(base.size(), reader(base));
+    run.go(std::move(plan), (1 + rng() % 4) * block);
+    run.expect_exact(target);
+    ASSERT_FALSE(::testing::Test::HasFailure());
+  }
+}
+
 TEST(ContentStreamer, BadSignatureIsSentWhole) {
   const std::string target = random_bytes(6, 1 << 20);
   Streamed run(target);
-  run.go(StreamPlan{.how = StreamPlan::How::rolling, .base_size = 5, .signature = "nonsense"});
+  run.go(StreamPlan{.how = StreamPlan::How::delta, .base_size = 5, .signature = "nonsense"});
   run.expect_exact(target);
 }
 
@@ -225,8 +372,32 @@ TEST(ContentStreamer, SearchThatGivesUpIsFinishedAsIs) {
   target += random_bytes(9, 1 << 20);
   Streamed run(target);
   run.built.base = zeros;
-  run.go(StreamPlan{.how = StreamPlan::How::rolling, .base_size = 8192, .signature = signature});
+  run.go(StreamPlan{.how = StreamPlan::How::delta, .base_size = 8192, .signature = signature});
   run.expect_exact(target);
+}
+
+// After the search gave up, what the base has at the same place is still not sent.
+TEST(ContentStreamer, AfterGivingUpTheAlignedBlocksAreStillKept) {
+  const std::string base = std::string(8 * block, '\0') + random_bytes(3, 20 * block);
+  std::string signature = *delta::make_signature(base.size(), reader(base));
+  // The sums of the zeros lie: each byte of the changed zeros costs a strong sum.
+  for (size_t at = 12; at < 12 + 8 * 16 * 20; at += 20) {
+    for (size_t i = 4; i < 20; ++i) signature[at + i] = static_cast<char>(at * 31 + i * 7);
+  }
+  const std::string target = base.substr(0, 8 * block) + std::string(200 * block, '\0');
+  const std::string with_tail =
+      random_bytes(4, 9 * block).replace(block, 7 * block, 7 * block, '\0') +
+      base.substr(9 * block);
+  for (const std::string& want : {target, with_tail}) {
+    Streamed run(want);
+    run.built.base = base;
+    run.go(StreamPlan{.how = StreamPlan::How::delta,
+                      .base_size = base.size(),
+                      .base_table = table_of(base),
+                      .signature = signature});
+    run.expect_exact(want);
+    EXPECT_GE(run.result.copied_bytes, 8 * block);
+  }
 }
 
 TEST(ContentStreamer, GrowingIsReadUpToTheSizeFirstSeen) {

@@ -11,7 +11,7 @@
 #include <set>
 
 #include "engine/base/bytes.h"
-#include "engine/delta/rolling.h"
+#include "engine/delta/signature.h"
 #include "engine/index/index.h"
 #include "engine/model/hash.h"
 #include "engine/send/outbox.h"
