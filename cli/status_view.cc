@@ -27,6 +27,22 @@ void members(WireCounters& w, Visit&& visit) {
   visit("messages_in", w.messages_in);
 }
 template <typename Visit>
+void members(MethodCounts& m, Visit&& visit) {
+  visit("metadata", m.metadata);
+  visit("inlined", m.inlined);
+  visit("copied", m.copied);
+  visit("linked", m.linked);
+  visit("append", m.append);
+  visit("aligned", m.aligned);
+  visit("rolling", m.rolling);
+  visit("whole", m.whole);
+  visit("removed", m.removed);
+  visit("literal_bytes", m.literal_bytes);
+  visit("saved_bytes", m.saved_bytes);
+  visit("rolling_bytes", m.rolling_bytes);
+  visit("signature_requests", m.signature_requests);
+}
+template <typename Visit>
 void members(PeerStatus& p, Visit&& visit) {
   visit("name", p.name);
   visit("connected", p.connected);
@@ -41,6 +57,7 @@ void members(PeerStatus& p, Visit&& visit) {
   visit("held_keys", p.held_keys);
   visit("last_error", p.last_error);
   visit("wire", p.wire);
+  visit("methods", p.methods);
   visit("bandwidth_limit", p.bandwidth_limit);
   visit("transport", p.transport);
 }

@@ -36,6 +36,24 @@ struct WireCounters {
   bool operator==(const WireCounters&) const = default;
 };
 
+// How contents travelled since the peer connected: files by method, and bytes.
+struct MethodCounts {
+  uint64_t metadata = 0;
+  uint64_t inlined = 0;  // within their record
+  uint64_t copied = 0;   // from what the peer has under another name
+  uint64_t linked = 0;
+  uint64_t append = 0;
+  uint64_t aligned = 0;  // changed blocks
+  uint64_t rolling = 0;  // shifted blocks found
+  uint64_t whole = 0;
+  uint64_t removed = 0;
+  uint64_t literal_bytes = 0;
+  uint64_t saved_bytes = 0;    // what the peer had already
+  uint64_t rolling_bytes = 0;  // of them: found at another place
+  uint64_t signature_requests = 0;
+  bool operator==(const MethodCounts&) const = default;
+};
+
 struct PeerStatus {
   std::string name;
   bool connected = false;
@@ -50,6 +68,7 @@ struct PeerStatus {
   uint64_t held_keys = 0;
   std::string last_error;  // empty: none since the last connection
   WireCounters wire;
+  MethodCounts methods;
   uint64_t bandwidth_limit = 0;  // bytes per second; 0: none
   std::string transport;         // "tls", "ssh"
   bool operator==(const PeerStatus&) const = default;

@@ -52,6 +52,19 @@ PeerStatus to_peer_status(const run::PeerFacts& facts) {
                            .plain_bytes_in = facts.wire.plain_bytes_in,
                            .messages_out = facts.wire.messages_out,
                            .messages_in = facts.wire.messages_in};
+  peer.methods = MethodCounts{.metadata = facts.methods.metadata,
+                              .inlined = facts.methods.inlined,
+                              .copied = facts.methods.copied,
+                              .linked = facts.methods.linked,
+                              .append = facts.methods.append,
+                              .aligned = facts.methods.aligned,
+                              .rolling = facts.methods.rolling,
+                              .whole = facts.methods.whole,
+                              .removed = facts.methods.removed,
+                              .literal_bytes = facts.methods.literal_bytes,
+                              .saved_bytes = facts.methods.saved_bytes,
+                              .rolling_bytes = facts.methods.rolling_bytes,
+                              .signature_requests = facts.methods.signature_requests};
   return peer;
 }
 

@@ -67,8 +67,10 @@ inline constexpr size_t index_overlay_keys_max =
 inline constexpr size_t index_map_bytes_min = 1ull << 30;  // LMDB map, grows by doubling
 inline constexpr uint64_t tombstones_max = 1'000'000;      // then older peers are compared in full
 inline constexpr size_t lineage_reigns_max = 256;
-inline constexpr size_t index_depth_max = 65'536;      // deeper places are refused
-inline constexpr size_t index_early_tables_max = 256;  // block tables whose content has no key yet
+inline constexpr size_t index_depth_max = 65'536;  // deeper places are refused
+// Contents that no key has yet, or no more, whose block tables and signatures are in memory.
+inline constexpr size_t index_keyless_contents_max = 256;
+inline constexpr size_t index_keyless_bytes_max = 64 << 20;
 inline constexpr size_t index_handle_bytes_max = 255;  // longer handles are not found again
 inline constexpr size_t index_meta_name_bytes_max = 255;
 
@@ -85,7 +87,11 @@ inline constexpr size_t dir_fds_max = 512;  // cached directory descriptors per 
 
 // Delta, sender.
 inline constexpr size_t signature_bytes_max = 6 << 20;  // of a rolling signature; what 4 GiB need
-inline constexpr size_t rolling_signatures_max = 4;     // asked for and held at once
+inline constexpr uint64_t signature_content_bytes_min = 1 << 20;  // smaller: sent, or asked for
+inline constexpr size_t signature_keys_max = 1024;         // edited files that wait for theirs
+inline constexpr uint64_t signature_step_bytes = 1 << 20;  // read at once to make one
+inline constexpr int signature_idle_ms = 2'000;            // of the tree, before one is made
+inline constexpr size_t rolling_signatures_max = 4;        // asked for and held at once
 inline constexpr size_t block_table_bytes_max = 64 << 20;  // of a peer's table: 256 GiB of content
 inline constexpr size_t stream_step_bytes = 1 << 20;  // read at once while a large file is sent
 inline constexpr size_t pump_bytes_max = 4 << 20;     // one pump() of a sender

@@ -277,11 +277,21 @@ void CutBuilder::record_removals() {
       // A write through the name that is gone may have left no other trace (inotify knows no
       // handles).
       if (!item.removed) enqueue(of, hint_modified);
-      if (item.removed) items_.erase(of);
+      if (item.removed) take_base_back(item);
       take_item(std::move(item));
     }
     touch_parent(key);
   }
+}
+
+// What peers hold under a key that is removed after it was looked at in this cut is what the first
+// look said.
+void CutBuilder::take_base_back(CutItem& removed) {
+  const auto looked = items_.find(removed.key);
+  if (looked == items_.end()) return;
+  removed.base_content = looked->second.base_content;
+  removed.base_size = looked->second.base_size;
+  items_.erase(looked);
 }
 
 // True if a key of this cut has a newer event: it is looked at again.

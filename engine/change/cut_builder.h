@@ -72,6 +72,7 @@ class CutBuilder {
   void name_left_places();
   void take_item(CutItem item);
   void touch_parent(const Key& key);
+  void take_base_back(CutItem& removed);
   void record_removals();
   bool look_again_at_newer();
   [[nodiscard]] bool full() const;

@@ -429,7 +429,13 @@ std::vector<CutItem> Observer::record_removal(const Key& key, CutNumber cut) {
   std::vector<CutItem> items;
   const std::optional<Entry> old = parts_.index.get(key);
   if (!old) return items;
-  items.push_back(CutItem{.key = key, .removed = true, .attr = {}, .bytes = {}, .copy_from = {}});
+  items.push_back(CutItem{.key = key,
+                          .removed = true,
+                          .attr = {},
+                          .base_content = old->attr.content,
+                          .base_size = old->attr.size,
+                          .bytes = {},
+                          .copy_from = {}});
   const std::set<LinkId> links = links_of(*old);
   parts_.index.remove(key, cut);
   if (old->attr.type == FileType::directory) parts_.dirs.forget(old->attr.dir);

@@ -86,7 +86,12 @@ class Index final : public DirParents {
   // Keys whose regular content has this digest (only contents of one block or more are kept), at
   // most `limit`.
   [[nodiscard]] std::vector<Key> keys_of_content(const Digest& content, size_t limit) const;
+  // Keys of a known content of this size, at most `limit`; only contents beyond
+  // limits::inline_bytes_max are found so.
+  [[nodiscard]] std::vector<Key> keys_of_size(uint64_t size, size_t limit) const;
   [[nodiscard]] std::optional<std::vector<Digest>> block_table(const Digest& content) const;
+  // The rolling signature (delta/signature.h) that was kept; nothing if it is damaged.
+  [[nodiscard]] std::optional<std::string> signature(const Digest& content) const;
   // Path of a key below the root, components joined by '/'; empty for the root; nothing if not
   // placed.
   [[nodiscard]] std::optional<std::string> path_of(const Key& key) const;
@@ -135,10 +140,12 @@ class Index final : public DirParents {
   bool adopt_dir_id(DirId from, DirId to);
   // Nothing is logged.
   void set_link(const Key& key, LinkId link, uint32_t link_names);
-  // Kept while a key has the content. Before any has, it is remembered in memory
-  // (limits::index_early_tables_max of them). A table of one block, or whose digest is not
+  // Kept while a key has the content. Before any has, and after the last one had it, it is
+  // remembered in memory (keyless_contents.h). A table of one block, or whose digest is not
   // `content`, is not kept.
   void put_block_table(const Digest& content, const std::vector<Digest>& blocks);
+  // Likewise, but only of a content that a key has. At most limits::signature_bytes_max.
+  void put_signature(const Digest& content, std::string_view signature);
   // Every entry, tombstone and table; meta stays. The log then starts at the highest cut it knew.
   void clear();
 

@@ -310,7 +310,7 @@ void Index::clear() {
   impl_->tree.clear();
   impl_->tree.create(root_dir);
   impl_->detached.clear();
-  impl_->early_tables.clear();
+  impl_->keyless.clear();
   impl_->counts = IndexCounts{};
   impl_->log_start = std::max(impl_->log_start, impl_->latest_cut);
   impl_->write_header();

@@ -100,6 +100,9 @@ void IndexCheck::check_entry(const std::string& key_text, const std::string& val
   if (is_kept_content(*entry)) {
     expect(Table::contents, digest_key_bytes(entry->attr.content, *key), "its content", *key);
   }
+  if (is_sized(*entry)) {
+    expect(Table::sizes, number_key_bytes(entry->attr.size, *key), "its size", *key);
+  }
   if (store_.contains(Table::tombstones, key_text))
     differs(say(*key) + " lives and has a tombstone");
   if (entry->attr.dir.is_set()) check_dir_entry(*key, *entry);
@@ -181,11 +184,9 @@ void IndexCheck::compare_dirs() {
 
 void IndexCheck::compare_counts() {
   expected_[static_cast<size_t>(Table::dirs)] = dirs_.size();
-  const std::pair<Table, std::string_view> maps[] = {{Table::dirs, "directories"},
-                                                     {Table::inodes, "inodes"},
-                                                     {Table::links, "links"},
-                                                     {Table::log, "the log"},
-                                                     {Table::contents, "contents"}};
+  const std::pair<Table, std::string_view> maps[] = {
+      {Table::dirs, "directories"}, {Table::inodes, "inodes"},     {Table::links, "links"},
+      {Table::log, "the log"},      {Table::contents, "contents"}, {Table::sizes, "sizes"}};
   for (const auto& [table, name] : maps) {
     uint64_t records = 0;
     for (auto at = store_.range(table, {}); at.valid(); at.next()) ++records;
@@ -224,8 +225,12 @@ void IndexCheck::check_tables() {
     const auto entry = bytes ? decode_entry(*bytes) : std::nullopt;
     if (!entry || entry->local.handle != at.key()) differs("a handle leads to a wrong directory");
   }
-  for (auto at = store_.range(Table::blocks, {}); at.valid(); at.next()) {
-    if (!store_.range(Table::contents, at.key()).valid()) differs("a block table without a key");
+  for (const Table table : {Table::blocks, Table::signatures}) {
+    for (auto at = store_.range(table, {}); at.valid(); at.next()) {
+      if (!store_.range(Table::contents, at.key()).valid()) {
+        differs("a block table or signature without a key");
+      }
+    }
   }
 }
 

@@ -1,8 +1,8 @@
 // index_impl.h: the inside of Index. index.cc reads, index_change.cc changes, index_refs.cc keeps
-// the reverse maps, index_log.cc the log of changes, index_check.cc proves them.
+// the reverse maps, index_log.cc the log of changes, index_signatures.cc
+// the rolling signatures; index_check.cc proves them.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +13,7 @@
 #include "engine/index/dir_tree.h"
 #include "engine/index/entry_codec.h"
 #include "engine/index/index.h"
+#include "engine/index/keyless_contents.h"
 #include "engine/index/store.h"
 
 namespace repl {
@@ -75,7 +76,7 @@ struct Index::Impl {
   CutNumber log_start;
   CutNumber latest_cut;                     // the highest that was logged
   std::unordered_map<DirId, Key> detached;  // and where each hung
-  std::deque<std::pair<Digest, std::string>> early_tables;
+  KeylessContents keyless;
   std::shared_ptr<Batch> in_flight;
 };
 
@@ -83,6 +84,10 @@ struct Index::Impl {
 [[nodiscard]] inline bool is_kept_content(const Entry& entry) {
   return entry.attr.type == FileType::regular && entry.attr.content.is_set() &&
          entry.attr.size >= limits::block_bytes;
+}
+// Contents that a new file may be a copy of: those that are not sent within their record.
+[[nodiscard]] inline bool is_sized(const Entry& entry) {
+  return is_kept_content(entry) && entry.attr.size > limits::inline_bytes_max;
 }
 [[nodiscard]] inline bool is_unknown(const Entry& entry) {
   return entry.attr.type == FileType::regular && !entry.attr.content.is_set();

@@ -44,6 +44,7 @@ void Index::Impl::add_refs(const Key& key, const Entry& entry) {
     store->put(Table::handles, entry.local.handle, number_bytes(entry.attr.dir.value));
   }
   if (is_kept_content(entry)) add_content(entry.attr.content, key);
+  if (is_sized(entry)) store->put(Table::sizes, number_key_bytes(entry.attr.size, key), {});
 }
 
 void Index::Impl::drop_handle(const Entry& entry) {
@@ -64,6 +65,7 @@ void Index::Impl::drop_refs(const Key& key, const Entry& entry) {
   if (entry.cut.is_set()) store->erase(Table::log, number_key_bytes(entry.cut.value, key));
   drop_handle(entry);
   if (is_kept_content(entry)) drop_content(entry.attr.content, key);
+  if (is_sized(entry)) store->erase(Table::sizes, number_key_bytes(entry.attr.size, key));
 }
 
 // The order keeps a content's block table when the content stays, and a handle that stays.
@@ -73,8 +75,9 @@ void Index::Impl::change_refs(const Key& key, const Entry& old, const Entry& ent
   if (old.attr.link == entry.attr.link) gone.attr.link = LinkId{};
   if (old.cut == entry.cut) gone.cut = CutNumber{};
   if (old.local.handle == entry.local.handle) gone.local.handle.clear();
-  if (is_kept_content(entry) && old.attr.content == entry.attr.content)
-    gone.attr.content = Digest{};
+  const bool same_content =
+      old.attr.content == entry.attr.content && old.attr.size == entry.attr.size;
+  if (is_kept_content(entry) && same_content) gone.attr.content = Digest{};
   drop_refs(key, gone);
   add_refs(key, entry);
 }
@@ -85,20 +88,31 @@ bool Index::Impl::content_has_key(const Digest& content) const {
 
 void Index::Impl::add_content(const Digest& content, const Key& key) {
   store->put(Table::contents, digest_key_bytes(content, key), {});
-  if (early_tables.empty()) return;
-  const auto early =
-      std::ranges::find(early_tables, content, &std::pair<Digest, std::string>::first);
-  if (early == early_tables.end()) return;
-  store->put(Table::blocks, digest_bytes(content), std::move(early->second));
-  early_tables.erase(early);
+  std::optional<KeylessContent> kept = keyless.take(content);
+  if (!kept) return;
+  if (!kept->blocks.empty()) {
+    store->put(Table::blocks, digest_bytes(content), std::move(kept->blocks));
+  }
+  if (!kept->signature.empty()) {
+    store->put(Table::signatures, digest_bytes(content), std::move(kept->signature));
+  }
 }
 
+// The last key of a content takes it along; in memory it is the base of differences a while longer.
 void Index::Impl::drop_content(const Digest& content, const Key& key) {
   store->erase(Table::contents, digest_key_bytes(content, key));
   if (content_has_key(content)) return;
-  if (store->contains(Table::blocks, digest_bytes(content))) {
-    store->erase(Table::blocks, digest_bytes(content));
+  KeylessContent kept{.content = content};
+  const std::string bytes = digest_bytes(content);
+  if (auto blocks = store->get(Table::blocks, bytes)) {
+    kept.blocks = std::move(*blocks);
+    store->erase(Table::blocks, bytes);
   }
+  if (auto signature = store->get(Table::signatures, bytes)) {
+    kept.signature = std::move(*signature);
+    store->erase(Table::signatures, bytes);
+  }
+  if (!kept.blocks.empty() || !kept.signature.empty()) keyless.put(std::move(kept));
 }
 
 std::optional<DirId> Index::dir_of_handle(std::string_view handle) const {
@@ -124,12 +138,15 @@ std::vector<Key> Index::keys_of_content(const Digest& content, size_t limit) con
   return keys_behind(*impl_->store, Table::contents, digest_bytes(content), limit);
 }
 
+std::vector<Key> Index::keys_of_size(uint64_t size, size_t limit) const {
+  return keys_behind(*impl_->store, Table::sizes, number_bytes(size), limit);
+}
+
 std::optional<std::vector<Digest>> Index::block_table(const Digest& content) const {
   std::optional<std::string> bytes = impl_->store->get(Table::blocks, digest_bytes(content));
   if (!bytes) {
-    for (const auto& [digest, table] : impl_->early_tables) {
-      if (digest == content) bytes = table;
-    }
+    const KeylessContent* kept = impl_->keyless.find(content);
+    if (kept != nullptr && !kept->blocks.empty()) bytes = kept->blocks;
   }
   if (!bytes) return std::nullopt;
   std::vector<Digest> blocks;
@@ -153,10 +170,10 @@ void Index::put_block_table(const Digest& content, const std::vector<Digest>& bl
     impl_->store->put(Table::blocks, digest_bytes(content), std::move(bytes));
     return;
   }
-  auto& early = impl_->early_tables;
-  std::erase_if(early, [&](const auto& table) { return table.first == content; });
-  if (early.size() >= limits::index_early_tables_max) early.pop_front();
-  early.emplace_back(content, std::move(bytes));
+  KeylessContent kept{.content = content};
+  if (auto known = impl_->keyless.take(content)) kept = std::move(*known);
+  kept.blocks = std::move(bytes);
+  impl_->keyless.put(std::move(kept));
 }
 
 }  // namespace repl

@@ -25,8 +25,10 @@ enum class Table : uint8_t {
   tombstone_log = 9,
   tombstones = 10,
   meta = 11,
+  signatures = 12,
+  sizes = 13,
 };
-inline constexpr size_t table_count = 12;
+inline constexpr size_t table_count = 14;
 
 class Overlay {
  public:

@@ -18,7 +18,9 @@ struct CutItem {
   bool content_changed = false;  // regular files: new, or the bytes may differ from the base
   bool unsent = false;  // whatever peers hold under the key, it is not what the log says: no delta
   Attributes attr;      // what the key is now; attr.content may be unset for large contents
-  Digest base_content;  // what a peer at the previous cut holds under the key; unset: nothing
+  // What a peer at the previous cut holds under the key, also if it is removed; unset: nothing, or
+  // it is not known.
+  Digest base_content;
   uint64_t base_size = 0;
   std::shared_ptr<const std::string> bytes;  // the whole content, if it is small and changed
   std::optional<Key>

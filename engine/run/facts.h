@@ -12,6 +12,7 @@
 #include "engine/model/message.h"
 #include "engine/model/position.h"
 #include "engine/run/link.h"
+#include "engine/send/method_counters.h"
 
 namespace repl::run {
 
@@ -34,6 +35,7 @@ struct PeerFacts {
   uint64_t held_keys = 0;
   std::string last_error;
   LinkCounters wire;
+  send::MethodCounters methods;
 };
 
 struct TreeFacts {

@@ -52,6 +52,7 @@ void PeerSender::describe(PeerFacts& facts) const {
   facts.bytes_done = status.bytes_done;
   facts.bytes_total = status.bytes_total;
   facts.held_keys = status.held_keys;
+  facts.methods = sender_.counters();
   if (!notice_.error.empty()) facts.last_error = notice_.error;
   if (const std::string hold = hold_of(status); !hold.empty()) {
     facts.held = true;

@@ -61,7 +61,9 @@ Primary::Primary(TreeParts& parts, SyncThread& sync, std::function<void()> wake)
                                 .unwatch = [this](DirId dir) { parts_.unwatch_tree(dir); }},
                parts.clock),
       committer_(parts, sync, [this] { before_commit(); }),
-      verifier_(parts) {
+      verifier_(parts),
+      contents_(*parts.dirs, *parts.backend),
+      signatures_(*parts.index, contents_, parts.log) {
   parts_.index->for_meta(peer_meta, [this](std::string_view name, std::string_view value) {
     ByteReader in(value);
     durable_[std::string(name.substr(peer_meta.size()))] = CutNumber{in.u64()};
@@ -117,6 +119,9 @@ void Primary::end_scan() {
   parts_.log.info("{}: scanned {} entries{}", parts_.options.name, scan_->seen(),
                   changed ? ", something had changed" : "");
   for (const DirId dir : scan_->unlisted()) builder_.owe_listing(dir);
+  for (const RecordScan::Edit& edit : scan_->edits()) {
+    signatures_.edited(edit.key, edit.size, edit.before);
+  }
   scan_.reset();
   emptied_ = false;
   if (!changed) return;
@@ -151,6 +156,10 @@ void Primary::make_cut(MonotonicTime now) {
   report_unreadable(now);
   if (!batch) return;
   if (!batch->ordered) ++unordered_cuts_;
+  for (const CutItem& item : batch->items) {
+    if (item.content_changed && item.base_size > 0)
+      signatures_.edited(item.key, item.attr.size, item.base_content);
+  }
   advance_to(next, now);
   for (auto& [session, sender] : senders_) sender->on_cut(batch);
 }
@@ -249,6 +258,8 @@ bool Primary::step(MonotonicTime now) {
   more = verifier_.step(now, {.ask = ask, .quiet = quiet, .drain = drain_}) || more;
   more = step_proofs(now) || more;
   if (!waiters_.empty()) step_waiters(now);
+  // Behind all that may come to rest in this step: nothing else would wake it.
+  if (signatures_.wanted()) more = signatures_.step(now, idle()) || more;
   while (!cut_times_.empty() && std::ranges::all_of(durable_, [&](const auto& peer) {
     return peer.second >= cut_times_.front().first;
   }) && !durable_.empty()) {
@@ -257,6 +268,15 @@ bool Primary::step(MonotonicTime now) {
   committer_.step(now);
   const bool scan_now = synced() && parts_.changes.rescan_needed();
   return more || digests_ || scan_now;
+}
+
+// Nobody waits for the tree, nor for the disk.
+bool Primary::idle() const {
+  return synced() && parts_.changes.empty() && !digests_ && waiters_.empty() &&
+         std::ranges::none_of(senders_, [](const auto& sender) {
+           const send::SenderStatus status = sender.second->status();
+           return status.phase != send::SendPhase::live || status.cuts_pending > 0;
+         });
 }
 
 std::optional<MonotonicTime> Primary::deadline() const {
@@ -272,6 +292,7 @@ std::optional<MonotonicTime> Primary::deadline() const {
   consider(retry_at_);
   consider(rewatch_at_);
   consider(prove_at_);
+  consider(signatures_.deadline());
   consider(waiters_.deadline(parts_.clock.now()));
   consider(verifier_.deadline());
   consider(committer_.deadline());

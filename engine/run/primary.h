@@ -25,6 +25,7 @@
 #include "engine/run/peer_sender.h"
 #include "engine/run/record_scan.h"
 #include "engine/run/session.h"
+#include "engine/run/signature_keeper.h"
 #include "engine/run/sync_thread.h"
 #include "engine/run/tree_parts.h"
 #include "engine/run/verifier.h"
@@ -74,6 +75,7 @@ class Primary final : public Duty {
   void content_known(const Key& key, const Attributes& attr, const Digest& digest,
                      const std::vector<Digest>& blocks);
   void before_commit();
+  [[nodiscard]] bool idle() const;
   void advance_to(CutNumber cut, MonotonicTime now);
   [[nodiscard]] PeerStanding standing_of(const std::string& node) const;
   [[nodiscard]] bool synced() const { return !scan_ && !emptied_; }
@@ -95,6 +97,8 @@ class Primary final : public Duty {
   std::deque<std::pair<CutNumber, MonotonicTime>> cut_times_;
   Waiters waiters_;
   Verifier verifier_;
+  send::FsContentSource contents_;
+  SignatureKeeper signatures_;
   uint64_t unordered_cuts_ = 0;
   // What could not be read, and is tried again.
   struct Unread {

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "engine/base/limits.h"
+
 namespace repl::run {
 
 RecordScan::RecordScan(TreeParts& parts, change::Observer& observer, CutNumber cut,
@@ -28,6 +30,7 @@ DirId RecordScan::take(const Key& key, change::Outcome outcome) {
   switch (outcome.verdict) {
     case change::Verdict::changed:
       ++changed_;
+      note_edit(outcome.item);
       break;
     case change::Verdict::unchanged:
       break;
@@ -57,6 +60,13 @@ DirId RecordScan::child(const Key& key, int dir_fd, scan::Child& child) {
                     .handle = std::move(child.handle)};
   return take(key, observer_.observe(key, dir_fd, std::move(seen), 0, true, cut_,
                                      change::Contents::leave_unknown));
+}
+
+void RecordScan::note_edit(const CutItem& item) {
+  if (!item.content_changed || item.base_size == 0 || edits_.size() >= limits::signature_keys_max)
+    return;
+  if (item.attr.size < limits::signature_content_bytes_min) return;
+  edits_.push_back(Edit{.key = item.key, .size = item.attr.size, .before = item.base_content});
 }
 
 void RecordScan::missing(const Key& key) { missing_.push_back(key); }

@@ -24,6 +24,11 @@ class RecordScan final : public ScanVisitor {
     Key key;
     std::string reason;
   };
+  struct Edit {
+    Key key;
+    uint64_t size = 0;
+    Digest before;
+  };
   RecordScan(TreeParts& parts, change::Observer& observer, CutNumber cut,
              std::function<void()> wake);
 
@@ -33,6 +38,8 @@ class RecordScan final : public ScanVisitor {
   [[nodiscard]] bool changed() const { return changed_ > 0; }
   [[nodiscard]] uint64_t seen() const { return scan_.seen(); }
   [[nodiscard]] const std::vector<Trouble>& troubles() const { return troubles_; }
+  // Large files whose content changed, and what it was; limits::signature_keys_max of them.
+  [[nodiscard]] const std::vector<Edit>& edits() const { return edits_; }
   [[nodiscard]] const std::vector<Error>& watch_errors() const { return watch_errors_; }
   // Directories that moved away from the scan, or could not be read: to be scanned when they are
   // seen again.
@@ -55,6 +62,7 @@ class RecordScan final : public ScanVisitor {
 
  private:
   DirId take(const Key& key, change::Outcome outcome);
+  void note_edit(const CutItem& item);
   void look_later();
   void settle_missing();
   TreeParts& parts_;
@@ -64,6 +72,7 @@ class RecordScan final : public ScanVisitor {
   std::vector<Key> later_;
   std::vector<Key> missing_;
   std::vector<Trouble> troubles_;
+  std::vector<Edit> edits_;
   std::vector<Error> watch_errors_;
   std::unordered_set<DirId> unlisted_;
   uint64_t changed_ = 0;

@@ -8,13 +8,10 @@
 
 namespace repl::send {
 
-namespace {
-constexpr size_t copy_sources_max = 8;
-}
-
 CutWriter::CutWriter(Parts parts)
     : parts_(std::move(parts)),
       packer_([this](Message message) { emit(std::move(message)); }),
+      peer_contents_(parts_.index),
       large_(LargeContents::Parts{
           .index = parts_.index,
           .source = parts_.source,
@@ -46,7 +43,7 @@ void CutWriter::record(Record record) {
 
 void CutWriter::begin(const CutBegin& begin, CutNumber peer_at, bool disown) {
   begin_ = begin;
-  peer_at_ = peer_at;
+  peer_contents_.begin(peer_at);
   disown_ = disown;
   open_ = true;
   exact_ = true;
@@ -84,6 +81,9 @@ void CutWriter::changed_meanwhile(const Key& key) {
 }
 
 void CutWriter::add(const Candidate& candidate) {
+  if (candidate.peer_type == FileType::regular) {
+    peer_contents_.add(candidate.key, candidate.peer_content, candidate.peer_size);
+  }
   if (candidate.removed) {
     // RACE: a key that exists again since it was found missing has a newer cut of its own to come.
     if (parts_.index.contains(candidate.key)) return;
@@ -104,6 +104,7 @@ void CutWriter::add(const Candidate& candidate) {
 }
 
 void CutWriter::add(const CutItem& item) {
+  peer_contents_.add(item.key, item.base_content, item.base_size);
   if (item.removed) {
     ++counters_.removed;
     record(Remove{.key = item.key, .disown = disown_});
@@ -180,13 +181,8 @@ std::optional<Key> CutWriter::copy_source(const Work& work) const {
   if (work.whole) return std::nullopt;
   if (work.copy_from) return work.copy_from;
   const bool kept = work.attr.content.is_set() && work.attr.size >= limits::block_bytes;
-  if (!kept || !peer_at_.is_set()) return std::nullopt;
-  for (const Key& key : parts_.index.keys_of_content(work.attr.content, copy_sources_max)) {
-    if (key == work.key) continue;
-    const std::optional<Entry> entry = parts_.index.get(key);
-    if (entry && entry->cut <= peer_at_ && entry->attr.content == work.attr.content) return key;
-  }
-  return std::nullopt;
+  if (!kept) return std::nullopt;
+  return peer_contents_.key_of(work.attr.content, work.attr.size, work.key);
 }
 
 void CutWriter::put(Work work) {
@@ -209,9 +205,59 @@ void CutWriter::put(Work work) {
     case delta::Method::inline_whole:
       return put_inline(std::move(work));
     default:
-      if (work.attr.link.is_set()) links_[work.attr.link].deferred = true;
-      large_.add(std::move(work));
+      put_large(std::move(work));
   }
+}
+
+// --- large contents: copied if the peer has them elsewhere, else streamed ---
+
+void CutWriter::put_large(Work work) {
+  if (work.attr.link.is_set()) links_[work.attr.link].deferred = true;
+  if (work.whole)
+    large_.add(std::move(work));
+  else
+    unsearched_.push_back(std::move(work));
+}
+
+CutWriter::Drain CutWriter::drain(size_t budget_bytes) {
+  if (unsearched_.empty()) return large_.drain(budget_bytes);
+  step_search(budget_bytes);
+  return Drain::more;
+}
+
+void CutWriter::step_search(size_t budget_bytes) {
+  if (!search_) {
+    search_ =
+        CopySearch::begin(parts_.index, peer_contents_, parts_.source, unsearched_.front().key);
+    if (!search_) end_search(false);
+    return;
+  }
+  const auto step = search_->step(budget_bytes);
+  if (step != CopySearch::Step::more) end_search(step == CopySearch::Step::known);
+}
+
+void CutWriter::end_search(bool known) {
+  Work work = std::move(unsearched_.front());
+  unsearched_.pop_front();
+  const std::unique_ptr<CopySearch> search = std::move(search_);
+  if (!known || !put_copy(work, *search)) large_.add(std::move(work));
+}
+
+// False: who had that content has another one by now.
+bool CutWriter::put_copy(const Work& work, CopySearch& found) {
+  const uint64_t size = found.handle().opened().attr.size;
+  const auto from = peer_contents_.key_of(found.digest(), size, work.key);
+  if (!from) return false;
+  Result<Attributes> attr = as_on_disk(work, found.handle());
+  if (!attr) {
+    skip(work.key, work.attr.link, attr.error());
+    return true;
+  }
+  attr->content = found.digest();
+  learned(work, *attr, found.digest(), found.blocks());
+  ++counters_.copied;
+  put_done(work, *attr, ContentCopy{.from = *from});
+  return true;
 }
 
 // The attributes to send: the index's while the disk agrees with them, else what the disk shows
@@ -262,11 +308,7 @@ void CutWriter::put_inline(Work work) {
     Result<std::unique_ptr<ContentHandle>> handle = parts_.source.open(work.key);
     if (!handle) return skip(work.key, work.attr.link, handle.error());
     const io::Stat opened = (*handle)->opened();
-    if (opened.attr.size > limits::inline_bytes_max) {
-      if (work.attr.link.is_set()) links_[work.attr.link].deferred = true;
-      large_.add(std::move(work));
-      return;
-    }
+    if (opened.attr.size > limits::inline_bytes_max) return put_large(std::move(work));
     std::string bytes(opened.attr.size, '\0');
     const Result<size_t> got = (*handle)->read_at(0, bytes.data(), bytes.size());
     if (!got) return skip(work.key, work.attr.link, got.error());

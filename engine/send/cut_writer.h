@@ -24,7 +24,9 @@
 #include "engine/model/message.h"
 #include "engine/send/content_source.h"
 #include "engine/send/content_streamer.h"
+#include "engine/send/copy_search.h"
 #include "engine/send/large_contents.h"
+#include "engine/send/method_counters.h"
 #include "engine/send/record_packer.h"
 #include "engine/send/streamed_contents.h"
 #include "engine/send/work.h"
@@ -55,22 +57,6 @@ struct SenderCallbacks {
       content_known;
 };
 
-struct MethodCounters {
-  uint64_t metadata = 0;
-  uint64_t inlined = 0;
-  uint64_t copied = 0;
-  uint64_t linked = 0;
-  uint64_t append = 0;
-  uint64_t aligned = 0;
-  uint64_t rolling = 0;
-  uint64_t whole = 0;
-  uint64_t removed = 0;
-  uint64_t literal_bytes = 0;
-  uint64_t saved_bytes = 0;    // StageCopy: what the peer had already
-  uint64_t rolling_bytes = 0;  // of them: found at another place
-  uint64_t signature_requests = 0;
-};
-
 class CutWriter {
  public:
   using Drain = LargeContents::Drain;
@@ -90,7 +76,7 @@ class CutWriter {
   void add(const Candidate& candidate);  // of a merged cut: as the index has the key now
   void add(const CutItem& item);         // of a live cut
   // Works on what was put off: one step of at most `budget_bytes`.
-  [[nodiscard]] Drain drain(size_t budget_bytes) { return large_.drain(budget_bytes); }
+  [[nodiscard]] Drain drain(size_t budget_bytes);
   // After drain said idle. Fingerprint of the root after this cut, if it is known.
   void end(bool last, const Fingerprint& content, bool content_known, uint64_t settled = 0);
   // The next piece of the same cut.
@@ -120,6 +106,10 @@ class CutWriter {
   void put(Work work);
   bool put_as_link(const Work& work);
   void put_inline(Work work);
+  void put_large(Work work);
+  void step_search(size_t budget_bytes);
+  void end_search(bool known);
+  [[nodiscard]] bool put_copy(const Work& work, CopySearch& found);
   void put_done(const Work& work, const Attributes& attr, Content content);
   void skip(const Key& key, LinkId link, const Error& why);
   [[nodiscard]] std::optional<Key> copy_source(const Work& work) const;
@@ -136,7 +126,6 @@ class CutWriter {
   Parts parts_;
   RecordPacker packer_;
   CutBegin begin_;
-  CutNumber peer_at_;
   bool disown_ = false;
   bool open_ = false;
   bool exact_ = true;
@@ -145,6 +134,9 @@ class CutWriter {
   std::unordered_map<LinkId, LinkGroup> links_;
   uint64_t piece_ = 0;
   StreamedContents streamed_;  // what the peer has there, once it has this cut
+  PeerContents peer_contents_;
+  std::deque<Work> unsearched_;         // large contents that may be known to the peer
+  std::unique_ptr<CopySearch> search_;  // of the first of them
   LargeContents large_;
   MethodCounters counters_;
 };

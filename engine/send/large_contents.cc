@@ -112,15 +112,24 @@ void LargeContents::find_table(Pending& pending) {
   }
 }
 
+delta::SignatureAt LargeContents::find_signature(Pending& pending) {
+  std::string& signature = pending.plan.signature;
+  if (signature.empty()) {
+    signature = parts_.index.signature(pending.work.base).value_or(std::string());
+  }
+  if (!signature.empty()) return delta::SignatureAt::hand;
+  return pending.signature_refused ? delta::SignatureAt::nowhere : delta::SignatureAt::unasked;
+}
+
 // Chooses how the content travels, or asks for what the choice needs.
 void LargeContents::prepare(Pending& pending) {
   const Work& work = pending.work;
   StreamPlan& plan = pending.plan;
-  delta::ContentFacts facts{.size = work.attr.size,
-                            .base_available = work.base_on_peer && !work.whole,
-                            .base_size = work.base_size};
   const Result<std::unique_ptr<ContentHandle>> handle = parts_.source.open(work.key);
-  if (facts.base_available && facts.base_size > 0 && handle) {
+  delta::ContentFacts facts{.size = work.attr.size,
+                            .base_available = work.base_on_peer && !work.whole && handle,
+                            .base_size = work.base_size};
+  if (facts.base_available && facts.base_size > 0) {
     facts.data_bytes = data_bytes(**handle);
     find_table(pending);
     const bool sparse = facts.data_bytes <= limits::inline_bytes_max;
@@ -131,9 +140,7 @@ void LargeContents::prepare(Pending& pending) {
     const auto found = pending.table ? overlap(pending, **handle) : std::nullopt;
     facts.table_available = found.has_value();
     facts.overlap = found.value_or(delta::Overlap{});
-    facts.signature = !plan.signature.empty()     ? delta::SignatureAt::hand
-                      : pending.signature_refused ? delta::SignatureAt::nowhere
-                                                  : delta::SignatureAt::unasked;
+    facts.signature = find_signature(pending);
   }
   const delta::Method method = delta::choose(facts);
   if (method == delta::Method::rolling && plan.signature.empty()) {

@@ -156,7 +156,12 @@ void Sender::judge(const KeyInfo& theirs, const Candidate& asked) {
     // A directory that lives elsewhere with us is moved there by its own record.
     const bool moved = theirs.dir.is_set() && index_.place_of(theirs.dir).has_value();
     if (nothing_there) return;
-    return found(Candidate{.key = asked.key, .removed = true, .dir = moved ? theirs.dir : DirId{}});
+    return found(Candidate{.key = asked.key,
+                           .removed = true,
+                           .peer_type = theirs.type,
+                           .peer_content = theirs.content,
+                           .peer_size = theirs.size,
+                           .dir = moved ? theirs.dir : DirId{}});
   }
   const bool equal = !nothing_there && index_.content_hash(asked.key) == theirs.hash &&
                      index_.identity_hash(asked.key) == theirs.identity;

@@ -106,6 +106,32 @@ TEST_F(IndexDiskTest, DamagedRecordStopsCommits) {
   EXPECT_THAT(index_->check(), testing::Not(testing::IsEmpty()));
 }
 
+// A signature can be made again: one that this version does not know, or that is damaged, is none.
+TEST_F(IndexDiskTest, UnknownAndDamagedSignaturesAreAbsent) {
+  const Entry entry = file_entry(1, 3'000'000, 9);
+  ASSERT_TRUE(index_->put(at(1, "a"), entry));
+  std::string good("\1", 1);
+  ByteWriter(good).bits(hash_bytes("sums"));
+  good += "sums";
+  std::string newer = good, flipped = good;
+  newer[0] = 2;
+  flipped.back() ^= 1;
+  const std::pair<std::string, bool> rows[] = {
+      {good, true}, {newer, false}, {flipped, false}, {good.substr(0, 9), false}, {"", false}};
+  for (const auto& [value, present] : rows) {
+    flush();
+    index_.reset();
+    write_raw(Table::signatures, digest_bytes(entry.attr.content), value);
+    open();
+    EXPECT_EQ(index_->signature(entry.attr.content).has_value(), present) << value.size();
+    EXPECT_TRUE(index_->health());
+    index_->put_signature(entry.attr.content, "again");
+    EXPECT_EQ(index_->signature(entry.attr.content), "again");
+  }
+  flush();
+  expect_sound();
+}
+
 TEST_F(IndexDiskTest, CircleOfDirectoriesIsNotWalkedForever) {
   ASSERT_TRUE(index_->put(at(1, "a"), dir_entry(1, 2)));
   ASSERT_TRUE(index_->put(at(2, "b"), dir_entry(1, 3)));

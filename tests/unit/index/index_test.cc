@@ -1,5 +1,6 @@
 #include "engine/index/index.h"
 
+#include "engine/index/keyless_contents.h"
 #include "tests/unit/index/index_fixture.h"
 
 namespace repl {
@@ -194,6 +195,9 @@ TEST_F(IndexTest, BlockTableLivesAsLongAsAKeyHasTheContent) {
   ASSERT_TRUE(index_->put(at(1, "b"), entry)) << "the same content again";
   EXPECT_EQ(index_->block_table(content), blocks);
   index_->set_content(at(1, "b"), Digest{Bits128{.high = 1, .low = 1}}, 150'000);
+  flush();
+  EXPECT_EQ(index_->block_table(content), blocks) << "what the base of a difference was";
+  open();
   EXPECT_FALSE(index_->block_table(content).has_value());
   index_->set_content(at(1, "b"), content, 150'000);
   index_->put_block_table(content, blocks);  // after the key
@@ -202,6 +206,75 @@ TEST_F(IndexTest, BlockTableLivesAsLongAsAKeyHasTheContent) {
   EXPECT_THAT(index_->keys_of_content(content, 5), ElementsAre(at(1, "b")));
   flush();
   expect_sound();
+}
+
+TEST_F(IndexTest, SignatureLivesAsLongAsAKeyHasTheContent) {
+  const Entry entry = file_entry(1, 3'000'000, 9);
+  const Digest content = entry.attr.content;
+  index_->put_signature(content, "early");
+  EXPECT_FALSE(index_->signature(content)) << "no key has it";
+  ASSERT_TRUE(index_->put(at(1, "a"), entry));
+  index_->put_signature(content, std::string(limits::signature_bytes_max + 1, 'x'));
+  EXPECT_FALSE(index_->signature(content)) << "too large";
+  index_->put_signature(content, "sums");
+  flush();
+  open();
+  EXPECT_EQ(index_->signature(content), "sums");
+  // Removed under one name, there again under another: a move that was not seen as one.
+  index_->remove(at(1, "a"), CutNumber{2});
+  EXPECT_EQ(index_->signature(content), "sums") << "a peer may have it still";
+  ASSERT_TRUE(index_->put(at(1, "b"), file_entry(3, 3'000'000, 9)));
+  flush();
+  open();
+  EXPECT_EQ(index_->signature(content), "sums");
+  ASSERT_TRUE(index_->put(at(1, "b"), file_entry(4, 3'000'000, 0)));
+  EXPECT_EQ(index_->signature(content), "sums") << "edited, and not sent yet";
+  flush();
+  expect_sound();
+  open();
+  EXPECT_FALSE(index_->signature(content));
+}
+
+TEST_F(IndexTest, KeysOfASize) {
+  constexpr uint64_t large = limits::inline_bytes_max + 1;
+  ASSERT_TRUE(index_->put(at(1, "a"), file_entry(1, large, 9)));
+  ASSERT_TRUE(index_->put(at(1, "b"), file_entry(1, large, 0)));
+  ASSERT_TRUE(index_->put(at(1, "c"), file_entry(1, large + 1, 8)));
+  ASSERT_TRUE(index_->put(at(1, "d"), file_entry(1, large - 1, 8)));
+  EXPECT_THAT(index_->keys_of_size(large, 5), ElementsAre(at(1, "a")));
+  EXPECT_THAT(index_->keys_of_size(large - 1, 5), ElementsAre()) << "small ones are sent";
+  index_->set_content(at(1, "b"), file_entry(1, large, 7).attr.content, large);
+  EXPECT_THAT(index_->keys_of_size(large, 5), ElementsAre(at(1, "a"), at(1, "b")));
+  EXPECT_THAT(index_->keys_of_size(large, 1), ElementsAre(at(1, "a")));
+  ASSERT_TRUE(index_->put(at(1, "a"), file_entry(2, large + 5, 9))) << "the digest, another size";
+  EXPECT_THAT(index_->keys_of_size(large, 5), ElementsAre(at(1, "b")));
+  EXPECT_THAT(index_->keys_of_size(large + 5, 5), ElementsAre(at(1, "a")));
+  index_->remove(at(1, "b"), CutNumber{3});
+  EXPECT_THAT(index_->keys_of_size(large, 5), ElementsAre());
+  flush();
+  expect_sound();
+}
+
+// What is remembered of contents without a key is bounded, in number and bytes.
+TEST(KeylessContents, AreBounded) {
+  KeylessContents contents;
+  const auto digest = [](uint64_t n) { return Digest{Bits128{.high = 1, .low = n}}; };
+  for (uint64_t n = 0; n < limits::index_keyless_contents_max + 5; ++n) {
+    contents.put({.content = digest(n), .blocks = "b"});
+  }
+  EXPECT_EQ(contents.find(digest(4)), nullptr);
+  EXPECT_NE(contents.find(digest(5)), nullptr);
+  contents.put({.content = digest(5), .blocks = "new"});
+  EXPECT_EQ(contents.find(digest(5))->blocks, "new");
+  const std::string large(limits::index_keyless_bytes_max / 4, 'x');
+  for (uint64_t n = 1000; n < 1005; ++n) contents.put({.content = digest(n), .signature = large});
+  EXPECT_EQ(contents.find(digest(5)), nullptr);
+  EXPECT_EQ(contents.find(digest(1000)), nullptr);
+  EXPECT_NE(contents.find(digest(1001)), nullptr);
+  EXPECT_EQ(contents.take(digest(1001))->signature, large);
+  EXPECT_FALSE(contents.take(digest(1001)));
+  contents.put({.content = digest(1005), .signature = large});
+  EXPECT_NE(contents.find(digest(1002)), nullptr) << "what was taken counts no more";
 }
 
 TEST_F(IndexTest, LogHoldsEachKeyOnceUnderItsLastCut) {

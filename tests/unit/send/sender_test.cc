@@ -778,8 +778,65 @@ TEST(Sender, WhatWasStreamedIsForgottenWithItsName) {
 TEST(Sender, InsertionTravelsRolling) {
   LargeEdit large;
   large.edit("inserted" + large.bytes);
+  EXPECT_EQ(large.pair.sender->counters().signature_requests, 1u);
   EXPECT_EQ(large.pair.sender->counters().rolling, 1u);
   EXPECT_LE(large.pair.sender->counters().literal_bytes, 20'000u);
+}
+
+void keep_signature(Pair& pair, const std::string& bytes) {
+  pair.tree.index->put_signature(
+      digest_of_blocks(blocks_of(bytes)),
+      *delta::make_signature(bytes.size(),
+                             [&](uint64_t offset, char* to, size_t size) -> Result<size_t> {
+                               return bytes.copy(to, size, offset);
+                             }));
+}
+
+// The sender makes the difference alone, without asking anything.
+TEST(Sender, InsertionWithAStoredSignatureAsksNothing) {
+  LargeEdit large;
+  keep_signature(large.pair, large.bytes);
+  large.edit("inserted" + large.bytes);
+  EXPECT_EQ(large.pair.sender->counters().rolling, 1u);
+  EXPECT_EQ(large.pair.sender->counters().signature_requests, 0u);
+  EXPECT_LE(large.pair.sender->counters().literal_bytes, 20'000u);
+  EXPECT_GE(large.pair.sender->counters().rolling_bytes, 2'000'000u);
+}
+
+TEST(Sender, ScatteredEditsAskNothing) {
+  LargeEdit large;
+  for (size_t at = 1000; at < large.bytes.size(); at += 300'000) large.bytes[at] ^= 1;
+  large.edit(large.bytes);
+  EXPECT_EQ(large.pair.sender->counters().aligned, 1u);
+  EXPECT_EQ(large.pair.sender->counters().signature_requests, 0u);
+  EXPECT_LE(large.pair.sender->counters().literal_bytes, 7 * limits::block_bytes + 10);
+}
+
+TEST(Sender, AppendIsCounted) {
+  LargeEdit large;
+  large.edit(large.bytes + std::string(100'000, 'x'));
+  EXPECT_EQ(large.pair.sender->counters().append, 1u);
+  EXPECT_LE(large.pair.sender->counters().literal_bytes, 100'010u);
+}
+
+// Everything that the sender kept is lost: both tables are asked for.
+TEST(Sender, AfterTheStoreIsLostTheTablesAreAskedFor) {
+  LargeEdit large;
+  keep_signature(large.pair, large.bytes);
+  Tree& tree = large.pair.tree;
+  const CutNumber since = tree.now;
+  ++tree.now.value;
+  TempIndex fresh;
+  std::swap(tree.index.index, fresh.index);
+  std::swap(tree.index.path, fresh.path);
+  tree.root();
+  tree.write({root_dir, "large"}, "inserted" + large.bytes, false);
+  tree.write({root_dir, "small"}, "t");
+  large.pair.start(PlanMode::changes, since);
+  large.pair.settle();
+  large.pair.expect_equal();
+  EXPECT_EQ(large.pair.sender->counters().rolling, 1u);
+  EXPECT_EQ(large.pair.sender->counters().signature_requests, 2u);
 }
 
 TEST(Sender, KnownContentIsCopied) {
@@ -792,6 +849,141 @@ TEST(Sender, KnownContentIsCopied) {
   large.pair.expect_equal();
   EXPECT_EQ(large.pair.sender->counters().copied, 1u);
   EXPECT_EQ(large.pair.sender->counters().literal_bytes, 0u);
+}
+
+// A file whose digest nobody knows yet, in a live cut or after a reconnect.
+struct UnknownCopy : LargeEdit {
+  void send(bool live) {
+    const CutNumber since{pair.tree.now.value - 1};
+    if (live) {
+      pair.sender->on_cut(pair.batch());
+    } else {
+      pair.start(PlanMode::changes, since);
+    }
+    pair.settle();
+    pair.expect_equal();
+  }
+  void next_cut() {
+    pair.tree.touched.clear();
+    ++pair.tree.now.value;
+  }
+  [[nodiscard]] const MethodCounters& counters() const { return pair.sender->counters(); }
+};
+
+TEST(Sender, ACopyThatNobodyDigestedIsFound) {
+  for (const bool live : {true, false}) {
+    UnknownCopy copy;
+    copy.next_cut();
+    copy.pair.tree.write({root_dir, "copy"}, copy.bytes, false);
+    const uint64_t literal = copy.counters().literal_bytes;
+    copy.send(live);
+    EXPECT_EQ(copy.counters().copied, 1u);
+    EXPECT_EQ(copy.counters().literal_bytes, live ? literal : 0u);
+    EXPECT_TRUE(copy.pair.dirty.empty());
+  }
+}
+
+TEST(Sender, AnEditedFileThatIsACopyByNowIsCopied) {
+  UnknownCopy copy;
+  std::mt19937_64 rng(3);
+  copy.next_cut();
+  copy.pair.tree.write({root_dir, "other"}, random_bytes(rng, copy.bytes.size()));
+  copy.send(true);
+  copy.next_cut();
+  copy.pair.tree.write({root_dir, "other"}, copy.bytes, false);
+  const uint64_t literal = copy.counters().literal_bytes;
+  copy.send(true);
+  EXPECT_EQ(copy.counters().copied, 1u);
+  EXPECT_EQ(copy.counters().literal_bytes, literal);
+}
+
+// What has the size of another content, but not its blocks, is hardly read for that.
+TEST(Sender, AFileOfACommonSizeIsReadOnce) {
+  UnknownCopy copy;
+  std::mt19937_64 rng(3);
+  copy.next_cut();
+  const Key key{root_dir, "other"};
+  copy.pair.tree.write(key, random_bytes(rng, copy.bytes.size()), false);
+  copy.send(true);
+  EXPECT_EQ(copy.counters().copied, 0u);
+  EXPECT_LE(copy.pair.tree.source.files[key]->reads, 4u);
+}
+
+// Only the last block differs, which no sample sees.
+TEST(Sender, NearlyACopyIsNone) {
+  UnknownCopy copy;
+  copy.next_cut();
+  std::string bytes = copy.bytes;
+  bytes.back() ^= 1;
+  copy.pair.tree.write({root_dir, "other"}, bytes, false);
+  copy.send(true);
+  EXPECT_EQ(copy.counters().copied, 0u);
+  EXPECT_EQ(copy.counters().whole, 2u);
+}
+
+// A move that was seen as a removal and a new file; a log that was copied and truncated: the peer
+// has the content until the end of the very cut.
+TEST(Sender, WhatACutReplacesOrRemovesIsASourceInIt) {
+  for (const bool live : {true, false}) {
+    for (const bool removed : {true, false}) {
+      UnknownCopy copy;
+      copy.next_cut();
+      copy.pair.tree.write({root_dir, "copy"}, copy.bytes, false);
+      if (removed)
+        copy.pair.tree.remove({root_dir, "large"});
+      else
+        copy.pair.tree.write({root_dir, "large"}, "truncated");
+      copy.send(live);
+      EXPECT_EQ(copy.counters().copied, 1u);
+    }
+  }
+}
+
+TEST(Sender, WhatThePeerHasNoMoreIsNoSource) {
+  for (const bool removed : {true, false}) {
+    UnknownCopy copy;
+    copy.next_cut();
+    if (removed)
+      copy.pair.tree.remove({root_dir, "large"});
+    else
+      copy.pair.tree.write({root_dir, "large"}, "truncated");
+    copy.send(true);
+    copy.next_cut();
+    copy.pair.tree.write({root_dir, "copy"}, copy.bytes, false);
+    copy.send(true);
+    EXPECT_EQ(copy.counters().copied, 0u);
+    EXPECT_EQ(copy.counters().whole, 2u);
+  }
+}
+
+TEST(Sender, ACopyThatChangesWhileItIsReadIsSentAsItIs) {
+  UnknownCopy copy;
+  copy.next_cut();
+  const Key key{root_dir, "copy"};
+  copy.pair.tree.write(key, copy.bytes, false);
+  const auto file = copy.pair.tree.source.files[key];
+  file->on_read = [reads = 0](ScriptedFile& f) mutable {
+    // After the samples, behind what was read.
+    if (++reads != 18) return;
+    f.bytes[10] ^= 1;
+    ++f.ctime;
+  };
+  copy.pair.sender->on_cut(copy.pair.batch());
+  copy.pair.settle();
+  EXPECT_EQ(copy.counters().copied, 0u);
+  EXPECT_EQ(copy.pair.receiver.index->get(key)->attr.content,
+            digest_of_blocks(blocks_of(file->bytes)));
+}
+
+// All names of a linked file get what was copied.
+TEST(Sender, LinkedNamesFollowACopy) {
+  UnknownCopy copy;
+  copy.next_cut();
+  copy.pair.tree.write({root_dir, "one"}, copy.bytes, false);
+  copy.pair.tree.link({root_dir, "one"}, {root_dir, "two"});
+  copy.send(true);
+  EXPECT_EQ(copy.counters().copied, 1u);
+  EXPECT_EQ(copy.counters().linked, 1u);
 }
 
 TEST(Sender, WrongFingerprintIsComparedOncePerCut) {
