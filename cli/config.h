@@ -57,6 +57,7 @@ struct TreeConfig {
   std::vector<std::string> include;  // empty: the whole root
   std::vector<FilterRule> rules;     // `filter`, then `exclude`
   bool ids_by_name = false;
+  bool strict_order = false;
   std::string staging;  // absolute; empty: a directory inside the root
   WatchChoice watch = WatchChoice::automatic;
   std::map<std::string, PeerConfig> peers;  // one for every node of the tree

@@ -140,6 +140,7 @@ class Parser {
     if (auto port = reader.number("port", 1024, 65535)) tree.port = static_cast<uint16_t>(*port);
     filters(reader, where, tree);
     if (auto ids = reader.choice("ids", {"numeric", "name"})) tree.ids_by_name = *ids == 1;
+    if (auto order = reader.choice("order", {"loose", "strict"})) tree.strict_order = *order == 1;
     if (auto staging = reader.text("staging")) {
       tree.staging = normal_path(*staging);
       if (tree.staging.empty()) {

@@ -53,6 +53,7 @@ Result<run::TreeOptions> tree_options(const RunOptions& options, const TreeConfi
   Result<Policy> policy = policy_of(tree);
   if (!policy) return fail(policy.error());
   out.policy = std::move(*policy);
+  out.strict_order = tree.strict_order;
   out.watch_mode = watch_mode(tree.watch);
   return out;
 }

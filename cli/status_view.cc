@@ -52,6 +52,9 @@ void members(PeerStatus& p, Visit&& visit) {
   visit("lag_bytes", p.lag_bytes);
   visit("acked_applied_cut", p.acked_applied_cut);
   visit("acked_durable_cut", p.acked_durable_cut);
+  visit("loose_since_cut", p.loose_since_cut);
+  visit("large_files", p.large_files);
+  visit("held_back", p.held_back);
   visit("progress", p.progress);
   visit("hold", p.hold);
   visit("held_keys", p.held_keys);
@@ -80,6 +83,7 @@ void members(TreeStatus& s, Visit&& visit) {
   visit("epoch", s.epoch);
   visit("reign", s.reign);
   visit("cut", s.cut);
+  visit("incomplete", s.incomplete);
   visit("unordered_cuts", s.unordered_cuts);
   visit("watch_mode", s.watch_mode);
   visit("watch_why", s.watch_why);
@@ -199,6 +203,15 @@ std::string render_peer(const PeerStatus& peer, const Painter& paint) {
     out += fmt::format("            sending {} of {} files, {} of {}\n", p.files_done,
                        p.files_total, human_bytes(p.bytes_done), human_bytes(p.bytes_total));
   }
+  if (peer.loose_since_cut > 0) {
+    out += fmt::format("            loose since cut {}: {} under way", peer.loose_since_cut,
+                       counted(peer.large_files, "large file", "large files"));
+    if (peer.held_back > 0) {
+      out += fmt::format(", {} of removals and replacements behind",
+                         counted(peer.held_back, "path", "paths"));
+    }
+    out += "\n";
+  }
   if (peer.wire.bytes_out + peer.wire.bytes_in > 0) {
     out += fmt::format("            wire {} out, {} in", human_bytes(peer.wire.bytes_out),
                        human_bytes(peer.wire.bytes_in));
@@ -245,6 +258,7 @@ std::string render(const TreeStatus& s, const RenderOptions& options) {
                      s.unordered_cuts > 0
                          ? fmt::format(" ({} not exact)", counted(s.unordered_cuts, "cut", "cuts"))
                          : "");
+  if (s.incomplete) out += "  cut       not whole: part of what the primary had is still to come\n";
   if (!s.watch_mode.empty()) {
     out += fmt::format("  watch     {}{}\n", s.watch_mode,
                        s.watch_why.empty() ? "" : fmt::format(" ({})", s.watch_why));

@@ -63,6 +63,9 @@ struct PeerStatus {
   uint64_t lag_bytes = 0;
   uint64_t acked_applied_cut = 0;
   uint64_t acked_durable_cut = 0;
+  uint64_t loose_since_cut = 0;  // large files of it, or of later ones, are under way; 0: none
+  uint64_t large_files = 0;      // under way
+  uint64_t held_back = 0;        // paths that wait for them: what would destroy a version
   std::optional<TransferProgress> progress;  // while something large is under way
   std::string hold;                          // the peer waits for a person: why
   uint64_t held_keys = 0;
@@ -93,6 +96,7 @@ struct TreeStatus {
   uint64_t epoch = 0;
   std::string reign;  // 32 hex digits; empty: none
   uint64_t cut = 0;
+  bool incomplete = false;      // a replica that is not at a whole cut
   uint64_t unordered_cuts = 0;  // cuts that could not be exact
   std::string watch_mode;       // "fanotify filesystem", "fanotify directories", "inotify"
   std::string watch_why;

@@ -40,6 +40,9 @@ PeerStatus to_peer_status(const run::PeerFacts& facts) {
                                      .bytes_done = facts.bytes_done,
                                      .bytes_total = facts.bytes_total};
   }
+  peer.loose_since_cut = facts.loose_since.value;
+  peer.large_files = facts.large_files;
+  peer.held_back = facts.held_back;
   peer.hold = facts.held ? facts.reason : "";
   peer.held_keys = facts.held_keys;
   peer.last_error = facts.last_error;
@@ -228,6 +231,7 @@ TreeStatus TreeHost::to_status(const run::TreeFacts& facts) const {
   status.epoch = facts.position.epoch.value;
   status.reign = facts.position.reign.is_set() ? to_hex(facts.position.reign) : "";
   status.cut = facts.position.cut.value;
+  status.incomplete = facts.incomplete;
   status.unordered_cuts = facts.unordered_cuts;
   status.watch_mode = facts.watch_mode;
   status.watch_why = facts.watch_why;

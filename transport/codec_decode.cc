@@ -153,6 +153,7 @@ Message convert(FieldReader& d, wire::CutEnd& in) {
   out.content = d.bits<Fingerprint>(in.content());
   out.content_known = in.content_known();
   out.settled = in.settled();
+  out.loose = in.loose();
   return out;
 }
 

@@ -205,6 +205,7 @@ class Encoder {
     put(out.mutable_content(), in.content);
     out.set_content_known(in.content_known);
     out.set_settled(in.settled);
+    out.set_loose(in.loose);
     finish(wire::KIND_CUT_END, out);
   }
   void operator()(Ack& in) {

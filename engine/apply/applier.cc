@@ -251,11 +251,11 @@ Result<PublishResult> Applier::publish(const CutEnd& end, bool settled,
     abandon();
     return fail(as_retry(done).error());
   }
-  const bool incomplete = !end.last || !shop_.owed.empty();
+  const bool incomplete = !end.last || end.loose || !shop_.owed.empty();
   if (incomplete && !was_incomplete) index_.put_meta(incomplete_meta, "1");
   if (!incomplete && was_incomplete) index_.remove_meta(incomplete_meta);
   if (end.last) {
-    drop_unused_stages();
+    if (!end.loose) drop_unused_stages();
     work_.ends = ++ends_;
     work_.position =
         Position{.epoch = cut_.begin.epoch, .reign = cut_.begin.reign, .cut = cut_.begin.cut};

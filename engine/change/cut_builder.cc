@@ -182,6 +182,7 @@ void CutBuilder::take_item(CutItem item) {
   // Looked at again: the base is what peers hold, so the first one stands; a content that changed
   // once did.
   CutItem& first = at->second;
+  item.destroys = item.destroys || first.destroys;
   if (item.unsent || first.unsent) {
     item.unsent = true;
     item.base_content = {};
@@ -263,7 +264,8 @@ void CutBuilder::settle_unlisted(const Key& key) {
 void CutBuilder::name_left_places() {
   for (const auto& [dir, from] : left_) {
     if (index_.summary(dir) || index_.contains(from)) continue;
-    take_item(CutItem{.key = from, .removed = true, .attr = {}, .bytes = {}, .copy_from = {}});
+    take_item(CutItem{
+        .key = from, .removed = true, .destroys = true, .attr = {}, .bytes = {}, .copy_from = {}});
   }
 }
 

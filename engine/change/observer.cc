@@ -19,6 +19,13 @@ bool same_inode(const LocalStat& a, const LocalStat& b) {
   return a.inode == b.inode && a.birth == b.birth;
 }
 
+// Does what was under the key go, instead of becoming another version of itself?
+bool destroys(const Entry& old, const Entry& now) {
+  if (old.attr.type != now.attr.type || old.attr.dir != now.attr.dir) return true;
+  if (now.attr.type == FileType::directory) return false;
+  return !same_inode(old.local, now.local) || now.attr.size < old.attr.size;
+}
+
 }  // namespace
 
 bool is_racy(const LocalStat& local) {
@@ -174,6 +181,7 @@ void Observer::record_change(Pass& pass) {
   pass.outcome.verdict = Verdict::changed;
   item.key = pass.key;
   item.attr = pass.now.attr;
+  item.destroys = pass.old && destroys(*pass.old, pass.now);
   item.unsent = (pass.bits & hint_unsent) != 0;
   if (item.unsent) {
     item.content_changed = item.attr.type == FileType::regular;
@@ -431,6 +439,7 @@ std::vector<CutItem> Observer::record_removal(const Key& key, CutNumber cut) {
   if (!old) return items;
   items.push_back(CutItem{.key = key,
                           .removed = true,
+                          .destroys = true,
                           .attr = {},
                           .base_content = old->attr.content,
                           .base_size = old->attr.size,

@@ -16,6 +16,8 @@ struct CutItem {
   Key key;
   bool removed = false;
   bool content_changed = false;  // regular files: new, or the bytes may differ from the base
+  // What was under the key goes: it is removed, another object took its place, or it was truncated.
+  bool destroys = false;
   bool unsent = false;  // whatever peers hold under the key, it is not what the log says: no delta
   Attributes attr;      // what the key is now; attr.content may be unset for large contents
   // What a peer at the previous cut holds under the key, also if it is removed; unset: nothing, or

@@ -182,6 +182,9 @@ struct CutEnd {
   bool content_known = false;
   // So many of this connection's Refused{hold=false} are settled: sent again, compared, or gone.
   uint64_t settled = 0;
+  // Large contents of this cut or of earlier ones are still under way, and what may not be
+  // published before them waits: more comes under this number, or under later ones.
+  bool loose = false;
 };
 
 enum class AckLevel : uint8_t { received = 0, applied = 1, durable = 2 };

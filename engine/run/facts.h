@@ -27,6 +27,10 @@ struct PeerFacts {
   uint64_t lag_bytes = 0;
   CutNumber applied;
   CutNumber durable;
+  // Set while large files of that cut, or of later ones, are under way, and what waits for them.
+  CutNumber loose_since;
+  uint64_t large_files = 0;
+  uint64_t held_back = 0;
   bool transferring = false;
   uint64_t files_done = 0;
   uint64_t files_total = 0;
@@ -46,6 +50,7 @@ struct TreeFacts {
   Role role = Role::none;
   std::string state;  // "scanning", "synced", "rescanning", "waiting", "held", "catching up"
   Position position;
+  bool incomplete = false;  // a replica that is not at a whole cut
   uint64_t unordered_cuts = 0;
   std::string watch_mode;
   std::string watch_why;

@@ -45,6 +45,9 @@ void PeerSender::describe(PeerFacts& facts) const {
   facts.phase = phase_name(status.phase, status.in_sync);
   facts.applied = status.acked[static_cast<size_t>(AckLevel::applied)];
   facts.durable = status.acked[static_cast<size_t>(AckLevel::durable)];
+  facts.loose_since = status.loose_since;
+  facts.large_files = status.large_files;
+  facts.held_back = status.held_back;
   facts.transferring =
       status.phase != send::SendPhase::live && status.phase != send::SendPhase::idle;
   facts.files_done = status.files_done;

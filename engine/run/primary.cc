@@ -23,6 +23,7 @@ send::Plan plan_of(const TreeParts& parts, const role::SendDecision& decision, c
   plan.reign = parts.state.position.reign;
   plan.cut = parts.state.position.cut;
   plan.since = decision.since;
+  plan.strict = parts.options.strict_order;
   plan.disown_extra = parts.options.keep_extra;
   plan.stages = peer.stages;
   switch (decision.send) {
@@ -275,7 +276,8 @@ bool Primary::idle() const {
   return synced() && parts_.changes.empty() && !digests_ && waiters_.empty() &&
          std::ranges::none_of(senders_, [](const auto& sender) {
            const send::SenderStatus status = sender.second->status();
-           return status.phase != send::SendPhase::live || status.cuts_pending > 0;
+           return status.phase != send::SendPhase::live || status.cuts_pending > 0 ||
+                  status.loose_since.is_set();
          });
 }
 

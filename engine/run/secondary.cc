@@ -439,6 +439,7 @@ void Secondary::describe(TreeFacts& facts) const {
                 : walk_ || (verify_ && verify_->proof) ? "reading contents"
                 : receiver_                            ? "following"
                                                        : "waiting";
+  facts.incomplete = parts_.index->meta(apply::incomplete_meta).has_value();
   facts.held_keys = applier_->holds().size();
   for (const auto& [key, hold] : applier_->holds().all()) {
     if (facts.held_paths.size() >= limits::holds_listed_max) break;

@@ -28,7 +28,8 @@ struct TreeOptions {
   std::string state_dir;           // of this tree on this node; made if missing, mode 0700
   Policy policy;
   Standing standing = Standing::configured;
-  bool keep_extra = false;  // mirror without --delete: what only the copy has stays
+  bool strict_order = false;  // no cut is published before the large files of earlier ones
+  bool keep_extra = false;    // mirror without --delete: what only the copy has stays
   std::optional<watch::Mode> watch_mode;
   bool watch_live = true;  // false: a scan and what it finds, no watch (mirror --once)
   io::BackendChoice io = io::BackendChoice::automatic;

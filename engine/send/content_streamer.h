@@ -68,6 +68,7 @@ class ContentStreamer {
   [[nodiscard]] const StreamResult& result() const { return result_; }  // after `done`
   [[nodiscard]] const Error& error() const { return error_; }
   [[nodiscard]] ContentHandle& handle() { return *handle_; }
+  [[nodiscard]] const io::Stat& opened() const { return handle_->opened(); }
   // The file is found under another name now.
   void renamed(const Key& key) { plan_.key = key; }
 

@@ -16,7 +16,9 @@ CutWriter::CutWriter(Parts parts)
           .index = parts_.index,
           .source = parts_.source,
           .streamed = streamed_,
-          .emit = [this](Message message) { emit(std::move(message)); },
+          .emit = [this](Message message, Lane lane) { emit(std::move(message), lane); },
+          .room = parts_.room,
+          .drained = parts_.drained,
           .ask =
               [this](Message message) {
                 ++counters_.signature_requests;
@@ -26,31 +28,43 @@ CutWriter::CutWriter(Parts parts)
               [this](Work work, std::unique_ptr<ContentStreamer> streamer) {
                 finish_stream(work, *streamer);
               },
-          .failed = [this](const Work& work,
-                           const Error& why) { skip(work.key, work.attr.link, why); }}) {}
+          .failed =
+              [this](const Work& work, const Error& why) {
+                skip(work.key, work.attr.link, why);
+                for (const Key& name : work.followers) add_later(Candidate{.key = name});
+              }}),
+      order_(parts_.index, large_) {}
 
-void CutWriter::emit(Message message) {
+void CutWriter::emit(Message message, Lane lane) {
   if (const auto* data = std::get_if<StageData>(&message)) bytes_sent_ += data->bytes.size();
-  parts_.emit(std::move(message));
+  parts_.emit(std::move(message), lane);
 }
 
 void CutWriter::record(Record record) {
   streamed_.forget(record);
   ++records_;
   bytes_sent_ += record_bytes(record);
+  if (order_.watching()) {
+    const auto* put = std::get_if<Put>(&record);
+    recorded_.insert(put != nullptr ? put->key : std::get<Remove>(record).key);
+  }
   packer_.add(std::move(record));
 }
 
-void CutWriter::begin(const CutBegin& begin, CutNumber peer_at, bool disown) {
+void CutWriter::begin(const CutBegin& begin, CutNumber peer_at, bool disown, bool may_end_loose) {
   begin_ = begin;
-  peer_contents_.begin(peer_at);
+  order_.begin(may_end_loose);
+  peer_contents_.begin(peer_at, [this](const Key& key) { return order_.lacks(key); });
   disown_ = disown;
   open_ = true;
   exact_ = true;
   records_ = 0;
   bytes_sent_ = 0;
   links_.clear();
+  recorded_.clear();
   emit(begin_);
+  put_again();
+  for (const Candidate& candidate : std::exchange(later_, {})) take_candidate(candidate);
 }
 
 // Every piece is a cut of its own to the peer: it counts its own records, and a link leads to a
@@ -59,20 +73,36 @@ void CutWriter::reopen() {
   open_ = true;
   records_ = 0;
   ++piece_;
+  recorded_.clear();
   emit(begin_);
+}
+
+bool CutWriter::loose() const {
+  return under_way() || held_back() > 0 || !later_.empty() || !again_.empty();
+}
+
+void CutWriter::forget_held_back() {
+  released_.clear();
+  order_.forget_held();
 }
 
 void CutWriter::end(bool last, const Fingerprint& content, bool content_known, uint64_t settled) {
   packer_.flush();
   open_ = false;
-  if (last) large_.forget_stages();  // what no cut took the peer lets go of
+  for (CutItem& item : std::exchange(released_, {})) order_.hold(std::move(item));
+  for (auto& [id, group] : links_) {
+    Work* first = group.deferred ? large_.find(group.first) : nullptr;
+    if (first != nullptr) std::ranges::move(group.followers, std::back_inserter(first->followers));
+  }
+  if (last && !loose()) large_.forget_stages();  // what no cut took the peer lets go of
   emit(CutEnd{.cut = begin_.cut,
               .records = records_,
               .ordered = exact_,
               .last = last,
               .content = content,
               .content_known = content_known,
-              .settled = settled});
+              .settled = settled,
+              .loose = loose()});
 }
 
 void CutWriter::changed_meanwhile(const Key& key) {
@@ -84,6 +114,38 @@ void CutWriter::add(const Candidate& candidate) {
   if (candidate.peer_type == FileType::regular) {
     peer_contents_.add(candidate.key, candidate.peer_content, candidate.peer_size);
   }
+  if (!order_.watching()) return take_candidate(candidate);
+  if (recorded_.contains(candidate.key)) return changed_meanwhile(candidate.key);
+  const std::optional<Entry> entry =
+      candidate.removed ? std::nullopt : parts_.index.get(candidate.key);
+  const bool there = candidate.peer_type != FileType::none;
+  const bool file = entry && entry->attr.type == FileType::regular;
+  // Whether it is another version or another file, nobody can say.
+  const bool differs = entry && (entry->attr.type != candidate.peer_type ||
+                                 (file && entry->attr.content != candidate.peer_content));
+  CutItem item{.key = candidate.key,
+               .removed = candidate.removed,
+               .content_changed = file,
+               .destroys = candidate.removed || (there && differs),
+               .unsent = candidate.whole,
+               .attr = entry ? entry->attr : Attributes{},
+               .base_content = candidate.peer_content,
+               .base_size = candidate.peer_size,
+               .bytes = {},
+               .copy_from = {}};
+  const bool taken = (entry || candidate.removed) && order_.take(item);
+  for (const Key& name : order_.take_orphans()) take_candidate(Candidate{.key = name});
+  if (!taken) take_candidate(candidate);
+}
+
+void CutWriter::add_later(Candidate candidate) {
+  if (open_)
+    take_candidate(candidate);
+  else
+    later_.push_back(std::move(candidate));
+}
+
+void CutWriter::take_candidate(const Candidate& candidate) {
   if (candidate.removed) {
     // RACE: a key that exists again since it was found missing has a newer cut of its own to come.
     if (parts_.index.contains(candidate.key)) return;
@@ -103,8 +165,15 @@ void CutWriter::add(const Candidate& candidate) {
   put(std::move(work));
 }
 
-void CutWriter::add(const CutItem& item) {
+void CutWriter::add(CutItem item) {
+  if (order_.watching() && recorded_.contains(item.key)) return changed_meanwhile(item.key);
   peer_contents_.add(item.key, item.base_content, item.base_size);
+  const bool taken = order_.take(item);
+  for (const Key& name : order_.take_orphans()) take_candidate(Candidate{.key = name});
+  if (!taken) put_item(item);
+}
+
+void CutWriter::put_item(const CutItem& item) {
   if (item.removed) {
     ++counters_.removed;
     record(Remove{.key = item.key, .disown = disown_});
@@ -158,7 +227,14 @@ void CutWriter::put_done(const Work& work, const Attributes& attr, Content conte
   group.attr = attr;
   group.piece = piece_;
   group.deferred = false;
-  for (Key& name : std::exchange(group.followers, {})) {
+  std::vector<Key> names = std::exchange(group.followers, {});
+  // Some of them may be something else since the cut that had them.
+  std::ranges::copy_if(work.followers, std::back_inserter(names), [&](const Key& name) {
+    const std::optional<Entry> entry = parts_.index.get(name);
+    return entry && entry->attr.link == work.attr.link;
+  });
+  for (Key& name : names) {
+    if (recorded_.contains(name)) continue;
     ++counters_.linked;
     record(Put{.key = std::move(name), .attr = attr, .content = ContentLink{.to = work.key}});
   }
@@ -174,7 +250,7 @@ void CutWriter::skip(const Key& key, LinkId link, const Error& why) {
   if (!link.is_set() || group == links_.end()) return;
   const std::vector<Key> followers = std::move(group->second.followers);
   links_.erase(group);
-  for (const Key& name : followers) add(Candidate{.key = name});
+  for (const Key& name : followers) add_later(Candidate{.key = name});
 }
 
 std::optional<Key> CutWriter::copy_source(const Work& work) const {
@@ -213,26 +289,73 @@ void CutWriter::put(Work work) {
 
 void CutWriter::put_large(Work work) {
   if (work.attr.link.is_set()) links_[work.attr.link].deferred = true;
+  work.base_key = work.key;
+  if (const std::optional<Entry> entry = parts_.index.get(work.key)) {
+    work.inode = entry->local.inode;
+    work.birth = entry->local.birth;
+  }
   if (work.whole)
     large_.add(std::move(work));
   else
     unsearched_.push_back(std::move(work));
 }
 
-CutWriter::Drain CutWriter::drain(size_t budget_bytes) {
-  if (unsearched_.empty()) return large_.drain(budget_bytes);
-  step_search(budget_bytes);
+CutWriter::Drain CutWriter::drain() {
+  if (searching()) {
+    step_search();
+    return Drain::more;
+  }
+  const Drain drained = large_.drain();
+  if (drained == Drain::complete && open_) {
+    large_.put_complete();
+    return Drain::more;
+  }
+  if (drained != Drain::idle) return drained;
+  if (open_) return release_one() ? Drain::more : Drain::idle;
+  if (again_.empty()) return loose() ? Drain::complete : Drain::idle;
+  put_again();
   return Drain::more;
 }
 
-void CutWriter::step_search(size_t budget_bytes) {
+// Nothing is under way any more: what waited follows.
+bool CutWriter::release_one() {
+  if (released_.empty() && order_.held() > 0) {
+    for (CutItem& item : order_.release(begin_.cut)) released_.push_back(std::move(item));
+  }
+  if (released_.empty()) return false;
+  const CutItem item = std::move(released_.front());
+  released_.pop_front();
+  if (!recorded_.contains(item.key)) put_item(item);
+  return true;
+}
+
+// The peer has what was streamed first; from there on it is a difference.
+void CutWriter::put_again() {
+  for (const Candidate& candidate : std::exchange(again_, {})) {
+    const std::optional<Entry> entry = parts_.index.get(candidate.key);
+    if (!entry || entry->attr.type != FileType::regular) continue;  // a later cut says what it is
+    large_.add(Work{.key = candidate.key,
+                    .attr = entry->attr,
+                    .base_on_peer = candidate.peer_content.is_set(),
+                    .base = candidate.peer_content,
+                    .base_size = candidate.peer_size,
+                    .bytes = {},
+                    .copy_from = {},
+                    .base_key = candidate.key,
+                    .inode = entry->local.inode,
+                    .birth = entry->local.birth,
+                    .followers = {}});
+  }
+}
+
+void CutWriter::step_search() {
   if (!search_) {
     search_ =
         CopySearch::begin(parts_.index, peer_contents_, parts_.source, unsearched_.front().key);
     if (!search_) end_search(false);
     return;
   }
-  const auto step = search_->step(budget_bytes);
+  const auto step = search_->step(limits::stream_step_bytes);
   if (step != CopySearch::Step::more) end_search(step == CopySearch::Step::known);
 }
 
@@ -353,6 +476,12 @@ void CutWriter::finish_stream(const Work& work, ContentStreamer& streamer) {
   streamed_.remember(
       work.key,
       StreamedContent{.content = result.digest, .size = result.size, .blocks = result.blocks});
+  if (!order_.changed_since(work.key)) return;
+  again_.push_back(Candidate{.key = work.key,
+                             .peer_type = FileType::regular,
+                             .peer_content = result.digest,
+                             .peer_size = result.size,
+                             .dir = {}});
 }
 
 void CutWriter::count(const ContentStreamer& streamer) {

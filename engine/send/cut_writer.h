@@ -1,10 +1,11 @@
 // cut_writer.h: turns keys into the records and streams of one cut.
 //
 // A key's record leaves at once when its content is not needed, small, or copied; large contents
-// are put off to the end of the cut, where they are streamed one after the other. While one waits
-// for a signature from the peer, others go on. What the disk shows no longer as the index has it is
-// sent as it is now, marked dirty, and the cut says ordered = false; what cannot be read is left
-// out, and the owner has it sent later.
+// are put off to the end of the cut, where they are streamed. A cut may end without them (`loose`):
+// then they go on across cuts, what destroys a version waits for them (order_keeper.h), and they
+// are put into whatever cut is open when they are there. What the disk shows no longer as the index
+// has it is sent as it is now, marked dirty, and the cut says ordered = false; what cannot be read
+// is left out, and the owner has it sent later.
 //
 // Thread: one owner. Memory: a record message, and what LargeContents and StreamedContents state.
 #pragma once
@@ -15,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "engine/base/log.h"
@@ -27,6 +29,7 @@
 #include "engine/send/copy_search.h"
 #include "engine/send/large_contents.h"
 #include "engine/send/method_counters.h"
+#include "engine/send/order_keeper.h"
 #include "engine/send/record_packer.h"
 #include "engine/send/streamed_contents.h"
 #include "engine/send/work.h"
@@ -65,20 +68,35 @@ class CutWriter {
     ContentSource& source;
     SenderCallbacks callbacks;
     Log& log;
-    std::function<void(Message)> emit;  // bulk lane, in order
-    std::function<void(Message)> ask;   // prompt lane
+    std::function<void(Message, Lane)> emit;  // bulk or background
+    std::function<size_t(Lane)> room;         // bytes that the lane takes now
+    std::function<bool()> drained;            // nothing waits in the background lane
+    std::function<void(Message)> ask;         // prompt lane
   };
   explicit CutWriter(Parts parts);
 
   // `peer_at`: entries that changed at or below this cut are on the peer as the index has them;
   // unset: no entry is known to be. `disown`: removals leave the object on the peer's disk.
-  void begin(const CutBegin& begin, CutNumber peer_at, bool disown);
+  // `may_end_loose`: what destroys a version waits for the large contents of this cut, too.
+  void begin(const CutBegin& begin, CutNumber peer_at, bool disown, bool may_end_loose);
   void add(const Candidate& candidate);  // of a merged cut: as the index has the key now
-  void add(const CutItem& item);         // of a live cut
-  // Works on what was put off: one step of at most `budget_bytes`.
-  [[nodiscard]] Drain drain(size_t budget_bytes);
-  // After drain said idle. Fingerprint of the root after this cut, if it is known.
+  void add(CutItem item);                // of a live cut
+  // Works on what was put off, one step; without an open cut too: `complete` then wants one.
+  [[nodiscard]] Drain drain();
+  // After drain said idle, or without what is under way. Fingerprint of the root after this cut, if
+  // it is known.
   void end(bool last, const Fingerprint& content, bool content_known, uint64_t settled = 0);
+  // Large contents are being looked for among those of the peer: the cut cannot end.
+  [[nodiscard]] bool searching() const { return !unsearched_.empty(); }
+  [[nodiscard]] bool under_way() const { return !large_.empty(); }
+  [[nodiscard]] size_t large_files() const { return large_.size(); }
+  [[nodiscard]] bool only_huge() const { return !searching() && large_.only_huge(); }
+  [[nodiscard]] bool can_end_loose() const { return order_.watching() && !searching(); }
+  // Records of cuts that ended are still to come.
+  [[nodiscard]] bool loose() const;
+  [[nodiscard]] size_t held_back() const { return order_.held() + released_.size(); }
+  // The trees are compared: what waits is found.
+  void forget_held_back();
   // The next piece of the same cut.
   void reopen();
   void not_exact() { exact_ = false; }
@@ -103,11 +121,16 @@ class CutWriter {
     uint64_t piece = 0;          // in which `first` was sent
   };
 
+  void take_candidate(const Candidate& candidate);
+  void put_item(const CutItem& item);
+  void add_later(Candidate candidate);
+  bool release_one();
+  void put_again();
   void put(Work work);
   bool put_as_link(const Work& work);
   void put_inline(Work work);
   void put_large(Work work);
-  void step_search(size_t budget_bytes);
+  void step_search();
   void end_search(bool known);
   [[nodiscard]] bool put_copy(const Work& work, CopySearch& found);
   void put_done(const Work& work, const Attributes& attr, Content content);
@@ -117,7 +140,7 @@ class CutWriter {
   void learned(const Work& work, const Attributes& attr, const Digest& digest,
                const std::vector<Digest>& blocks);
   void record(Record record);
-  void emit(Message message);
+  void emit(Message message, Lane lane = Lane::bulk);
   void changed_meanwhile(const Key& key);
 
   void finish_stream(const Work& work, ContentStreamer& streamer);
@@ -138,6 +161,11 @@ class CutWriter {
   std::deque<Work> unsearched_;         // large contents that may be known to the peer
   std::unique_ptr<CopySearch> search_;  // of the first of them
   LargeContents large_;
+  OrderKeeper order_;
+  std::deque<CutItem> released_;      // what waited, on its way into the open cut
+  std::vector<Candidate> later_;      // for the next cut
+  std::vector<Candidate> again_;      // changed while they were streamed, or did not hold still
+  std::unordered_set<Key> recorded_;  // of the open cut, while large contents are under way
   MethodCounters counters_;
 };
 

@@ -1,211 +1,117 @@
 #include "engine/send/large_contents.h"
 
-#include <algorithm>
 #include <utility>
 
-#include "engine/base/bytes.h"
 #include "engine/base/limits.h"
-#include "engine/model/hash.h"
-#include "engine/send/choice.h"
 
 namespace repl::send {
 
-namespace {
-
-size_t signature_bytes_max_of(SignatureKind kind) {
-  return kind == SignatureKind::rolling ? limits::signature_bytes_max
-                                        : limits::block_table_bytes_max;
+LargeContents::LargeContents(Parts parts)
+    : parts_(std::move(parts)), tracks_{ContentTrack(parts_), ContentTrack(parts_)} {
+  parts_.stages = &stages_;
+  parts_.finished = [this, finished = std::move(parts_.finished)](
+                        Work work, std::unique_ptr<ContentStreamer> streamer) {
+    forget(work);
+    finished(std::move(work), std::move(streamer));
+  };
+  parts_.failed = [this, failed = std::move(parts_.failed)](Work work, const Error& why) {
+    forget(work);
+    failed(std::move(work), why);
+  };
 }
 
-}  // namespace
+void LargeContents::know(const Work& work) {
+  keys_.insert(work.key);
+  if (work.inode != 0) inodes_.insert(work.inode);
+  if (work.attr.link.is_set()) links_.insert(work.attr.link);
+}
 
-void LargeContents::add(Work work) { pending_.push_back(Pending{.work = std::move(work)}); }
+void LargeContents::forget(const Work& work) {
+  keys_.erase(work.key);
+  inodes_.erase(work.inode);
+  links_.erase(work.attr.link);
+}
+
+void LargeContents::add(Work work) {
+  know(work);
+  const bool huge = work.attr.size >= limits::huge_bytes_min;
+  tracks_[huge ? 1 : 0].add(std::move(work));
+}
+
+// While one is at its end nothing else enters the lane: it would never be drained.
+LargeContents::Drain LargeContents::drain() {
+  for (ContentTrack& track : tracks_) {
+    if (track.at_end()) return track.drain();
+  }
+  const Drain first = tracks_[0].drain();
+  if (first == Drain::more) return first;
+  const Drain second = tracks_[1].drain();
+  return second == Drain::idle ? first : second;
+}
+
+void LargeContents::put_complete() {
+  for (ContentTrack& track : tracks_) {
+    if (track.at_end()) return track.put_complete();
+  }
+}
+
+Status LargeContents::on_signature(const Signature& signature) {
+  for (ContentTrack& track : tracks_) {
+    if (Status taken = track.on_signature(signature); !taken) return taken;
+  }
+  return {};
+}
 
 void LargeContents::set_stages(const std::vector<StageProgress>& stages) {
   stages_.clear();
   for (const StageProgress& stage : stages) stages_[stage.stage] = stage.bytes;
 }
 
-const Work* LargeContents::find(const Key& key) const {
-  if (begun(key)) return &*streaming_;
-  const auto at = std::ranges::find(pending_, key, [](const Pending& p) { return p.work.key; });
-  return at == pending_.end() ? nullptr : &at->work;
+Work* LargeContents::find_if(const std::function<bool(const Work&)>& is) {
+  Work* found = tracks_[0].find(is);
+  return found != nullptr ? found : tracks_[1].find(is);
 }
 
-void LargeContents::renamed(const Key& from, const Key& to) {
-  if (begun(from)) {
-    streaming_->key = to;
-    streamer_->renamed(to);
-  }
-  for (Pending& pending : pending_) {
-    if (pending.work.key == from) pending.work.key = pending.plan.key = to;
-  }
+Work* LargeContents::find(const Key& key) {
+  if (!keys_.contains(key)) return nullptr;
+  return find_if([&](const Work& work) { return work.key == key; });
 }
 
-void LargeContents::cancel(const Key& key) {
-  if (begun(key)) {
-    parts_.emit(StageAbort{.stage = streamer_->plan().stage});
-    streaming_.reset();
-    streamer_.reset();
-  }
-  std::erase_if(pending_, [&](const Pending& p) { return p.work.key == key; });
+Work* LargeContents::find_inode(uint64_t inode, const Timestamp& birth) {
+  if (!inodes_.contains(inode)) return nullptr;
+  return find_if([&](const Work& work) { return work.inode == inode && work.birth == birth; });
 }
 
-LargeContents::Drain LargeContents::drain(size_t budget_bytes) {
-  if (!streamer_) {
-    // The first few are prepared at once, so that their signatures travel while another is
-    // streamed.
-    const size_t window = std::min(pending_.size(), limits::rolling_signatures_max);
-    for (size_t i = 0; i < window; ++i) {
-      if (pending_[i].state == Pending::State::fresh) prepare(pending_[i]);
-    }
-    const auto ready = std::find_if(pending_.begin(), pending_.begin() + window,
-                                    [](const auto& p) { return p.state == Pending::State::ready; });
-    if (ready == pending_.begin() + window) return window > 0 ? Drain::waiting : Drain::idle;
-    Pending next = std::move(*ready);
-    pending_.erase(ready);
-    start_stream(std::move(next));
-    return Drain::more;
-  }
-  const auto step = streamer_->step(budget_bytes, parts_.emit);
-  if (step == ContentStreamer::Step::more) return Drain::more;
-  std::unique_ptr<ContentStreamer> streamer = std::move(streamer_);
-  Work work = std::move(*streaming_);
-  streaming_.reset();
-  if (step == ContentStreamer::Step::done) {
-    parts_.finished(std::move(work), std::move(streamer));
-  } else {
-    parts_.failed(std::move(work), streamer->error());
-  }
-  return Drain::more;
+Work* LargeContents::find_link(LinkId link) {
+  if (!links_.contains(link)) return nullptr;
+  return find_if([&](const Work& work) { return work.attr.link == link; });
 }
 
-// How much stays where it is: exact from the index's table of the new content, else from samples.
-// Nothing when the file cannot be read.
-std::optional<delta::Overlap> LargeContents::overlap(const Pending& pending,
-                                                     ContentHandle& handle) {
-  const Work& work = pending.work;
-  const uint64_t size = handle.opened().attr.size;
-  if (work.attr.content.is_set() && work.attr.size == size) {
-    if (const auto target = parts_.index.block_table(work.attr.content)) {
-      return delta::overlap_of(*pending.table, *target, work.base_size, size);
-    }
-  }
-  return overlap_with(handle, *pending.table, work.base_size);
+ContentStreamer* LargeContents::stream_of(const Work& work) const {
+  ContentStreamer* streamer = tracks_[0].stream_of(work);
+  return streamer != nullptr ? streamer : tracks_[1].stream_of(work);
 }
 
-void LargeContents::request(Pending& pending, SignatureKind kind) {
-  pending.state = Pending::State::asked;
-  pending.asked = kind;
-  pending.received.clear();
-  parts_.ask(SignatureRequest{.key = pending.work.key, .content = pending.work.base, .kind = kind});
-}
-
-void LargeContents::find_table(Pending& pending) {
-  const Work& work = pending.work;
-  if (pending.table) return;
-  const StreamedContent* before = parts_.streamed.find(work.key);
-  if (before != nullptr && before->content == work.base) {
-    pending.table = before->blocks;
-  } else {
-    pending.table = parts_.index.block_table(work.base);
+void LargeContents::renamed(Work& work, const Key& to) {
+  keys_.erase(work.key);
+  keys_.insert(to);
+  for (ContentTrack& track : tracks_) {
+    if (track.find([&](const Work& w) { return &w == &work; }) == nullptr) continue;
+    return track.renamed(work, to);
   }
 }
 
-delta::SignatureAt LargeContents::find_signature(Pending& pending) {
-  std::string& signature = pending.plan.signature;
-  if (signature.empty()) {
-    signature = parts_.index.signature(pending.work.base).value_or(std::string());
-  }
-  if (!signature.empty()) return delta::SignatureAt::hand;
-  return pending.signature_refused ? delta::SignatureAt::nowhere : delta::SignatureAt::unasked;
+void LargeContents::changed(Work& work, const Attributes& attr) {
+  links_.erase(work.attr.link);
+  work.attr = attr;
+  if (attr.link.is_set()) links_.insert(attr.link);
 }
 
-// Chooses how the content travels, or asks for what the choice needs.
-void LargeContents::prepare(Pending& pending) {
-  const Work& work = pending.work;
-  StreamPlan& plan = pending.plan;
-  const Result<std::unique_ptr<ContentHandle>> handle = parts_.source.open(work.key);
-  delta::ContentFacts facts{.size = work.attr.size,
-                            .base_available = work.base_on_peer && !work.whole && handle,
-                            .base_size = work.base_size};
-  if (facts.base_available && facts.base_size > 0) {
-    facts.data_bytes = data_bytes(**handle);
-    find_table(pending);
-    const bool sparse = facts.data_bytes <= limits::inline_bytes_max;
-    if (!pending.table && !pending.table_asked && !sparse) {
-      pending.table_asked = true;
-      return request(pending, SignatureKind::blocks);
-    }
-    const auto found = pending.table ? overlap(pending, **handle) : std::nullopt;
-    facts.table_available = found.has_value();
-    facts.overlap = found.value_or(delta::Overlap{});
-    facts.signature = find_signature(pending);
-  }
-  const delta::Method method = delta::choose(facts);
-  if (method == delta::Method::rolling && plan.signature.empty()) {
-    return request(pending, SignatureKind::rolling);
-  }
-  if (method != delta::Method::rolling) plan.signature = std::string();
-  const bool whole = method == delta::Method::whole || method == delta::Method::inline_whole;
-  plan.how = whole ? StreamPlan::How::whole : StreamPlan::How::delta;
-  if (!whole && pending.table) plan.base_table = std::move(*pending.table);
-  pending.table.reset();
-  plan.key = work.key;
-  plan.base = work.key;
-  plan.base_digest = work.base;
-  plan.base_size = work.base_size;
-  pending.state = Pending::State::ready;
-}
-
-Status LargeContents::table_arrived(Pending& pending, bool refused) {
-  ByteReader reader(pending.received);
-  std::vector<Digest> table;
-  while (!refused && reader.ok() && !reader.rest().empty()) table.push_back(Digest{reader.bits()});
-  const uint64_t blocks = (pending.work.base_size + limits::block_bytes - 1) / limits::block_bytes;
-  const bool right = !refused && reader.ok() && table.size() == blocks &&
-                     digest_of_blocks(table) == pending.work.base;
-  if (right) pending.table = std::move(table);
-  return {};
-}
-
-Status LargeContents::on_signature(const Signature& signature) {
-  const auto it = std::find_if(pending_.begin(), pending_.end(), [&](const Pending& p) {
-    return p.state == Pending::State::asked && p.asked == signature.kind &&
-           p.work.key == signature.key;
-  });
-  if (it == pending_.end()) return {};  // of a request that was given up
-  Pending& pending = *it;
-  if (pending.received.size() + signature.bytes.size() > signature_bytes_max_of(signature.kind)) {
-    return fail(ErrorCode::protocol, "the peer sent a signature that is too large",
-                Remedy::reconnect);
-  }
-  pending.received += signature.bytes;
-  const bool refused = signature.content != pending.work.base;
-  if (!signature.last && !refused) return {};
-  if (signature.kind == SignatureKind::blocks) {
-    if (Status taken = table_arrived(pending, refused); !taken) return taken;
-  } else {
-    pending.signature_refused = refused || pending.received.empty();
-    if (!refused) pending.plan.signature = std::move(pending.received);
-  }
-  pending.received = std::string();
-  prepare(pending);
-  return {};
-}
-
-void LargeContents::start_stream(Pending pending) {
-  Result<std::unique_ptr<ContentHandle>> handle = parts_.source.open(pending.work.key);
-  if (!handle) return parts_.failed(std::move(pending.work), handle.error());
-  StreamPlan& plan = pending.plan;
-  plan.stage = stage_id_of((*handle)->opened());
-  const auto staged = stages_.find(plan.stage);
-  if (staged != stages_.end()) {
-    if (plan.how == StreamPlan::How::whole) plan.resume_at = staged->second;
-    stages_.erase(staged);
-  }
-  streaming_ = std::move(pending.work);
-  streamer_ = std::make_unique<ContentStreamer>(std::move(plan), std::move(*handle), parts_.source);
+Work LargeContents::cancel(const Key& key) {
+  Work work = tracks_[0].cancel(key);
+  if (work.attr.type == FileType::none) work = tracks_[1].cancel(key);
+  forget(work);
+  return work;
 }
 
 }  // namespace repl::send

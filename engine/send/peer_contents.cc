@@ -12,8 +12,9 @@ constexpr size_t sources_max = 8;     // keys of one content that are looked at
 constexpr size_t same_size_max = 64;  // keys of one size that are looked at
 }  // namespace
 
-void PeerContents::begin(CutNumber peer_at) {
+void PeerContents::begin(CutNumber peer_at, std::function<bool(const Key&)> lacks) {
   peer_at_ = peer_at;
+  lacks_ = std::move(lacks);
   held_.clear();
 }
 
@@ -25,7 +26,7 @@ void PeerContents::add(const Key& key, const Digest& content, uint64_t size) {
 
 std::optional<Digest> PeerContents::unchanged(const Key& key) const {
   const std::optional<Entry> entry = index_.get(key);
-  if (!entry || entry->cut > peer_at_) return std::nullopt;
+  if (!entry || entry->cut > peer_at_ || lacks_(key)) return std::nullopt;
   return entry->attr.content;
 }
 

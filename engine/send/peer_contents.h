@@ -5,6 +5,7 @@
 // Thread: one owner. Memory: one record per large content that the cut replaces.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <unordered_map>
 #include <vector>
@@ -18,8 +19,9 @@ class PeerContents {
   explicit PeerContents(const Index& index) : index_(index) {}
 
   // A cut begins. Entries that changed at or below `peer_at` are on the peer as the index has them;
-  // unset: no entry is known to be.
-  void begin(CutNumber peer_at);
+  // unset: no entry is known to be. `lacks`: keys that the peer has not as the index has them, all
+  // the same.
+  void begin(CutNumber peer_at, std::function<bool(const Key&)> lacks);
   // The peer has this under a key of the cut. Small contents are not kept: they are sent.
   void add(const Key& key, const Digest& content, uint64_t size);
 
@@ -38,6 +40,7 @@ class PeerContents {
 
   const Index& index_;
   CutNumber peer_at_;
+  std::function<bool(const Key&)> lacks_;
   std::unordered_multimap<uint64_t, Held> held_;  // by size
 };
 

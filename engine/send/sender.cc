@@ -42,12 +42,19 @@ Sender::Sender(const Index& index, uint64_t seed, ContentSource& source, Outbox&
       outbox_(outbox),
       callbacks_(std::move(callbacks)),
       log_(log),
-      writer_(CutWriter::Parts{.index = index_,
-                               .source = source_,
-                               .callbacks = callbacks_,
-                               .log = log_,
-                               .emit = [this](Message m) { emit(std::move(m)); },
-                               .ask = [this](Message m) { ask(std::move(m)); }}) {}
+      writer_(CutWriter::Parts{
+          .index = index_,
+          .source = source_,
+          .callbacks = callbacks_,
+          .log = log_,
+          .emit = [this](Message m, Lane lane) { emit(std::move(m), lane); },
+          .room =
+              [this](Lane lane) {
+                const bool free = lane == Lane::bulk || background_.empty();
+                return free ? outbox_.writable(lane) : 0;
+              },
+          .drained = [this] { return background_.empty() && outbox_.drained(Lane::background); },
+          .ask = [this](Message m) { ask(std::move(m)); }}) {}
 Sender::~Sender() = default;
 
 void Sender::start(const Plan& plan) {
@@ -64,9 +71,10 @@ void Sender::start(const Plan& plan) {
 
 // --- output ---
 
-void Sender::emit(Message message) {
+void Sender::emit(Message message, Lane lane) {
   pumped_ += message_bytes(message);
-  if (!out_.empty() || !outbox_.send(message, Lane::bulk)) out_.push_back(std::move(message));
+  std::deque<Message>& waiting = lane == Lane::bulk ? out_ : background_;
+  if (!waiting.empty() || !outbox_.send(message, lane)) waiting.push_back(std::move(message));
 }
 
 // Only what belongs to the cut that is being made. What the peer has is asked in order, behind the
@@ -78,6 +86,8 @@ void Sender::ask(Message message) {
 
 bool Sender::flush() {
   while (!out_.empty() && outbox_.send(out_.front(), Lane::bulk)) out_.pop_front();
+  while (!background_.empty() && outbox_.send(background_.front(), Lane::background))
+    background_.pop_front();
   return out_.empty();
 }
 
@@ -147,16 +157,58 @@ bool Sender::step_live() {
     begin_resend();
     return true;
   }
-  if (queue_.empty()) return false;
+  if (queue_.empty()) {
+    const auto drained = writer_.drain();
+    if (drained == CutWriter::Drain::complete) begin_completion();
+    return drained == CutWriter::Drain::more || drained == CutWriter::Drain::complete;
+  }
   live_ = std::move(queue_.front());
   queue_.pop_front();
   queue_bytes_ -= std::min(queue_bytes_, batch_bytes(*live_));
   live_at_ = 0;
-  writer_.begin(CutBegin{.epoch = plan_.epoch, .reign = plan_.reign, .cut = live_->cut}, sent_,
-                plan_.disown_extra);
+  open_writer(CutBegin{.epoch = plan_.epoch, .reign = plan_.reign, .cut = live_->cut}, sent_);
   if (!live_->ordered) writer_.not_exact();
-  phase_ = SendPhase::cutting;
   return true;
+}
+
+void Sender::open_writer(const CutBegin& begin, CutNumber peer_at) {
+  was_loose_ = writer_.under_way();
+  steps_waited_ = 0;
+  const bool may_end_loose = !plan_.strict && (writer_.loose() || has_large());
+  writer_.begin(begin, peer_at, plan_.disown_extra, may_end_loose);
+  phase_ = SendPhase::cutting;
+}
+
+// Contents that are under way are there: under the number of the last cut, since they belong to it
+// or to one before.
+void Sender::begin_completion() {
+  completing_ = true;
+  merging_ = sent_;
+  begin_cut(false);
+}
+
+// Will the cut have contents that travel in pieces?
+bool Sender::has_large() const {
+  const auto large = [](const Attributes& attr) {
+    return attr.type == FileType::regular && attr.size > limits::inline_bytes_max;
+  };
+  if (live_) {
+    return std::ranges::any_of(live_->items, [&](const CutItem& item) {
+      return !item.removed && item.content_changed && !item.copy_from && large(item.attr);
+    });
+  }
+  if (walk_root_) return true;  // a first sync; who knows
+  return std::ranges::any_of(candidates_, [&](const Candidate& candidate) {
+    const auto entry = candidate.removed ? std::nullopt : index_.get(candidate.key);
+    return entry && large(entry->attr);
+  });
+}
+
+// The cut ends now, whatever is under way: a newer one waits, or this one waits for what earlier
+// ones began.
+bool Sender::goes_on_without() {
+  if (!writer_.can_end_loose() || !writer_.under_way()) return false;
+  return steps_waited_ > 0 && (was_loose_ || newer_waits());
 }
 
 // Refused keys go whole, under the number of the last cut: later ones are still to come.
@@ -191,16 +243,15 @@ void Sender::begin_cut(bool first_sync) {
   // What changed since the peer's cut is among the candidates; all else is on the peer as the index
   // has it.
   const CutNumber peer_at = mode_ == PlanMode::changes ? sent_ : CutNumber{};
-  writer_.begin(
+  open_writer(
       CutBegin{
           .epoch = plan_.epoch, .reign = plan_.reign, .cut = merging_, .first_sync = first_sync},
-      peer_at, plan_.disown_extra);
+      peer_at);
   if (merging_ < tree_cut_) writer_.not_exact();
   given_.clear();
   given_dirs_.clear();
   piece_records_ = 0;
   piece_began_bytes_ = 0;
-  phase_ = SendPhase::cutting;
 }
 
 // One key, or one read of a directory, to the writer. False: all were given.
@@ -253,11 +304,15 @@ bool Sender::step_cutting() {
     }
     if (!live_ && mode_ == PlanMode::first_sync && next_of_first_sync()) return true;
   }
-  const auto drained = writer_.drain(limits::stream_step_bytes);
-  if (drained == CutWriter::Drain::waiting) return false;
-  if (drained == CutWriter::Drain::more) return true;
-  if (!live_) remove_moved_off();
   const bool more_pieces = piece_full_ && (!candidates_.empty() || !walk_.empty());
+  const bool put_off = writer_.can_end_loose() && more_pieces && writer_.only_huge();
+  if (!put_off && !goes_on_without()) {
+    const auto drained = writer_.drain();
+    if (!writer_.searching() && (was_loose_ || newer_waits())) ++steps_waited_;
+    if (drained == CutWriter::Drain::waiting) return goes_on_without();
+    if (drained == CutWriter::Drain::more) return true;
+  }
+  if (!live_) remove_moved_off();
   piece_full_ = false;
   if (more_pieces) {
     writer_.end(false, Fingerprint{}, false, refusals_settled_);
@@ -292,14 +347,18 @@ void Sender::end_cut() {
     known = root && root->unknown == 0;
     content = index_.root_content();
   }
-  known = known && writer_.exact() && resend_.empty();
+  const bool loose = writer_.loose();
+  if (!loose) loose_since_ = CutNumber{};
+  if (loose && !loose_since_.is_set()) loose_since_ = cut;
+  if (loose || was_loose_) owed_until_ = ends_sent_;
+  known = known && writer_.exact() && resend_.empty() && !loose;
   if (resend_.empty() && !compare_wanted_) refusals_settled_ = status_.refused;
   writer_.end(whole, content, known, refusals_settled_);
   exact_ = known;
   if (whole) sent_ = cut;
   unproved_ = true;
   phase_ = SendPhase::live;
-  catch_up(merged);
+  if (!std::exchange(completing_, false)) catch_up(merged);
 }
 
 // A merged cut holds some of the cuts that came meanwhile already, at a newer state: told after it
@@ -346,7 +405,8 @@ void Sender::on_ack(const Ack& ack) {
 }
 
 bool Sender::caught_up() const {
-  return phase_ == SendPhase::live && queue_.empty() && !diverted_ && sent_ == tree_cut_;
+  return phase_ == SendPhase::live && queue_.empty() && !diverted_ && sent_ == tree_cut_ &&
+         !writer_.loose();
 }
 
 bool Sender::prove() {
@@ -400,7 +460,7 @@ void Sender::on_refused(const Refused& refused) {
 // Something of an acknowledged cut is still to be sent, or is on its way under that cut's number.
 bool Sender::owes_sending() const {
   const bool merging = !live_ && phase_ != SendPhase::live && phase_ != SendPhase::idle;
-  return merging || !resend_.empty() || compare_wanted_ || diverted_;
+  return merging || !resend_.empty() || compare_wanted_ || diverted_ || writer_.loose();
 }
 
 SenderStatus Sender::status() const {
@@ -413,6 +473,9 @@ SenderStatus Sender::status() const {
   s.sent = sent_;
   s.cuts_pending = queue_.size() + (phase_ == SendPhase::cutting ? 1 : 0);
   const CutNumber applied = s.acked[static_cast<size_t>(AckLevel::applied)];
+  s.loose_since = loose_since_;
+  s.large_files = writer_.large_files();
+  s.held_back = writer_.held_back();
   s.held_keys += given_up_.size();
   s.owes = owes_sending() || ends_acked_[static_cast<size_t>(AckLevel::durable)] < owed_until_;
   s.unproved = unproved_ && applied_ && status_.held_keys == 0;

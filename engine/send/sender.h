@@ -12,6 +12,11 @@
 // every content, nothing is held and no newer cut is on its way, root fingerprints must be equal;
 // if not, the trees are compared, once per cut.
 //
+// Large contents do not keep later cuts waiting: as soon as one waits, a cut ends without them
+// (`loose`), they go on in the background, and each is put into whatever cut is open when it is
+// there, or into one of its own under the number of the last cut; cut_writer.h and order_keeper.h
+// say what else waits for them. With Plan::strict later cuts wait instead.
+//
 // Thread: one owner; one Sender per connection. Memory: candidates are keys with what the peer has
 // there (limits::dirty_keys_max; beyond it changes become a comparison, and a comparison's cut
 // begins before its descent ends), live_batches_max cuts, and what CutWriter states.
@@ -39,6 +44,7 @@ struct Plan {
   Reign reign;
   CutNumber cut;              // the tree's now
   CutNumber since;            // the peer's; changes only
+  bool strict = false;        // no cut is published before the large contents of earlier ones
   bool disown_extra = false;  // what only the peer has stays on its disk (mirror without --delete)
   std::vector<StageProgress> stages;  // from the peer's Hello
 };
@@ -59,10 +65,13 @@ struct SenderStatus {
   uint64_t refused = 0;     // keys to be sent again, so far
   uint64_t mismatches = 0;  // fingerprints that differed after a cut
   uint64_t fallbacks = 0;   // times that the live queue was dropped
-  bool in_sync = false;     // live, nothing pending, all applied
-  bool owes = false;        // something of an acknowledged cut must be sent again
-  bool differs = false;     // after the trees were compared at this very cut
-  bool unproved = false;    // the last cut was not compared with the peer's fingerprint, and can be
+  CutNumber loose_since;   // unset: it is not; the first cut that ended without some of its records
+  size_t large_files = 0;  // under way
+  size_t held_back = 0;    // keys that wait for them
+  bool in_sync = false;    // live, nothing pending, all applied
+  bool owes = false;       // something of an acknowledged cut must be sent again
+  bool differs = false;    // after the trees were compared at this very cut
+  bool unproved = false;   // the last cut was not compared with the peer's fingerprint, and can be
 };
 
 class Sender {
@@ -96,7 +105,7 @@ class Sender {
     std::string cursor;
   };
 
-  void emit(Message message);
+  void emit(Message message, Lane lane);
   void ask(Message message);
   bool flush();
 
@@ -112,6 +121,11 @@ class Sender {
   void add_link_names();
   void sort_parents_first(std::vector<Candidate>& found) const;
   void begin_cut(bool first_sync);
+  void open_writer(const CutBegin& begin, CutNumber peer_at);
+  void begin_completion();
+  [[nodiscard]] bool goes_on_without();
+  [[nodiscard]] bool newer_waits() const { return !queue_.empty() || diverted_; }
+  [[nodiscard]] bool has_large() const;
   void end_cut();
   void begin_resend();
   bool next_of_first_sync();
@@ -147,8 +161,9 @@ class Sender {
   CutNumber merging_;   // number of the merged cut that is being made
   CutNumber sent_;      // last cut that was sent whole
 
-  std::deque<Message> out_;  // bulk that the outbox did not take yet
-  size_t pumped_ = 0;        // bytes since pump() began
+  std::deque<Message> out_;         // bulk that the outbox did not take yet
+  std::deque<Message> background_;  // likewise
+  size_t pumped_ = 0;               // bytes since pump() began
 
   std::deque<Candidate> candidates_;  // of the merged cut
   std::deque<Candidate> to_ask_;      // changes: not yet asked
@@ -163,6 +178,10 @@ class Sender {
   bool piece_full_ = false;
 
   CutWriter writer_;
+  bool was_loose_ = false;   // when the cut began
+  bool completing_ = false;  // the cut is for what was under way
+  int steps_waited_ = 0;     // of large contents, while a newer cut waits for this one
+  CutNumber loose_since_;
   std::shared_ptr<const CutBatch> live_;  // being sent
   size_t live_at_ = 0;
   std::deque<std::shared_ptr<const CutBatch>> queue_;

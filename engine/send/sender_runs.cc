@@ -128,7 +128,7 @@ bool Sender::step_asking() {
     to_ask_.pop_front();
   }
   asked_.push_back(std::move(batch));
-  emit(std::move(message));
+  emit(std::move(message), Lane::bulk);
   return true;
 }
 
@@ -182,10 +182,11 @@ void Sender::begin_compare() {
   queue_.clear();  // the comparison reads the index, which has them all
   queue_bytes_ = 0;
   resend_.clear();
+  writer_.forget_held_back();
   asked_.clear();
   to_ask_.clear();
   comparer_ = std::make_unique<Comparer>(
-      index_, seed_, [this](Message m) { emit(std::move(m)); },
+      index_, seed_, [this](Message m) { emit(std::move(m), Lane::bulk); },
       [this](Candidate c) { found(std::move(c)); });
   comparer_->start();
   phase_ = SendPhase::comparing;

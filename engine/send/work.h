@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/model/entry.h"
 #include "engine/model/key.h"
@@ -23,6 +24,11 @@ struct Work {
   uint64_t base_size = 0;
   std::shared_ptr<const std::string> bytes;
   std::optional<Key> copy_from;
+  // Large contents, which may take many cuts.
+  Key base_key;  // where the peer has the base: `key` may be another name by now
+  uint64_t inode = 0;
+  Timestamp birth;
+  std::vector<Key> followers;  // other names of its link group, to be told behind it
 };
 
 }  // namespace repl::send

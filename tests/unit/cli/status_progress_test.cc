@@ -16,6 +16,7 @@ TreeStatus sample() {
   s.reign = "00112233445566778899aabbccddeeff";
   s.cut = UINT64_MAX;
   s.unordered_cuts = 1;
+  s.incomplete = true;
   s.watch_mode = "inotify";
   s.watch_why = "overlayfs";
   s.holds = {"root is empty"};

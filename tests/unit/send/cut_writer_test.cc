@@ -35,13 +35,16 @@ class CutWriterTest : public IndexTest {
 TEST_F(CutWriterTest, EveryPieceCountsItsOwnRecordsAndLinksWithinItself) {
   put_name("one", 7);
   put_name("two", 7);
-  CutWriter writer(CutWriter::Parts{.index = *index_,
-                                    .source = source_,
-                                    .callbacks = {},
-                                    .log = log_,
-                                    .emit = [this](Message m) { sent_.push_back(std::move(m)); },
-                                    .ask = [](Message) {}});
-  writer.begin(CutBegin{.cut = CutNumber{1}, .first_sync = true}, {}, false);
+  CutWriter writer(
+      CutWriter::Parts{.index = *index_,
+                       .source = source_,
+                       .callbacks = {},
+                       .log = log_,
+                       .emit = [this](Message m, Lane) { sent_.push_back(std::move(m)); },
+                       .room = [](Lane) { return size_t{1} << 20; },
+                       .drained = [] { return true; },
+                       .ask = [](Message) {}});
+  writer.begin(CutBegin{.cut = CutNumber{1}, .first_sync = true}, {}, false, false);
   writer.add(Candidate{.key = at(root_dir.value, "one")});
   writer.end(false, {}, false);
   EXPECT_EQ(stated(), records_of_last_piece());

@@ -177,8 +177,8 @@ inline Message MessageMaker::make(size_t kind) {
     case 13:
       return StageAbort{bits<StageId>()};
     case 14:
-      return CutEnd{CutNumber{number()}, number(), coin(),  coin(),
-                    bits<Fingerprint>(), coin(),   number()};
+      return CutEnd{CutNumber{number()}, number(), coin(),   coin(),
+                    bits<Fingerprint>(), coin(),   number(), coin()};
     case 15:
       return Ack{bits<Reign>(),
                  CutNumber{number()},

@@ -1,0 +1,46 @@
+// held_back.h: records that wait until the large contents before them are published, because they
+// would destroy a version: the newest of each key, and what peers have under it.
+//
+// Thread: one owner. Memory: one item per key, without its bytes: the content is read again when
+// its turn comes. Bounded by the owner.
+#pragma once
+
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "engine/index/index.h"
+#include "engine/model/cut.h"
+
+namespace repl::send {
+
+class HeldBack {
+ public:
+  explicit HeldBack(const Index& index) : index_(index) {}
+
+  [[nodiscard]] bool empty() const { return items_.empty(); }
+  [[nodiscard]] size_t size() const { return items_.size(); }
+  [[nodiscard]] bool holds(const Key& key) const { return items_.contains(key); }
+  // Its record, or that of a directory above it, waits.
+  [[nodiscard]] bool covers(const Key& key) const;
+  [[nodiscard]] bool holds_link(LinkId link) const { return links_.contains(link); }
+  // A newer item of a key takes the place of the older; what peers have stays what it was.
+  void hold(CutItem item);
+  // All, in the order in which records are sent (cut.h), with the other names of their link groups.
+  // What the index shows differently by now is told by a later cut, but for what is gone.
+  // `at`: the cut that they are sent in.
+  [[nodiscard]] std::vector<CutItem> release(CutNumber at);
+  void clear();
+
+ private:
+  [[nodiscard]] size_t depth_of(DirId dir) const;
+  [[nodiscard]] bool still_true(CutItem& item) const;
+  void complete_link_groups(CutNumber at);
+  void follow_moved_directories();
+
+  const Index& index_;
+  std::unordered_map<Key, CutItem> items_;
+  std::unordered_multiset<LinkId> links_;
+};
+
+}  // namespace repl::send
