@@ -58,6 +58,7 @@ void members(PeerStatus& p, Visit&& visit) {
   visit("progress", p.progress);
   visit("hold", p.hold);
   visit("held_keys", p.held_keys);
+  visit("hot_files", p.hot_files);
   visit("last_error", p.last_error);
   visit("wire", p.wire);
   visit("methods", p.methods);
@@ -223,6 +224,10 @@ std::string render_peer(const PeerStatus& peer, const Painter& paint) {
   if (!peer.hold.empty()) out += fmt::format("            {} {}\n", paint.bad("held:"), peer.hold);
   if (peer.held_keys > 0) {
     out += fmt::format("            {} held there\n", counted(peer.held_keys, "path", "paths"));
+  }
+  if (peer.hot_files > 0) {
+    out += fmt::format("            {} that did not hold still, sent as it was read\n",
+                       counted(peer.hot_files, "version of a file", "versions of files"));
   }
   if (!peer.last_error.empty()) out += fmt::format("            last error: {}\n", peer.last_error);
   return out;

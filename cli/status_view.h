@@ -69,6 +69,7 @@ struct PeerStatus {
   std::optional<TransferProgress> progress;  // while something large is under way
   std::string hold;                          // the peer waits for a person: why
   uint64_t held_keys = 0;
+  uint64_t hot_files = 0;  // sent as they were read, since they never held still
   std::string last_error;  // empty: none since the last connection
   WireCounters wire;
   MethodCounts methods;

@@ -45,6 +45,7 @@ PeerStatus to_peer_status(const run::PeerFacts& facts) {
   peer.held_back = facts.held_back;
   peer.hold = facts.held ? facts.reason : "";
   peer.held_keys = facts.held_keys;
+  peer.hot_files = facts.hot_files;
   peer.last_error = facts.last_error;
   if (!facts.held && facts.connected && !facts.reason.empty() && peer.last_error.empty()) {
     peer.last_error = facts.reason;

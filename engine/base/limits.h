@@ -20,7 +20,11 @@ inline constexpr size_t inline_bytes_max =
 inline constexpr size_t data_chunk_bytes_max = 256 * 1024;  // one Data message of a streamed file
 inline constexpr uint64_t rolling_bytes_max = 4ull << 30;   // larger files get no rolling search
 inline constexpr size_t rolling_block_bytes_min = 4096;     // of a rolling signature
-inline constexpr int stable_read_tries_max = 5;  // then the file is hot: sent as read, and counted
+// Torn reads of a file in a row; then it is hot: sent as it was read, and counted. Of a small one,
+// each is as many at once. Between them: torn_pause_ms, twice as long after each.
+inline constexpr int stable_read_tries_max = 5;
+inline constexpr int torn_pause_ms = 100;
+inline constexpr size_t hot_keys_max = 4096;  // known to be hot; one more, and all have their tries
 
 // Wire.
 inline constexpr size_t frame_bytes_max = 4 << 20;

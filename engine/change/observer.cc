@@ -1,6 +1,7 @@
 #include "engine/change/observer.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "engine/base/limits.h"
@@ -10,10 +11,6 @@
 namespace repl::change {
 
 namespace {
-
-int64_t to_ns(const Timestamp& time) {
-  return time.seconds * 1'000'000'000 + static_cast<int64_t>(time.nanoseconds);
-}
 
 bool same_inode(const LocalStat& a, const LocalStat& b) {
   return a.inode == b.inode && a.birth == b.birth;
@@ -27,10 +24,6 @@ bool destroys(const Entry& old, const Entry& now) {
 }
 
 }  // namespace
-
-bool is_racy(const LocalStat& local) {
-  return local.seen_wall_ns < to_ns(local.ctime) + racy_window_ns;
-}
 
 bool same_stat(const Entry& entry, const io::Stat& stat) {
   const Attributes& a = entry.attr;
@@ -318,8 +311,9 @@ bool Observer::settle_content(Pass& pass) {
   if (attr.size <= limits::inline_bytes_max &&
       (pass.contents == Contents::read_small || same_stat_as_old)) {
     if (!read_small(pass)) return false;
-    pass.outcome.item.content_changed =
-        !was_file || old->attr.content != attr.content || old->attr.size != attr.size;
+    pass.outcome.item.content_changed = !was_file || !attr.content.is_set() ||
+                                        old->attr.content != attr.content ||
+                                        old->attr.size != attr.size;
     if (!pass.outcome.item.content_changed) pass.outcome.item.bytes.reset();
     return true;
   }
@@ -327,8 +321,8 @@ bool Observer::settle_content(Pass& pass) {
   return true;
 }
 
-// A stable read: statx, read, statx. A file that does not hold still is taken as it was read, and
-// the event that changed it brings it back.
+// A stable read: statx, read, statx. Of a file that does not hold still the content stays unknown:
+// the sender reads it when it does, and the event that changed it brings it back.
 bool Observer::read_small(Pass& pass) {
   Result<Fd> fd = io::open_read(pass.dir_fd, pass.key.name);
   if (!fd) {
@@ -355,7 +349,8 @@ bool Observer::read_small(Pass& pass) {
       return false;
     }
     const bool stable = before->local.ctime == after->local.ctime &&
-                        before->attr.mtime == after->attr.mtime && *size == after->attr.size;
+                        before->attr.mtime == after->attr.mtime && *size == after->attr.size &&
+                        (!is_racy(before->local) || reads_the_same(fd->get(), *size));
     if (!stable && attempt < limits::stable_read_tries_max) continue;
     Attributes& attr = pass.now.attr;
     const Attributes& is = after->attr;
@@ -367,9 +362,11 @@ bool Observer::read_small(Pass& pass) {
     if (parts_.policy.ids_by_name) describe_owner(attr);
     // What did not hold still is recorded as it was before: its next look finds another ctime.
     pass.now.local = stable ? after->local : before->local;
-    if (*size >
-        limits::inline_bytes_max) {  // it grew past what is kept in memory: the sender streams it
+    if (!stable) pass.now.local.seen_wall_ns = 0;  // racy: looked at again by whatever comes
+    // The same if it grew past what is kept in memory: the sender streams it.
+    if (!stable || *size > limits::inline_bytes_max) {
       attr.size = is.size;
+      attr.content = Digest{};
       pass.outcome.item.content_changed = true;
       return true;
     }
@@ -378,11 +375,16 @@ bool Observer::read_small(Pass& pass) {
     ContentHasher hasher;
     hasher.update(bytes);
     attr.content = hasher.finish();
-    if (!stable)
-      pass.now.local.seen_wall_ns = 0;  // racy for ever: looked at again by whatever comes
     pass.outcome.item.bytes = std::make_shared<const std::string>(std::move(bytes));
     return true;
   }
+}
+
+// RACE: what is younger than the granularity of ctime may change without a trace in it.
+bool Observer::reads_the_same(int fd, size_t size) {
+  again_.resize(scratch_.size());
+  const Result<size_t> got = io::read_at(fd, 0, again_.data(), again_.size());
+  return got && *got == size && std::memcmp(again_.data(), scratch_.data(), size) == 0;
 }
 
 // All names of the inode that are in the tree share a link id and know their number. A name that

@@ -68,12 +68,6 @@ struct ObserverParts {
   std::string reserved_name;  // our staging directory below the root; empty: elsewhere
 };
 
-// An entry read within this time of its ctime may have changed again without a trace: it is read
-// once more when it is next suspected (git's "racy" rule). Longer than the kernel's timestamp
-// granularity (a jiffy, ≤ 10 ms).
-inline constexpr int64_t racy_window_ns = 20'000'000;
-
-[[nodiscard]] bool is_racy(const LocalStat& local);
 [[nodiscard]] bool same_stat(const Entry& entry, const io::Stat& stat);
 
 class Observer {
@@ -106,10 +100,12 @@ class Observer {
   Outcome settle_unchanged(Pass& pass);
   void record_change(Pass& pass);
   bool read_small(Pass& pass);
+  [[nodiscard]] bool reads_the_same(int fd, size_t size);
 
   ObserverParts parts_;
   OwnerNames names_;
-  std::string scratch_;  // contents are read here before their size is certain
+  std::string scratch_;
+  std::string again_;  // contents are read here before their size is certain
 };
 
 }  // namespace repl::change

@@ -61,6 +61,17 @@ struct LocalStat {
   bool operator==(const LocalStat&) const = default;
 };
 
+// What was seen within this time of its ctime may have changed again without a trace (git's "racy"
+// rule): an entry is read once more when it is next suspected, a content that was read meanwhile is
+// read twice. Longer than the kernel's timestamp granularity (a jiffy, ≤ 10 ms; less since 6.13).
+inline constexpr int64_t racy_window_ns = 20'000'000;
+
+[[nodiscard]] inline bool is_racy(const LocalStat& local) {
+  const int64_t ctime_ns =
+      local.ctime.seconds * 1'000'000'000 + static_cast<int64_t>(local.ctime.nanoseconds);
+  return local.seen_wall_ns < ctime_ns + racy_window_ns;
+}
+
 struct Entry {
   Attributes attr;
   LocalStat local;

@@ -37,6 +37,8 @@ struct PeerFacts {
   uint64_t bytes_done = 0;
   uint64_t bytes_total = 0;
   uint64_t held_keys = 0;
+  uint64_t hot_files =
+      0;  // sent as they were read, since they never held still; since it connected
   std::string last_error;
   LinkCounters wire;
   send::MethodCounters methods;

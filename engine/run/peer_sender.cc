@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "engine/base/limits.h"
 #include "engine/model/hash.h"
 
 namespace repl::run {
@@ -40,6 +41,20 @@ PeerSender::PeerSender(TreeParts& parts, const Session& session, send::SenderCal
 
 void PeerSender::say(Message message) { static_cast<void>(outbox_.send(message, Lane::prompt)); }
 
+// A file that did not hold still gets a pause: its writer may be nearly done.
+bool PeerSender::pump(MonotonicTime now) {
+  if (read_again_at_ && now >= *read_again_at_) {
+    read_again_at_.reset();
+    sender_.read_torn_again();
+  }
+  const bool more = sender_.pump();
+  const int torn = sender_.status().torn_reads;
+  if (torn > 0 && !read_again_at_) {
+    read_again_at_ = now + std::chrono::milliseconds(limits::torn_pause_ms << (torn - 1));
+  }
+  return more;
+}
+
 void PeerSender::describe(PeerFacts& facts) const {
   const send::SenderStatus status = sender_.status();
   facts.phase = phase_name(status.phase, status.in_sync);
@@ -55,6 +70,7 @@ void PeerSender::describe(PeerFacts& facts) const {
   facts.bytes_done = status.bytes_done;
   facts.bytes_total = status.bytes_total;
   facts.held_keys = status.held_keys;
+  facts.hot_files = status.hot_files;
   facts.methods = sender_.counters();
   if (!notice_.error.empty()) facts.last_error = notice_.error;
   if (const std::string hold = hold_of(status); !hold.empty()) {

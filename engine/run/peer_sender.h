@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "engine/run/facts.h"
@@ -23,7 +24,9 @@ class PeerSender {
   void start(const send::Plan& plan) { sender_.start(plan); }
   void on_cut(std::shared_ptr<const CutBatch> batch) { sender_.on_cut(std::move(batch)); }
   [[nodiscard]] Status on_message(const Message& message) { return sender_.on_message(message); }
-  [[nodiscard]] bool pump() { return sender_.pump(); }
+  [[nodiscard]] bool pump(MonotonicTime now);
+  // When what did not hold still is read again.
+  [[nodiscard]] std::optional<MonotonicTime> deadline() const { return read_again_at_; }
   void say(Message message);
 
   [[nodiscard]] bool prove() { return sender_.prove(); }
@@ -51,6 +54,7 @@ class PeerSender {
   send::FsContentSource source_;
   send::Sender sender_;
   PeerNotice notice_;
+  std::optional<MonotonicTime> read_again_at_;
 };
 
 }  // namespace repl::run

@@ -245,7 +245,7 @@ bool Primary::step(MonotonicTime now) {
     make_cut(now);
     more = cut_is_due(now);
   }
-  for (auto& [session, sender] : senders_) more = sender->pump() || more;
+  for (auto& [session, sender] : senders_) more = sender->pump(now) || more;
   if (digests_) step_digests();
   const auto ask = [this](const std::string& node, const VerifyRequest& request) {
     for (auto& [session, sender] : senders_) {
@@ -292,6 +292,7 @@ std::optional<MonotonicTime> Primary::deadline() const {
     consider(*oldest + std::chrono::microseconds(limits::cut_close_wait_us));
   }
   consider(retry_at_);
+  for (const auto& [session, sender] : senders_) consider(sender->deadline());
   consider(rewatch_at_);
   consider(prove_at_);
   consider(signatures_.deadline());

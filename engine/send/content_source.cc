@@ -76,6 +76,10 @@ class FsContentHandle final : public ContentHandle {
 
 }  // namespace
 
+Error did_not_hold_still() {
+  return make_error(ErrorCode::changed, "it did not hold still while it was read", Remedy::retry);
+}
+
 FsContentSource::FsContentSource(io::DirCache& dirs, io::Backend& backend,
                                  std::function<void(Attributes&)> name_owners)
     : dirs_(dirs), backend_(backend), name_owners_(std::move(name_owners)) {}

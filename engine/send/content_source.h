@@ -31,6 +31,9 @@ class ContentHandle {
   [[nodiscard]] virtual Result<Attributes> attributes() = 0;
 };
 
+// Of a file that changed while it was read.
+[[nodiscard]] Error did_not_hold_still();
+
 class ContentSource {
  public:
   virtual ~ContentSource() = default;

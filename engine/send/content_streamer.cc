@@ -38,6 +38,10 @@ bool gave_up(const Status& status) {
          (status.error().code == ErrorCode::limit || status.error().code == ErrorCode::invalid);
 }
 
+bool same_times(const io::Stat& a, const io::Stat& b) {
+  return a.attr.mtime == b.attr.mtime && a.local.ctime == b.local.ctime;
+}
+
 }  // namespace
 
 StageId stage_id_of(const io::Stat& stat) {
@@ -87,15 +91,17 @@ ContentStreamer::Step ContentStreamer::step(size_t budget_bytes, const Emit& emi
     emit(StageAbort{.stage = plan_.stage});
     return Step::aborted;
   }
+  if (torn_) return Step::torn;
   return ended_ ? Step::done : Step::more;
 }
 
 Status ContentStreamer::next(size_t budget_bytes, const Emit& emit) {
+  if (reading_again_) return read_again(budget_bytes, emit);
   if (sent_ < gave_up_at_) return catch_up(budget_bytes, emit);
   if (plan_.how == How::delta && looked_ < offset_) return slab_delta(emit);
   if (offset_ < size_) return advance(budget_bytes, emit);
   if (run_open_) return end_run(emit);
-  finish(emit);
+  end_reading(emit);
   return {};
 }
 
@@ -130,6 +136,7 @@ Status ContentStreamer::advance(size_t budget_bytes, const Emit& emit) {
     return {};
   }
   if (end <= offset_) end = size_;
+  judge_age();
   if (Status got = read_slab(end, budget_bytes); !got) return got;
   hasher_.update(slab_);
   offset_ += slab_.size();
@@ -310,28 +317,106 @@ Status ContentStreamer::catch_up(size_t budget_bytes, const Emit& emit) {
       gave_up_at_ - sent_, std::clamp<size_t>(budget_bytes, block, limits::stream_step_bytes))));
   const Result<size_t> got = handle_->read_at(sent_, again_.data(), again_.size());
   if (!got) return fail(got.error());
-  if (*got < again_.size()) {
-    return fail(ErrorCode::changed, "a file shrank while it was sent", Remedy::retry);
-  }
-  send_data(sent_, again_, emit);
+  if (*got == again_.size())
+    send_data(sent_, again_, emit);
+  else
+    take_back(emit);  // it shrank
   return {};
 }
 
-void ContentStreamer::finish(const Emit& emit) {
-  ended_ = true;
-  flush_ranges(emit);
+// --- did it hold still? ---
+
+// Before a read: what is read from now on shows in ctime if it is changed.
+void ContentStreamer::judge_age() {
+  if (!young_) return;
+  LocalStat local = handle_->opened().local;
+  if (const Result<io::Stat> now = handle_->stat_again())
+    local.seen_wall_ns = now->local.seen_wall_ns;
+  young_ = is_racy(local);
+  if (!young_) young_until_ = offset_;
+}
+
+void ContentStreamer::end_reading(const Emit& emit) {
   result_.digest = hasher_.finish();
   result_.blocks = hasher_.blocks();
   result_.size = hasher_.size();
-  // RACE: a writer may store between our read and this stat, or restore size and mtime: ctime
-  // tells, and a rename or chmod that changes ctime alone costs one more look at the key.
-  const Result<io::Stat> after = handle_->stat_again();
+  if (young_) young_until_ = result_.size;
+  Result<io::Stat> now = handle_->stat_again();
+  if (shrank_ || !now || now->attr.size < result_.size) return torn(emit);
   const io::Stat& before = handle_->opened();
-  result_.unstable = shrank_ || !after || after->attr.size != before.attr.size ||
-                     after->attr.mtime != before.attr.mtime ||
-                     after->local.ctime != before.local.ctime ||
-                     !source_.leads_to(plan_.key, before);
+  const bool same = same_times(*now, before) && now->attr.size == before.attr.size;
+  result_.changed = !same || !source_.leads_to(plan_.key, before);
+  again_until_ = same ? std::min(round_up(young_until_), result_.size) : result_.size;
+  if (!same && now->attr.size == before.attr.size) touched_ = *now;
+  first_ = std::move(*now);
+  reading_again_ = true;
+  if (again_until_ == 0) end_reading_again(emit);
+}
+
+Status ContentStreamer::read_again(size_t budget_bytes, const Emit& emit) {
+  const Result<io::DataRange> data = handle_->next_data(again_at_, again_until_);
+  if (!data) return fail(data.error());
+  const uint64_t start = data->start < again_until_ ? data->start / block * block : again_until_;
+  bool same = true;
+  if (start > again_at_) {
+    same = holds(std::min(start, again_at_ + hole_step_bytes), nullptr);
+  } else {
+    again_.resize(static_cast<size_t>(std::min<uint64_t>(
+        again_until_ - again_at_,
+        std::clamp<size_t>(budget_bytes / block * block, block, limits::stream_step_bytes))));
+    const Result<size_t> got = handle_->read_at(again_at_, again_.data(), again_.size());
+    if (!got) return fail(got.error());
+    same = *got == again_.size() && holds(again_at_ + *got, again_.data());
+  }
+  if (!same)
+    torn(emit);
+  else if (again_at_ == again_until_)
+    end_reading_again(emit);
+  return {};
+}
+
+// Whether [again_at_, until) is what was sent. No bytes: it is a hole.
+bool ContentStreamer::holds(uint64_t until, const char* bytes) {
+  while (again_at_ < until) {
+    const uint64_t length = std::min(block, result_.size - again_at_);
+    const Digest digest = bytes == nullptr ? hash_zeros(length) : hash_bytes({bytes, length});
+    if (digest != result_.blocks[again_at_ / block]) return false;
+    again_at_ += length;
+    if (bytes != nullptr) bytes += length;
+  }
+  return true;
+}
+
+// Between the two readings nothing that was sent was another: all of it was there at once, then.
+// Where not even the size tells that the file was written, it must have held still the second time:
+// else a writer that puts back what it overwrites, again and again, would be taken for none.
+void ContentStreamer::end_reading_again(const Emit& emit) {
+  const Result<io::Stat> now = handle_->stat_again();
+  if (!now || now->attr.size < first_->attr.size) return torn(emit);
+  const bool still = same_times(*now, *first_) && now->attr.size == first_->attr.size;
+  if (touched_ && !still) return torn(emit);
+  result_.changed = result_.changed || !still;
+  publish(emit);
+}
+
+void ContentStreamer::publish(const Emit& emit) {
+  flush_ranges(emit);
+  ended_ = true;
   emit(StageEnd{.stage = plan_.stage, .size = result_.size, .digest = result_.digest});
+}
+
+void ContentStreamer::torn(const Emit& emit) {
+  if (!plan_.as_read) return take_back(emit);
+  result_.torn = true;
+  result_.changed = true;
+  touched_.reset();
+  publish(emit);
+}
+
+void ContentStreamer::take_back(const Emit& emit) {
+  torn_ = true;
+  error_ = did_not_hold_still();
+  emit(StageAbort{.stage = plan_.stage});
 }
 
 }  // namespace repl::send

@@ -6,9 +6,19 @@
 // and each run of others is searched for what the base has elsewhere, if there is a signature of
 // it; a hole that is not the base's is a StageHole, one that is costs nothing but the range.
 //
-// A stable read: stat before and after. A file that grows while it is read is read up to the size
-// first seen; one that shrinks ends where it ends. Either way StageEnd carries size and digest of
-// exactly what was sent, and `unstable` says that the key must be read again.
+// A stable read: what was sent is what the file held at one moment. Either stat says the same
+// before and after; or, where it does not, a second reading finds the same bytes (nothing is sent):
+// the file only grew (what was sent is what lay before the size first seen), or its attributes
+// changed, or what it held already was written. Else the read was torn: what was told is taken
+// back, or, if the plan says so, it is published as it was read. StageEnd carries size and digest
+// of exactly what was sent.
+//
+// RACE: a write within the granularity of ctime (a jiffy, before Linux 6.13) after the write that
+// ctime tells of leaves no trace in stat: what was read while ctime was that young is read twice.
+// RACE: of a file that grows, the second reading would not notice bytes that were overwritten and
+// put back in between; worst case, a version that mixes two moments, corrected by the write's
+// event. A store through mmap into a page that is dirty already changes no time and raises no
+// event.
 //
 // Thread: one owner. Memory: two slabs (limits::stream_step_bytes), one hash per block, and what
 // the plan holds.
@@ -42,6 +52,7 @@ struct StreamPlan {
   uint64_t base_size = 0;
   std::vector<Digest> base_table;  // empty: not known
   std::string signature;           // rolling, of the base; empty or bad: nothing is searched
+  bool as_read = false;            // a torn read is published: it never holds still
 };
 
 struct StreamResult {
@@ -51,24 +62,27 @@ struct StreamResult {
   uint64_t literal_bytes = 0;
   uint64_t copied_bytes = 0;   // what the base has, those below included
   uint64_t rolling_bytes = 0;  // found by the search
-  bool unstable = false;
+  bool changed = false;        // since the state that was sent: the key is to be read again
+  bool torn = false;           // as_read: never was the file what was sent
 };
 
 class ContentStreamer {
  public:
-  enum class Step : uint8_t { more, done, aborted };
+  enum class Step : uint8_t { more, done, aborted, torn };
   using Emit = std::function<void(Message)>;
 
   ContentStreamer(StreamPlan plan, std::unique_ptr<ContentHandle> handle, ContentSource& source);
 
   // Reads at most `budget_bytes` (at least one block) and emits at most that much and some headers.
-  // `aborted`: StageAbort was emitted, error() says why.
+  // `aborted`, `torn`: StageAbort was emitted, error() says why.
   [[nodiscard]] Step step(size_t budget_bytes, const Emit& emit);
   [[nodiscard]] const StreamPlan& plan() const { return plan_; }
   [[nodiscard]] const StreamResult& result() const { return result_; }  // after `done`
   [[nodiscard]] const Error& error() const { return error_; }
   [[nodiscard]] ContentHandle& handle() { return *handle_; }
   [[nodiscard]] const io::Stat& opened() const { return handle_->opened(); }
+  // Of the file when it held what was sent, but for its size; after `done`.
+  [[nodiscard]] const io::Stat& state() const { return touched_ ? *touched_ : handle_->opened(); }
   // The file is found under another name now.
   void renamed(const Key& key) { plan_.key = key; }
 
@@ -77,7 +91,14 @@ class ContentStreamer {
   Status next(size_t budget_bytes, const Emit& emit);
   Status advance(size_t budget_bytes, const Emit& emit);
   Status read_slab(uint64_t end, size_t budget_bytes);
-  void finish(const Emit& emit);
+  void judge_age();
+  void end_reading(const Emit& emit);
+  Status read_again(size_t budget_bytes, const Emit& emit);
+  [[nodiscard]] bool holds(uint64_t until, const char* bytes);
+  void end_reading_again(const Emit& emit);
+  void publish(const Emit& emit);
+  void torn(const Emit& emit);
+  void take_back(const Emit& emit);
   void send_data(uint64_t offset, std::string_view bytes, const Emit& emit);
   void send_hole(uint64_t offset, uint64_t length, const Emit& emit);
   void send_copy(uint64_t offset, uint64_t base_offset, uint64_t length, const Emit& emit);
@@ -114,7 +135,15 @@ class ContentStreamer {
   Error error_;
   bool begun_ = false;
   bool shrank_ = false;
+  bool young_ = true;         // a write may leave ctime as it is
+  uint64_t young_until_ = 0;  // read while that was so
+  bool reading_again_ = false;
+  uint64_t again_at_ = 0;  // what lies before was found as it was sent
+  uint64_t again_until_ = 0;
+  std::optional<io::Stat> first_;    // after the first reading
+  std::optional<io::Stat> touched_;  // first_, if times or attributes changed, but not the size
   bool ended_ = false;
+  bool torn_ = false;
 };
 
 }  // namespace repl::send

@@ -24,6 +24,27 @@ void ContentTrack::add(Work work) {
   pending.work = std::move(work);
 }
 
+void ContentTrack::rest(Work work) {
+  ++work.torn_reads;
+  Pending& pending = pending_.emplace_back();
+  pending.work = std::move(work);
+  pending.state = Pending::State::resting;
+}
+
+void ContentTrack::wake_resting() {
+  for (Pending& pending : pending_) {
+    if (pending.state == Pending::State::resting) pending.state = Pending::State::fresh;
+  }
+}
+
+int ContentTrack::torn_reads() const {
+  int most = 0;
+  for (const Pending& pending : pending_) {
+    if (pending.state == Pending::State::resting) most = std::max(most, pending.work.torn_reads);
+  }
+  return most;
+}
+
 Work* ContentTrack::find(const std::function<bool(const Work&)>& is) {
   if (streaming_ && is(*streaming_)) return &*streaming_;
   const auto at = std::ranges::find_if(pending_, [&](const Pending& p) { return is(p.work); });
@@ -67,13 +88,15 @@ ContentTrack::Drain ContentTrack::drain() {
 
 // The first few are prepared at once, so that their signatures travel while another is streamed.
 ContentTrack::Drain ContentTrack::begin_next() {
-  const size_t window = std::min(pending_.size(), limits::rolling_signatures_max);
-  for (size_t i = 0; i < window; ++i) {
-    if (pending_[i].state == Pending::State::fresh) prepare(pending_[i]);
+  auto ready = pending_.end();
+  size_t seen = 0;
+  for (auto at = pending_.begin(); at != pending_.end(); ++at) {
+    if (at->state == Pending::State::resting) continue;
+    if (++seen > limits::rolling_signatures_max) break;
+    if (at->state == Pending::State::fresh) prepare(*at);
+    if (at->state == Pending::State::ready && ready == pending_.end()) ready = at;
   }
-  const auto ready = std::find_if(pending_.begin(), pending_.begin() + window,
-                                  [](const auto& p) { return p.state == Pending::State::ready; });
-  if (ready == pending_.begin() + window) return window > 0 ? Drain::waiting : Drain::idle;
+  if (ready == pending_.end()) return pending_.empty() ? Drain::idle : Drain::waiting;
   Pending next = std::move(*ready);
   pending_.erase(ready);
   start_stream(std::move(next));
@@ -89,12 +112,20 @@ ContentTrack::Drain ContentTrack::step_stream() {
       parts_.emit(std::move(message), lane_);
   };
   const auto step = streamer_->step(limits::stream_step_bytes, emit);
-  if (step != ContentStreamer::Step::aborted) return Drain::more;
+  end_stream(step);
+  return Drain::more;
+}
+
+void ContentTrack::end_stream(ContentStreamer::Step step) {
+  using Step = ContentStreamer::Step;
+  if (step != Step::aborted && step != Step::torn) return;
   const std::unique_ptr<ContentStreamer> streamer = std::move(streamer_);
   Work work = std::move(*streaming_);
   streaming_.reset();
-  parts_.failed(std::move(work), streamer->error());
-  return Drain::more;
+  if (step == Step::torn)
+    rest(std::move(work));
+  else
+    parts_.failed(std::move(work), streamer->error());
 }
 
 void ContentTrack::put_complete() {
@@ -224,6 +255,7 @@ void ContentTrack::start_stream(Pending pending) {
   if (!handle) return parts_.failed(std::move(pending.work), handle.error());
   StreamPlan& plan = pending.plan;
   plan.stage = stage_id_of((*handle)->opened());
+  plan.as_read = parts_.begins(pending.work);
   const auto staged = parts_.stages->find(plan.stage);
   if (staged != parts_.stages->end()) {
     if (plan.how == StreamPlan::How::whole) plan.resume_at = staged->second;

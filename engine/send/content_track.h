@@ -6,6 +6,9 @@
 // connection: its end and its record, which are told in bulk, cannot arrive before it. Contents of
 // limits::stream_step_bytes at most ride in bulk: there is nothing to overtake.
 //
+// A file that did not hold still rests: what was told of it is taken back, and the owner says when
+// it is read again.
+//
 // Thread: one owner. Memory: one slab, rolling_signatures_max signatures and block tables, and one
 // Pending per content.
 #pragma once
@@ -46,12 +49,18 @@ class ContentTrack {
     std::function<void(Message)> ask;
     // The end of its stream is told; the streamer says what was sent.
     std::function<void(Work, std::unique_ptr<ContentStreamer>)> finished;
+    // A stream begins. True: it is published however it is read.
+    std::function<bool(const Work&)> begins;
     // It cannot be read; what was told of it was taken back.
     std::function<void(Work, const Error& why)> failed;
   };
   explicit ContentTrack(const Parts& parts) : parts_(parts) {}
 
   void add(Work work);
+  void rest(Work work);  // one that did not hold still
+  void wake_resting();
+  // Of those that rest, the most torn reads; 0: none rests.
+  [[nodiscard]] int torn_reads() const;
   // One step: reads limits::stream_step_bytes at most.
   [[nodiscard]] Drain drain();
   void put_complete();
@@ -74,7 +83,7 @@ class ContentTrack {
 
  private:
   struct Pending {
-    enum class State : uint8_t { fresh, asked, ready };
+    enum class State : uint8_t { resting, fresh, asked, ready };
     Work work;
     State state = State::fresh;
     SignatureKind asked = SignatureKind::blocks;
@@ -86,6 +95,7 @@ class ContentTrack {
   };
   [[nodiscard]] Drain begin_next();
   [[nodiscard]] Drain step_stream();
+  void end_stream(ContentStreamer::Step step);
   void prepare(Pending& pending);
   void request(Pending& pending, SignatureKind kind);
   [[nodiscard]] Status table_arrived(Pending& pending, bool refused);

@@ -28,6 +28,13 @@ CutWriter::CutWriter(Parts parts)
               [this](Work work, std::unique_ptr<ContentStreamer> streamer) {
                 finish_stream(work, *streamer);
               },
+          .begins =
+              [this](const Work& work) {
+                // What changed before is in what is read now.
+                static_cast<void>(order_.changed_since(work.key));
+                return work.torn_reads + 1 >= limits::stable_read_tries_max ||
+                       hot_.contains(work.key);
+              },
           .failed =
               [this](const Work& work, const Error& why) {
                 skip(work.key, work.attr.link, why);
@@ -51,9 +58,10 @@ void CutWriter::record(Record record) {
   packer_.add(std::move(record));
 }
 
-void CutWriter::begin(const CutBegin& begin, CutNumber peer_at, bool disown, bool may_end_loose) {
+void CutWriter::begin(const CutBegin& begin, CutNumber peer_at, bool disown, Loose may_end) {
   begin_ = begin;
-  order_.begin(may_end_loose);
+  may_end_ = may_end;
+  order_.begin(may_end == Loose::yes);
   peer_contents_.begin(peer_at, [this](const Key& key) { return order_.lacks(key); });
   disown_ = disown;
   open_ = true;
@@ -288,16 +296,21 @@ void CutWriter::put(Work work) {
 // --- large contents: copied if the peer has them elsewhere, else streamed ---
 
 void CutWriter::put_large(Work work) {
+  work = prepared(std::move(work));
+  if (work.whole)
+    large_.add(std::move(work));
+  else
+    unsearched_.push_back(std::move(work));
+}
+
+Work CutWriter::prepared(Work work) {
   if (work.attr.link.is_set()) links_[work.attr.link].deferred = true;
   work.base_key = work.key;
   if (const std::optional<Entry> entry = parts_.index.get(work.key)) {
     work.inode = entry->local.inode;
     work.birth = entry->local.birth;
   }
-  if (work.whole)
-    large_.add(std::move(work));
-  else
-    unsearched_.push_back(std::move(work));
+  return work;
 }
 
 CutWriter::Drain CutWriter::drain() {
@@ -371,7 +384,7 @@ bool CutWriter::put_copy(const Work& work, CopySearch& found) {
   const uint64_t size = found.handle().opened().attr.size;
   const auto from = peer_contents_.key_of(found.digest(), size, work.key);
   if (!from) return false;
-  Result<Attributes> attr = as_on_disk(work, found.handle());
+  Result<Attributes> attr = as_on_disk(work, found.handle(), found.handle().opened());
   if (!attr) {
     skip(work.key, work.attr.link, attr.error());
     return true;
@@ -383,10 +396,11 @@ bool CutWriter::put_copy(const Work& work, CopySearch& found) {
   return true;
 }
 
-// The attributes to send: the index's while the disk agrees with them, else what the disk shows
-// now.
-Result<Attributes> CutWriter::as_on_disk(const Work& work, ContentHandle& handle) {
-  const Attributes& now = handle.opened().attr;
+// The attributes to send with the content of `state`: the index's while they agree, else what the
+// disk shows now.
+Result<Attributes> CutWriter::as_on_disk(const Work& work, ContentHandle& handle,
+                                         const io::Stat& state) {
+  const Attributes& now = state.attr;
   const Attributes& then = work.attr;
   const bool same = now.size == then.size && now.mtime == then.mtime && now.mode == then.mode &&
                     now.uid == then.uid && now.gid == then.gid;
@@ -427,48 +441,55 @@ void CutWriter::put_inline(Work work) {
     counters_.literal_bytes += work.bytes->size();
     return put_done(work, work.attr, ContentInline{.bytes = *work.bytes});
   }
-  for (int tries = 1;; ++tries) {
-    Result<std::unique_ptr<ContentHandle>> handle = parts_.source.open(work.key);
-    if (!handle) return skip(work.key, work.attr.link, handle.error());
-    const io::Stat opened = (*handle)->opened();
-    if (opened.attr.size > limits::inline_bytes_max) return put_large(std::move(work));
-    std::string bytes(opened.attr.size, '\0');
-    const Result<size_t> got = (*handle)->read_at(0, bytes.data(), bytes.size());
-    if (!got) return skip(work.key, work.attr.link, got.error());
-    bytes.resize(*got);
-    // RACE: as in ContentStreamer::finish; a small file is simply read again, a few times.
-    const Result<io::Stat> after = (*handle)->stat_again();
-    const bool stable = after && *got == opened.attr.size && after->attr.size == opened.attr.size &&
-                        after->attr.mtime == opened.attr.mtime &&
-                        after->local.ctime == opened.local.ctime &&
-                        parts_.source.leads_to(work.key, opened);
-    if (!stable && tries < limits::stable_read_tries_max) continue;
-    Result<Attributes> attr = as_on_disk(work, **handle);
-    if (!attr) return skip(work.key, work.attr.link, attr.error());
-    if (!stable) changed_meanwhile(work.key);
-    ContentHasher hasher;
-    hasher.update(bytes);
-    attr->size = bytes.size();
-    attr->content = hasher.finish();
-    learned(work, *attr, attr->content, hasher.blocks());
-    const bool there =
-        work.base_on_peer && work.base == attr->content && work.base_size == attr->size;
-    if (there) {
-      ++counters_.metadata;
-      return put_done(work, *attr, ContentNone{});
-    }
-    ++counters_.inlined;
-    counters_.literal_bytes += bytes.size();
-    return put_done(work, *attr, ContentInline{.bytes = std::move(bytes)});
+  Result<SmallContent> content = read_small(parts_.source, work.key);
+  if (!content) return skip(work.key, work.attr.link, content.error());
+  if (content->too_large) return put_large(std::move(work));
+  if (!content->stable && !hot_.contains(work.key)) return put_off_torn(std::move(work));
+  put_small(std::move(work), std::move(*content));
+}
+
+void CutWriter::put_small(Work work, SmallContent content) {
+  Result<Attributes> attr = as_on_disk(work, *content.handle, content.handle->opened());
+  if (!attr) return skip(work.key, work.attr.link, attr.error());
+  if (!content.stable) changed_meanwhile(work.key);
+  count_hot(work.key, !content.stable);
+  ContentHasher hasher;
+  hasher.update(content.bytes);
+  attr->size = content.bytes.size();
+  attr->content = hasher.finish();
+  learned(work, *attr, attr->content, hasher.blocks());
+  const bool there =
+      work.base_on_peer && work.base == attr->content && work.base_size == attr->size;
+  if (there) {
+    ++counters_.metadata;
+    return put_done(work, *attr, ContentNone{});
   }
+  ++counters_.inlined;
+  counters_.literal_bytes += content.bytes.size();
+  put_done(work, *attr, ContentInline{.bytes = std::move(content.bytes)});
+}
+
+// Cuts that come meanwhile need not wait for it.
+void CutWriter::put_off_torn(Work work) {
+  exact_ = false;
+  if (may_end_ == Loose::if_torn) order_.watch();
+  large_.rest(prepared(std::move(work)));
+}
+
+void CutWriter::count_hot(const Key& key, bool torn) {
+  if (!torn) return hot_.held_still(key);
+  if (!hot_.publish(key)) return;
+  parts_.log.warn("send: {} does not hold still: it is sent as it was read, and sent again",
+                  escape(parts_.index.path_of(key).value_or(key.name)));
 }
 
 void CutWriter::finish_stream(const Work& work, ContentStreamer& streamer) {
   const StreamResult& result = streamer.result();
   count(streamer);
-  Result<Attributes> attr = as_on_disk(work, streamer.handle());
+  Result<Attributes> attr = as_on_disk(work, streamer.handle(), streamer.state());
   if (!attr) return skip(work.key, work.attr.link, attr.error());
-  if (result.unstable) changed_meanwhile(work.key);
+  if (result.changed) changed_meanwhile(work.key);
+  count_hot(work.key, result.torn);
   attr->size = result.size;
   attr->content = result.digest;
   learned(work, *attr, result.digest, result.blocks);

@@ -3,7 +3,8 @@
 // A key's record leaves at once when its content is not needed, small, or copied; large contents
 // are put off to the end of the cut, where they are streamed. A cut may end without them (`loose`):
 // then they go on across cuts, what destroys a version waits for them (order_keeper.h), and they
-// are put into whatever cut is open when they are there. What the disk shows no longer as the index
+// are put into whatever cut is open when they are there. So does what did not hold still while it
+// was read, large or small. What the disk shows no longer as the index
 // has it is sent as it is now, marked dirty, and the cut says ordered = false; what cannot be read
 // is left out, and the owner has it sent later.
 //
@@ -27,10 +28,12 @@
 #include "engine/send/content_source.h"
 #include "engine/send/content_streamer.h"
 #include "engine/send/copy_search.h"
+#include "engine/send/hot_files.h"
 #include "engine/send/large_contents.h"
 #include "engine/send/method_counters.h"
 #include "engine/send/order_keeper.h"
 #include "engine/send/record_packer.h"
+#include "engine/send/small_content.h"
 #include "engine/send/streamed_contents.h"
 #include "engine/send/work.h"
 
@@ -77,8 +80,9 @@ class CutWriter {
 
   // `peer_at`: entries that changed at or below this cut are on the peer as the index has them;
   // unset: no entry is known to be. `disown`: removals leave the object on the peer's disk.
-  // `may_end_loose`: what destroys a version waits for the large contents of this cut, too.
-  void begin(const CutBegin& begin, CutNumber peer_at, bool disown, bool may_end_loose);
+  // May the cut end without contents of its own? `if_torn`: none is expected to be large.
+  enum class Loose : uint8_t { never, if_torn, yes };
+  void begin(const CutBegin& begin, CutNumber peer_at, bool disown, Loose may_end);
   void add(const Candidate& candidate);  // of a merged cut: as the index has the key now
   void add(CutItem item);                // of a live cut
   // Works on what was put off, one step; without an open cut too: `complete` then wants one.
@@ -104,6 +108,12 @@ class CutWriter {
   [[nodiscard]] bool open() const { return open_; }
   [[nodiscard]] uint64_t bytes_sent() const { return bytes_sent_; }  // since begin
   [[nodiscard]] const MethodCounters& counters() const { return counters_; }
+  // Published as they were read, since they never held still.
+  [[nodiscard]] uint64_t hot_files() const { return hot_.published(); }
+  // Contents that did not hold still wait for the owner to have them read again; how often in a row
+  // they were torn, at most. 0: none waits.
+  [[nodiscard]] int torn_reads() const { return large_.torn_reads(); }
+  void read_torn_again() { large_.wake_resting(); }
 
   // Answers to requests of drain(); others are ignored. `protocol` for what is too large.
   [[nodiscard]] Status on_signature(const Signature& signature) {
@@ -129,14 +139,18 @@ class CutWriter {
   void put(Work work);
   bool put_as_link(const Work& work);
   void put_inline(Work work);
+  void put_small(Work work, SmallContent content);
   void put_large(Work work);
+  void put_off_torn(Work work);
+  [[nodiscard]] Work prepared(Work work);
   void step_search();
   void end_search(bool known);
   [[nodiscard]] bool put_copy(const Work& work, CopySearch& found);
   void put_done(const Work& work, const Attributes& attr, Content content);
   void skip(const Key& key, LinkId link, const Error& why);
   [[nodiscard]] std::optional<Key> copy_source(const Work& work) const;
-  [[nodiscard]] Result<Attributes> as_on_disk(const Work& work, ContentHandle& handle);
+  [[nodiscard]] Result<Attributes> as_on_disk(const Work& work, ContentHandle& handle,
+                                              const io::Stat& state);
   void learned(const Work& work, const Attributes& attr, const Digest& digest,
                const std::vector<Digest>& blocks);
   void record(Record record);
@@ -145,11 +159,13 @@ class CutWriter {
 
   void finish_stream(const Work& work, ContentStreamer& streamer);
   void count(const ContentStreamer& streamer);
+  void count_hot(const Key& key, bool torn);
 
   Parts parts_;
   RecordPacker packer_;
   CutBegin begin_;
   bool disown_ = false;
+  Loose may_end_ = Loose::never;
   bool open_ = false;
   bool exact_ = true;
   uint64_t records_ = 0;
@@ -166,6 +182,7 @@ class CutWriter {
   std::vector<Candidate> later_;      // for the next cut
   std::vector<Candidate> again_;      // changed while they were streamed, or did not hold still
   std::unordered_set<Key> recorded_;  // of the open cut, while large contents are under way
+  HotFiles hot_;
   MethodCounters counters_;
 };
 

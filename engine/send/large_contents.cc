@@ -1,5 +1,6 @@
 #include "engine/send/large_contents.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "engine/base/limits.h"
@@ -32,10 +33,26 @@ void LargeContents::forget(const Work& work) {
   links_.erase(work.attr.link);
 }
 
+ContentTrack& LargeContents::track_for(const Work& work) {
+  return tracks_[work.attr.size >= limits::huge_bytes_min ? 1 : 0];
+}
+
 void LargeContents::add(Work work) {
   know(work);
-  const bool huge = work.attr.size >= limits::huge_bytes_min;
-  tracks_[huge ? 1 : 0].add(std::move(work));
+  track_for(work).add(std::move(work));
+}
+
+void LargeContents::rest(Work work) {
+  know(work);
+  track_for(work).rest(std::move(work));
+}
+
+void LargeContents::wake_resting() {
+  for (ContentTrack& track : tracks_) track.wake_resting();
+}
+
+int LargeContents::torn_reads() const {
+  return std::max(tracks_[0].torn_reads(), tracks_[1].torn_reads());
 }
 
 // While one is at its end nothing else enters the lane: it would never be drained.

@@ -22,6 +22,10 @@ class LargeContents {
   LargeContents& operator=(const LargeContents&) = delete;
 
   void add(Work work);
+  // As of ContentTrack.
+  void rest(Work work);
+  void wake_resting();
+  [[nodiscard]] int torn_reads() const;
   [[nodiscard]] Drain drain();
   // After drain said complete, with a cut open.
   void put_complete();
@@ -45,6 +49,7 @@ class LargeContents {
 
  private:
   [[nodiscard]] Work* find_if(const std::function<bool(const Work&)>& is);
+  [[nodiscard]] ContentTrack& track_for(const Work& work);
   void know(const Work& work);
   void forget(const Work& work);
 

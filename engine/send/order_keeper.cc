@@ -32,7 +32,10 @@ void OrderKeeper::follow_rename(const CutItem& item) {
 }
 
 bool OrderKeeper::take(CutItem& item) {
-  if (!watching_) return false;
+  if (!watching_) {
+    if (item.copy_from) moved_from_.insert(*item.copy_from);
+    return false;
+  }
   const bool file = !item.removed && item.attr.type == FileType::regular;
   if (file) follow_rename(item);
   if (Work* work = large_.find(item.key); work != nullptr && take_under_way(item, *work))

@@ -27,6 +27,8 @@ class OrderKeeper {
 
   // A cut begins. `watch`: it has large contents, or some are under way.
   void begin(bool watch);
+  // From here on, too: a content of this cut is put off.
+  void watch() { watching_ = true; }
   [[nodiscard]] bool watching() const { return watching_; }
   // The record comes next in its cut. True: it is not to be sent now; it waits, or the content
   // under way sees to it. False: send it, as it is now.

@@ -174,8 +174,11 @@ bool Sender::step_live() {
 void Sender::open_writer(const CutBegin& begin, CutNumber peer_at) {
   was_loose_ = writer_.under_way();
   steps_waited_ = 0;
-  const bool may_end_loose = !plan_.strict && (writer_.loose() || has_large());
-  writer_.begin(begin, peer_at, plan_.disown_extra, may_end_loose);
+  using Loose = CutWriter::Loose;
+  const Loose may_end = plan_.strict                     ? Loose::never
+                        : writer_.loose() || has_large() ? Loose::yes
+                                                         : Loose::if_torn;
+  writer_.begin(begin, peer_at, plan_.disown_extra, may_end);
   phase_ = SendPhase::cutting;
 }
 
@@ -476,6 +479,8 @@ SenderStatus Sender::status() const {
   s.loose_since = loose_since_;
   s.large_files = writer_.large_files();
   s.held_back = writer_.held_back();
+  s.hot_files = writer_.hot_files();
+  s.torn_reads = writer_.torn_reads();
   s.held_keys += given_up_.size();
   s.owes = owes_sending() || ends_acked_[static_cast<size_t>(AckLevel::durable)] < owed_until_;
   s.unproved = unproved_ && applied_ && status_.held_keys == 0;

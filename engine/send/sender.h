@@ -68,10 +68,12 @@ struct SenderStatus {
   CutNumber loose_since;   // unset: it is not; the first cut that ended without some of its records
   size_t large_files = 0;  // under way
   size_t held_back = 0;    // keys that wait for them
-  bool in_sync = false;    // live, nothing pending, all applied
-  bool owes = false;       // something of an acknowledged cut must be sent again
-  bool differs = false;    // after the trees were compared at this very cut
-  bool unproved = false;   // the last cut was not compared with the peer's fingerprint, and can be
+  uint64_t hot_files = 0;  // published as they were read, since they never held still; so far
+  int torn_reads = 0;     // in a row, of what waits to be read again: read_torn_again(); 0: nothing
+  bool in_sync = false;   // live, nothing pending, all applied
+  bool owes = false;      // something of an acknowledged cut must be sent again
+  bool differs = false;   // after the trees were compared at this very cut
+  bool unproved = false;  // the last cut was not compared with the peer's fingerprint, and can be
 };
 
 class Sender {
@@ -92,6 +94,8 @@ class Sender {
   bool prove();
   // A content cannot be read: nobody waits for a proof at this cut.
   void not_provable() { unproved_ = false; }
+  // What did not hold still while it was read is read again: pump.
+  void read_torn_again() { writer_.read_torn_again(); }
   // Works until the outbox is full, nothing is left to do, or limits::pump_bytes_max were sent:
   // then true, call again.
   bool pump();

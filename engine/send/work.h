@@ -29,6 +29,7 @@ struct Work {
   uint64_t inode = 0;
   Timestamp birth;
   std::vector<Key> followers;  // other names of its link group, to be told behind it
+  int torn_reads = 0;          // in a row: it did not hold still
 };
 
 }  // namespace repl::send

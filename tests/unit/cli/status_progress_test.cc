@@ -28,6 +28,7 @@ TreeStatus sample() {
   PeerStatus peer{.name = "mgmt2", .connected = true, .phase = "catching up", .lag_seconds = 1.25};
   peer.lag_paths = 3;
   peer.lag_bytes = 2048;
+  peer.hot_files = 2;
   peer.acked_applied_cut = 8;
   peer.acked_durable_cut = 7;
   peer.progress = TransferProgress{1, 2, 1024, 2048};

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "engine/base/limits.h"
@@ -70,6 +71,7 @@ struct Streamed {
   std::shared_ptr<ScriptedFile> file = std::make_shared<ScriptedFile>();
   Built built;
   StreamResult result;
+  int64_t mtime = 0;  // of the state that was sent
   Step last = Step::more;
   size_t steps = 0;
   explicit Streamed(std::string bytes) {
@@ -90,6 +92,7 @@ struct Streamed {
       EXPECT_LE(bytes, budget + 2 * limits::data_chunk_bytes_max);
     }
     if (last == Step::done) result = streamer.result();
+    if (last == Step::done) mtime = streamer.state().attr.mtime.seconds;
   }
   void expect_exact(const std::string& want) {
     ASSERT_EQ(last, Step::done);
@@ -108,7 +111,7 @@ TEST(ContentStreamer, Whole) {
     Streamed run(bytes);
     run.go({}, 256 * 1024);
     run.expect_exact(bytes);
-    EXPECT_FALSE(run.result.unstable);
+    EXPECT_FALSE(run.result.changed);
   }
 }
 
@@ -400,30 +403,153 @@ TEST(ContentStreamer, AfterGivingUpTheAlignedBlocksAreStillKept) {
   }
 }
 
+// --- files that change while they are read ---
+
+// `change` happens before the second of three reads.
+Streamed during(const std::function<void(ScriptedFile&)>& change, StreamPlan plan = {}) {
+  Streamed run(random_bytes(8, 3 << 20));
+  run.file->on_read = [change](ScriptedFile& f) {
+    if (f.reads == 2) change(f);
+  };
+  run.go(std::move(plan));
+  return run;
+}
+const std::string three_mib = random_bytes(8, 3 << 20);
+
+void expect_torn(const Streamed& run) {
+  EXPECT_EQ(run.last, Step::torn);
+  EXPECT_TRUE(run.built.aborted);
+  EXPECT_FALSE(run.built.end);
+}
+
+TEST(ContentStreamer, ATornReadIsTakenBack) {
+  expect_torn(during([](ScriptedFile& f) {
+    f.bytes[0] ^= 1;
+    ++f.ctime;
+  }));
+}
+
+TEST(ContentStreamer, ATornReadIsPublishedIfThePlanSaysSo) {
+  Streamed run = during(
+      [](ScriptedFile& f) {
+        f.bytes[0] ^= 1;
+        ++f.ctime;
+      },
+      StreamPlan{.as_read = true});
+  run.expect_exact(three_mib);
+  EXPECT_TRUE(run.result.torn);
+  EXPECT_TRUE(run.result.changed);
+}
+
 TEST(ContentStreamer, GrowingIsReadUpToTheSizeFirstSeen) {
-  const std::string bytes = random_bytes(8, 3 << 20);
-  Streamed run(bytes);
+  Streamed run(three_mib);
   run.file->on_read = [](ScriptedFile& f) {
     f.bytes += "more";
     ++f.ctime;
+    ++f.attr.mtime.seconds;
   };
   run.go();
-  run.expect_exact(bytes);
-  EXPECT_TRUE(run.result.unstable);
+  run.expect_exact(three_mib);
+  EXPECT_TRUE(run.result.changed);
+  EXPECT_FALSE(run.result.torn);
+  EXPECT_EQ(run.mtime, 0) << "that of the size that was sent";
 }
 
-TEST(ContentStreamer, ShrinkingEndsWhereItEnds) {
-  const std::string bytes = random_bytes(8, 3 << 20);
-  Streamed run(bytes);
+TEST(ContentStreamer, GrowingAndChangedInFrontIsTorn) {
+  expect_torn(during([](ScriptedFile& f) {
+    f.bytes[0] ^= 1;
+    f.bytes += "more";
+    ++f.ctime;
+  }));
+}
+
+// What is still to be read may change: then all of it is the newer state.
+TEST(ContentStreamer, WhatChangedBeforeItWasReadIsNotTorn) {
+  Streamed run = during([](ScriptedFile& f) {
+    f.bytes.back() ^= 1;
+    ++f.ctime;
+    f.attr.mtime.seconds = 5;
+  });
+  std::string newer = three_mib;
+  newer.back() ^= 1;
+  run.expect_exact(newer);
+  EXPECT_TRUE(run.result.changed);
+  EXPECT_EQ(run.mtime, 5) << "the file had it when it held this";
+}
+
+TEST(ContentStreamer, TheSameBytesWrittenAgainAreNotTorn) {
+  Streamed run = during([](ScriptedFile& f) { ++f.ctime; });
+  run.expect_exact(three_mib);
+  EXPECT_TRUE(run.result.changed);
+  EXPECT_EQ(run.file->reads, 6u);
+}
+
+// Else a writer that puts back what it overwrote would be taken for one that wrote nothing.
+TEST(ContentStreamer, WhatIsWrittenInBothReadingsIsTorn) {
+  Streamed run(three_mib);
   run.file->on_read = [](ScriptedFile& f) {
-    if (f.reads == 2) f.bytes.resize(1'500'000);
+    if (f.reads == 2 || f.reads == 5) ++f.ctime;
   };
   run.go();
-  run.expect_exact(bytes.substr(0, 1'500'000));
-  EXPECT_TRUE(run.result.unstable);
+  expect_torn(run);
 }
 
-TEST(ContentStreamer, AnotherInodeUnderTheKeyIsUnstable) {
+TEST(ContentStreamer, AHoleThatIsFilledIsTorn) {
+  for (const bool filled : {true, false}) {
+    Streamed run(three_mib);
+    std::fill_n(run.file->bytes.begin(), 2 << 20, '\0');
+    run.file->holes = {{0, 2 << 20}};
+    const std::string was = run.file->bytes;
+    run.file->on_read = [filled](ScriptedFile& f) {
+      if (f.reads > 1) return;
+      ++f.ctime;
+      if (filled) f.bytes[(1 << 20) + 5] = 'x', f.holes.clear();
+    };
+    run.go();
+    if (filled)
+      expect_torn(run);
+    else
+      run.expect_exact(was);
+    EXPECT_EQ(run.file->reads, filled ? 3u : 2u);
+  }
+}
+
+// A write in the granule of ctime in which the file was written before it was opened.
+TEST(ContentStreamer, WhatIsYoungerThanItsCtimeTellsIsReadTwice) {
+  Streamed still(three_mib);
+  still.file->age_ns = 0;
+  still.go();
+  still.expect_exact(three_mib);
+  EXPECT_FALSE(still.result.changed);
+  EXPECT_EQ(still.file->reads, 6u);
+
+  Streamed torn(three_mib);
+  torn.file->age_ns = 0;
+  torn.file->on_read = [](ScriptedFile& f) {
+    if (f.reads == 2) f.bytes[0] ^= 1;
+  };
+  torn.go();
+  expect_torn(torn);
+}
+
+TEST(ContentStreamer, WhatIsReadLaterIsNotReadTwice) {
+  Streamed run(three_mib);
+  run.file->age_ns = 0;
+  run.file->on_read = [](ScriptedFile& f) { f.age_ns = racy_window_ns; };
+  run.go();
+  run.expect_exact(three_mib);
+  EXPECT_EQ(run.file->reads, 4u) << "the first of three, once more";
+}
+
+TEST(ContentStreamer, WhatShrinksIsTorn) {
+  const auto cut = [](ScriptedFile& f) { f.bytes.resize(1'500'000); };
+  expect_torn(during(cut));
+  Streamed run = during(cut, StreamPlan{.as_read = true});
+  run.expect_exact(three_mib.substr(0, 1'500'000));
+  EXPECT_TRUE(run.result.torn);
+}
+
+TEST(ContentStreamer, AnotherInodeUnderTheKeyIsToBeReadAgain) {
   Streamed run(random_bytes(8, 1 << 20));
   run.file->on_read = [&run](ScriptedFile&) {
     auto other = std::make_shared<ScriptedFile>();
@@ -432,7 +558,61 @@ TEST(ContentStreamer, AnotherInodeUnderTheKeyIsUnstable) {
   };
   run.go();
   ASSERT_EQ(run.last, Step::done);
-  EXPECT_TRUE(run.result.unstable);
+  EXPECT_TRUE(run.result.changed);
+  EXPECT_FALSE(run.result.torn);
+}
+
+// Any writer at all: what is published was the file, or its front, at one moment.
+TEST(ContentStreamer, WhatIsPublishedWasThereAtOneMoment) {
+  size_t done = 0;
+  for (uint64_t seed = 1; seed <= 2000; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937_64 rng(seed);
+    const std::string base = random_bytes(seed, 8 * block);
+    std::vector<std::string> states{base};
+    Streamed run(base);
+    run.file->age_ns = rng() % 2 == 0 ? 0 : racy_window_ns;
+    run.built.base = base;
+    const size_t writes = rng() % 4;
+    run.file->on_read = [&](ScriptedFile& f) {
+      if (states.size() > writes || rng() % 3 != 0) return;
+      const auto number = static_cast<char>(states.size());
+      switch (rng() % 5) {
+        case 0:
+        case 1:
+          f.bytes += std::string(1 + rng() % block, number);
+          break;
+        case 2:
+          f.bytes.resize(f.bytes.size() / 2 + 1);
+          break;
+        case 3:
+          break;  // touched
+        default:
+          f.bytes[rng() % f.bytes.size()] += number;
+      }
+      // One that is young leaves no trace in the times.
+      if (f.age_ns > 0 || rng() % 2 == 0) ++f.ctime;
+      states.push_back(f.bytes);
+    };
+    StreamPlan plan;
+    if (rng() % 2 == 0)
+      plan = {
+          .how = StreamPlan::How::delta, .base_size = base.size(), .base_table = table_of(base)};
+    run.go(std::move(plan), (1 + rng() % 3) * block);
+    if (run.last == Step::torn) continue;
+    ASSERT_EQ(run.last, Step::done);
+    ++done;
+    const std::string& got = run.built.bytes;
+    EXPECT_EQ(run.built.end->digest, digest_of(got));
+    const bool was = std::ranges::find(states, got) != states.end();
+    const bool front =
+        std::ranges::any_of(states, [&](const auto& s) { return s.starts_with(got); });
+    EXPECT_TRUE(was || front);
+    EXPECT_TRUE(run.result.changed || got == run.file->bytes);
+    ASSERT_FALSE(::testing::Test::HasFailure());
+  }
+  EXPECT_GT(done, 500u);
+  EXPECT_LT(done, 1900u) << "some were torn";
 }
 
 TEST(ContentStreamer, UnreadableIsAborted) {

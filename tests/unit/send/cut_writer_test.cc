@@ -44,7 +44,8 @@ TEST_F(CutWriterTest, EveryPieceCountsItsOwnRecordsAndLinksWithinItself) {
                        .room = [](Lane) { return size_t{1} << 20; },
                        .drained = [] { return true; },
                        .ask = [](Message) {}});
-  writer.begin(CutBegin{.cut = CutNumber{1}, .first_sync = true}, {}, false, false);
+  writer.begin(CutBegin{.cut = CutNumber{1}, .first_sync = true}, {}, false,
+               CutWriter::Loose::never);
   writer.add(Candidate{.key = at(root_dir.value, "one")});
   writer.end(false, {}, false);
   EXPECT_EQ(stated(), records_of_last_piece());

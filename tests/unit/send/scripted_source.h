@@ -14,6 +14,7 @@ struct ScriptedFile {
   Attributes attr;
   uint64_t inode = 0;
   int64_t ctime = 1;
+  int64_t age_ns = 1'000'000'000;    // of ctime, when it is seen
   std::vector<io::DataRange> holes;  // [start, end) reported as holes; the bytes there are zeros
   std::function<void(ScriptedFile&)> on_read;  // called before each read
   std::optional<Error> read_error;
@@ -26,6 +27,7 @@ struct ScriptedFile {
     s.attr.content = {};
     s.local.inode = inode;
     s.local.ctime.seconds = ctime;
+    s.local.seen_wall_ns = ctime * 1'000'000'000 + age_ns;
     return s;
   }
 };

@@ -243,6 +243,7 @@ struct Pair {
   NullLog log;
   std::set<Key> dirty;
   std::set<Key> left_out;
+  bool read_torn_again = true;  // when nothing else moves, as after a pause
   std::unique_ptr<Sender> sender;
   Pair() { tree.root(); }
 
@@ -306,6 +307,10 @@ struct Pair {
         const Status taken = sender->on_message(reply);
         ASSERT_TRUE(taken) << taken.error().message;
         moved = true;
+      }
+      if (!moved && read_torn_again && sender->status().torn_reads > 0) {
+        sender->read_torn_again();
+        continue;
       }
       if (!moved || ::testing::Test::HasFatalFailure()) return;
     }
