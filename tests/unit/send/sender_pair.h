@@ -328,6 +328,10 @@ struct Pair {
       }
       for (; !receiver.replies.empty(); receiver.replies.pop_front())
         ASSERT_TRUE(sender->on_message(receiver.replies.front()));
+      if (!moved && read_torn_again && sender->status().torn_reads > 0) {
+        sender->read_torn_again();
+        continue;
+      }
       if (!moved) return;
     }
   }
