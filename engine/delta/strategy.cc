@@ -1,9 +1,11 @@
 #include "engine/delta/strategy.h"
 
 #include <algorithm>
+#include <string>
 
 #include "engine/base/limits.h"
 #include "engine/delta/signature.h"
+#include "engine/model/hash.h"
 
 namespace repl::delta {
 
@@ -45,6 +47,13 @@ bool block_equal(std::span<const Digest> base, uint64_t base_size, uint64_t inde
          block_length(base_size, index) == length;
 }
 
+bool block_is_free(std::span<const Digest> base, uint64_t base_size, uint64_t index,
+                   const Digest& digest, uint64_t length) {
+  static const Digest zeros = hash_bytes(std::string(limits::block_bytes, '\0'));
+  return (length == limits::block_bytes && digest == zeros) ||
+         block_equal(base, base_size, index, digest, length);
+}
+
 Overlap overlap_of(std::span<const Digest> base, std::span<const Digest> target, uint64_t base_size,
                    uint64_t target_size) {
   Overlap overlap{.total = std::min<uint64_t>(base_size, target_size) / limits::block_bytes};
@@ -54,7 +63,7 @@ Overlap overlap_of(std::span<const Digest> base, std::span<const Digest> target,
     run = 0;
   };
   for (uint64_t i = 0; i < overlap.total; ++i) {
-    if (block_equal(base, base_size, i, target[i], limits::block_bytes)) {
+    if (block_is_free(base, base_size, i, target[i], limits::block_bytes)) {
       ++overlap.matching;
       end_run();
     } else {

@@ -26,8 +26,8 @@ enum class Method : uint8_t { metadata_only, inline_whole, copy, append, aligned
 // costs a round trip and the receiver a reading of the base.
 enum class SignatureAt : uint8_t { hand, unasked, nowhere };
 
-// How much of a content is the base's at the same place: of all blocks that both have, or of
-// samples.
+// How much of a content costs nothing where it is (block_is_free): of all blocks that both have, or
+// of samples.
 struct Overlap {
   uint64_t matching = 0;       // blocks
   uint64_t total = 0;          // blocks looked at
@@ -61,6 +61,9 @@ struct ContentFacts {
 // short last block is equal only to one as short.
 [[nodiscard]] bool block_equal(std::span<const Digest> base, uint64_t base_size, uint64_t index,
                                const Digest& digest, uint64_t length);
+// Whether the block costs nothing where it is: it is the base's, or zeros, which travel as a hole.
+[[nodiscard]] bool block_is_free(std::span<const Digest> base, uint64_t base_size, uint64_t index,
+                                 const Digest& digest, uint64_t length);
 // Bytes of block `index` of a content of `size` bytes.
 [[nodiscard]] uint64_t block_length(uint64_t size, uint64_t index);
 

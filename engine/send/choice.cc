@@ -21,7 +21,7 @@ std::optional<delta::Overlap> overlap_with(ContentHandle& handle, std::span<cons
     readable = readable && got.has_value();
     if (!got) return false;
     const Digest digest = hash_bytes(std::string_view(bytes).substr(0, *got));
-    return delta::block_equal(base, base_size, index, digest, *got);
+    return delta::block_is_free(base, base_size, index, digest, *got);
   };
   const delta::Overlap overlap = delta::sample_overlap(base_size, handle.opened().attr.size, equal);
   return readable ? std::optional(overlap) : std::nullopt;

@@ -189,7 +189,9 @@ void ContentTrack::prepare(Pending& pending) {
     facts.data_bytes = data_bytes(**handle);
     find_table(pending);
     const bool sparse = facts.data_bytes <= limits::inline_bytes_max;
-    if (!pending.table && !pending.table_asked && !sparse) {
+    const uint64_t table_bytes = facts.base_size / limits::block_bytes * sizeof(Digest);
+    const bool too_large = table_bytes > limits::block_table_bytes_max;
+    if (!pending.table && !pending.table_asked && !sparse && !too_large) {
       pending.table_asked = true;
       return request(pending, SignatureKind::blocks);
     }

@@ -100,6 +100,9 @@ TEST(Strategy, OverlapOfTables) {
   EXPECT_EQ(of("ab", "ab", b + 5, b + 6).total, 1u);
   EXPECT_EQ(of("abcdefgh", "abxxxxgh", 8 * b, 8 * b).shifted_bytes, 4 * b);
   EXPECT_EQ(of("abcdefgh", "axxxexxx", 8 * b, 8 * b).shifted_bytes, 0u);
+  std::vector<Digest> punched = blocks("abxxxxgh");
+  for (size_t i = 2; i < 6; ++i) punched[i] = hash_bytes(std::string(b, '\0'));
+  EXPECT_EQ(overlap_of(blocks("abcdefgh"), punched, 8 * b, 8 * b).shifted_bytes, 0u);
   EXPECT_EQ(of("abcdefgh", "abcdxxxx", 8 * b, 8 * b).shifted_bytes, 4 * b);
 }
 

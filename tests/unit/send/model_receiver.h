@@ -58,6 +58,8 @@ class ModelReceiver {
   size_t stages_begun = 0;
   uint64_t staged_bytes = 0;  // StageData
   bool loose = false;
+  // A record whose directory is not known is refused, as the real one does; else a failed test.
+  bool refuse_orphans = false;
   uint64_t ends = 0;  // of this connection
   bool ordered = true;
   bool ack = true;
@@ -222,7 +224,7 @@ class ModelReceiver {
       if (!from || from->attr.content != attr.content) return std::nullopt;
     } else if (const auto* link = std::get_if<ContentLink>(&put.content)) {
       const auto to = done.find(link->to);
-      EXPECT_TRUE(to != done.end()) << "a link to a name that was not put before";
+      EXPECT_TRUE(refuse_orphans || to != done.end()) << "a link to a name that was not put before";
       if (to == done.end()) return std::nullopt;
       return to->second;
     } else {
@@ -293,6 +295,10 @@ class ModelReceiver {
       if (index->contains(remove->key)) index->remove(remove->key, begin_.cut);
     }
     for (const auto& [key, attr] : dirs_and_files) {
+      if (refuse_orphans && !key.is_root() && key.dir != root_dir && !index->place_of(key.dir)) {
+        refused(key, "its directory is not known");
+        continue;
+      }
       EXPECT_TRUE(key.is_root() || key.dir == root_dir || index->place_of(key.dir))
           << "a child before its directory: " << key.name;
       index->put(key, Entry{.attr = attr, .cut = begin_.cut});
