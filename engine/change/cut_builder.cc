@@ -125,6 +125,7 @@ void CutBuilder::look(const Work& work) {
     if (outcome.verdict == Verdict::no_parent && looked_.contains(key)) continue;
     if (!again || !looked_.contains(key) || outcome.verdict == Verdict::changed) enqueue(key, 0);
   }
+  for (const Key& key : outcome.left_behind) enqueue(key, hint_modified);
   for (const auto& [dir, from] : outcome.left) left_.try_emplace(dir, from);
   covered_.erase(work.key);
   switch (outcome.verdict) {

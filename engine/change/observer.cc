@@ -139,6 +139,7 @@ Outcome Observer::observe(const Key& key, int dir_fd, Seen seen, uint32_t bits, 
   if (directory && !settle_directory(pass)) return std::move(outcome);
   if (seen.stat.attr.type == FileType::regular && !settle_content(pass)) return std::move(outcome);
   if (!directory) settle_links(pass);
+  name_those_left_behind(pass);
   if (pass.old && pass.old->attr == pass.now.attr && !outcome.item.content_changed && !unsent) {
     parts_.index.put_local(key, pass.now.local);
     return std::move(outcome);
@@ -415,6 +416,16 @@ void Observer::settle_links(Pass& pass) {
                          entry->attr.link_names == attr.link_names &&
                          entry->local.ctime == pass.now.local.ctime;
     if (!settled) pass.outcome.also.push_back(std::move(other));
+  }
+}
+
+// Another object took the name, without an event for the file that had it: its other names are one
+// fewer, and what was written to it through this name is theirs.
+void Observer::name_those_left_behind(Pass& pass) const {
+  const std::optional<Entry>& old = pass.old;
+  if (!old || !old->attr.link.is_set() || same_inode(old->local, pass.now.local)) return;
+  for (Key& other : parts_.index.keys_of_link(old->attr.link)) {
+    if (other != pass.key) pass.outcome.left_behind.push_back(std::move(other));
   }
 }
 

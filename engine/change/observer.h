@@ -51,6 +51,8 @@ struct Outcome {
   DirId list;  // a directory whose children must be looked at; unset: none
   std::vector<Key>
       also;  // other keys to look at: names of the same inode, the former place of a moved one
+  // Other names of the file that the key had before: what was written through it is theirs.
+  std::vector<Key> left_behind;
   std::vector<std::pair<DirId, Key>> left;  // directories that left a place, where peers have them
   std::optional<Error> error;
 };
@@ -95,6 +97,7 @@ class Observer {
   bool settle_directory(Pass& pass);
   bool settle_content(Pass& pass);
   void settle_links(Pass& pass);
+  void name_those_left_behind(Pass& pass) const;
   // The link groups that have a name at or below the entry.
   [[nodiscard]] std::set<LinkId> links_of(const Entry& entry) const;
   Outcome settle_unchanged(Pass& pass);

@@ -27,6 +27,7 @@ bool RecordScan::step() {
 
 DirId RecordScan::take(const Key& key, change::Outcome outcome) {
   for (Key& other : outcome.also) later_.push_back(std::move(other));
+  for (Key& other : outcome.left_behind) later_.push_back(std::move(other));
   switch (outcome.verdict) {
     case change::Verdict::changed:
       ++changed_;

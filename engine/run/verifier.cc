@@ -136,7 +136,7 @@ bool Verifier::step_proof(Run& run, MonotonicTime now, const Around& primary) {
       } else {
         run.problem = "a file cannot be read here as it was last seen: `repl status` names it";
         run.tries +=
-            proof_tries / 2;  // its event may be on the way; the whole tree was read for it
+            proof_tries / 5;  // its event may be on the way; the whole tree was read for it
       }
     }
   }

@@ -95,6 +95,28 @@ TEST_F(CutBuilderTest, TheNamesThatStayAreLookedAtWhenADirectoryTakesTheOthersAw
   EXPECT_EQ(*stays->bytes, "written through the name that goes");
 }
 
+// The same where another file takes the name.
+TEST_F(CutBuilderTest, TheNamesThatStayAreLookedAtWhenAnotherFileTakesTheName) {
+  std::ofstream(root() + "/stays") << "content";
+  std::filesystem::create_hard_link(root() + "/stays", root() + "/taken");
+  std::ofstream(root() + "/comes") << "another";
+  mark("stays", hint_created | hint_closed);
+  mark("taken", hint_created);
+  mark("comes", hint_created | hint_closed);
+  ASSERT_GE(build().size(), 3u);
+  std::ofstream(root() + "/taken") << "written through the name that is taken";
+  std::filesystem::rename(root() + "/comes", root() + "/taken");
+  mark("taken", hint_modified | hint_closed | hint_created | hint_moved);
+  mark("comes", hint_removed | hint_moved);
+  const std::vector<CutItem> items = build();
+  const auto stays = std::ranges::find(items, at(root_dir.value, "stays"), &CutItem::key);
+  ASSERT_NE(stays, items.end());
+  EXPECT_EQ(stays->attr.link_names, 1U);
+  EXPECT_FALSE(stays->attr.link.is_set());
+  ASSERT_TRUE(stays->bytes);
+  EXPECT_EQ(*stays->bytes, "written through the name that is taken");
+}
+
 TEST_F(CutBuilderTest, AKeyInADirectoryThatWasReplacedDoesNotWaitForEver) {
   std::filesystem::create_directory(root() + "/under");
   std::filesystem::create_directory(root() + "/over");
