@@ -276,6 +276,36 @@ TEST_F(Hostile, StagesThatNoCutUsedGo) {
   EXPECT_TRUE(fs::is_empty(volume_.mount() + "/staging/old"));
 }
 
+// Contents that are staged across cuts: until the primary says that nothing is under way any more,
+// this node is not at a whole cut, and what is staged stays, also what another connection brought.
+TEST_F(Hostile, ALooseCutKeepsWhatIsStaged) {
+  const auto is_incomplete = [&] { return tree_.index->meta(incomplete_meta).has_value(); };
+  const StageId before{Bits128{1, 1}};
+  const StageId stage{Bits128{1, 2}};
+  ASSERT_TRUE(receiver_->on_message(StageBegin{.stage = before}));
+  ASSERT_TRUE(receiver_->on_message(StageData{.stage = before, .bytes = "some"}));
+  receiver_->stop();
+  receiver_->start(Epoch{3}, reign_,
+                   Position{.epoch = Epoch{3}, .reign = reign_, .cut = CutNumber{10}});
+  ASSERT_TRUE(receiver_->on_message(StageBegin{.stage = stage}));
+  ASSERT_TRUE(receiver_->on_message(StageData{.stage = stage, .bytes = "large"}));
+  ASSERT_TRUE(receiver_->on_message(begin()));
+  ASSERT_TRUE(receiver_->on_message(records({file(root_dir, "overtakes", "x")})));
+  ASSERT_TRUE(receiver_->on_message(CutEnd{.cut = CutNumber{11}, .records = 1, .loose = true}));
+  EXPECT_EQ(tree_.read("overtakes"), "x");
+  EXPECT_TRUE(is_incomplete());
+  EXPECT_EQ(tree_.staging->progress()->size(), 2u);
+  ASSERT_TRUE(receiver_->on_message(begin()));
+  ASSERT_TRUE(
+      receiver_->on_message(StageEnd{.stage = stage, .size = 5, .digest = digest_of("large")}));
+  ASSERT_TRUE(receiver_->on_message(
+      records({with(file(root_dir, "large", "large"), ContentStaged{stage})})));
+  ASSERT_TRUE(receiver_->on_message(CutEnd{.cut = CutNumber{11}, .records = 1}));
+  EXPECT_EQ(tree_.read("large"), "large");
+  EXPECT_FALSE(is_incomplete());
+  EXPECT_EQ(tree_.staging->progress()->size(), 0u);
+}
+
 // A message holds so many; the largest are worth most.
 TEST_F(Hostile, AsManyStagesAreToldAsAMessageHolds) {
   for (size_t n = 0; n < limits::records_per_message_max + 10; ++n) {
