@@ -24,7 +24,9 @@ run::LinkCounters ChannelLink::counters() const {
                            .plain_bytes_out = from.plain_bytes_out,
                            .plain_bytes_in = from.plain_bytes_in,
                            .messages_out = from.messages_out,
-                           .messages_in = from.messages_in};
+                           .messages_in = from.messages_in,
+                           .zstd_level = from.zstd_level,
+                           .bottleneck = from.bottleneck};
 }
 
 void ChannelLink::wait_closed() {

@@ -25,6 +25,8 @@ void members(WireCounters& w, Visit&& visit) {
   visit("plain_bytes_in", w.plain_bytes_in);
   visit("messages_out", w.messages_out);
   visit("messages_in", w.messages_in);
+  visit("zstd_level", w.zstd_level);
+  visit("bottleneck", w.bottleneck);
 }
 template <typename Visit>
 void members(MethodCounts& m, Visit&& visit) {
@@ -218,6 +220,10 @@ std::string render_peer(const PeerStatus& peer, const Painter& paint) {
                        human_bytes(peer.wire.bytes_in));
     if (peer.bandwidth_limit > 0) {
       out += fmt::format(", limited to {}/s", human_bytes(peer.bandwidth_limit));
+    }
+    if (!peer.wire.bottleneck.empty()) {
+      out += fmt::format("; the {} is the limit, zstd level {}", peer.wire.bottleneck,
+                         peer.wire.zstd_level);
     }
     out += "\n";
   }

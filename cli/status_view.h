@@ -33,6 +33,8 @@ struct WireCounters {
   uint64_t plain_bytes_in = 0;
   uint64_t messages_out = 0;
   uint64_t messages_in = 0;
+  int64_t zstd_level = 0;  // of what leaves, now; 0: not compressed
+  std::string bottleneck;  // of what leaves, now: "link", "processor", or empty
   bool operator==(const WireCounters&) const = default;
 };
 

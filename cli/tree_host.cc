@@ -24,6 +24,18 @@ const char* role_name(Role role) {
   return "none";
 }
 
+const char* bottleneck_name(Bottleneck bottleneck) {
+  switch (bottleneck) {
+    case Bottleneck::none:
+      return "";
+    case Bottleneck::link:
+      return "link";
+    case Bottleneck::processor:
+      return "processor";
+  }
+  return "";
+}
+
 PeerStatus to_peer_status(const run::PeerFacts& facts) {
   PeerStatus peer;
   peer.name = facts.name;
@@ -55,7 +67,9 @@ PeerStatus to_peer_status(const run::PeerFacts& facts) {
                            .plain_bytes_out = facts.wire.plain_bytes_out,
                            .plain_bytes_in = facts.wire.plain_bytes_in,
                            .messages_out = facts.wire.messages_out,
-                           .messages_in = facts.wire.messages_in};
+                           .messages_in = facts.wire.messages_in,
+                           .zstd_level = facts.wire.zstd_level,
+                           .bottleneck = bottleneck_name(facts.wire.bottleneck)};
   peer.methods = MethodCounts{.metadata = facts.methods.metadata,
                               .inlined = facts.methods.inlined,
                               .copied = facts.methods.copied,

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "engine/base/error.h"
+#include "engine/model/bottleneck.h"
 #include "engine/model/lane.h"
 #include "engine/model/message.h"
 
@@ -29,6 +30,10 @@ struct ChannelCounters {
   uint64_t plain_bytes_in = 0;
   uint64_t messages_out = 0;
   uint64_t messages_in = 0;
+  // Of what leaves, now: how hard it is compressed (0: not at all), and what keeps it from going
+  // faster.
+  int zstd_level = 0;
+  Bottleneck bottleneck = Bottleneck::none;
 };
 
 class Channel {

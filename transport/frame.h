@@ -4,8 +4,8 @@
 //   frame:   u32 payload_bytes | u32 body_bytes | u8 kind | u8 lane | u16 zero | body | raw
 //
 // All numbers little-endian. A segment holds whole frames, either as they are (coding 0) or as the
-// next flushed piece of the one zstd stream of this direction (coding 1). Incompressible contents
-// go in segments of their own, so that they cost the compressor nothing.
+// next flushed piece of the one zstd stream of this direction (coding 1; zstd_stream.h). What looks
+// incompressible goes in segments of its own, so that it costs the compressor nothing.
 //
 // Hostile input: lengths are checked before anything is buffered, a segment may not unfold to more
 // than it declares, the declared size is bounded, and the window is bounded by
@@ -16,18 +16,15 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
+#include <utility>
 
 #include "engine/base/error.h"
 #include "engine/model/lane.h"
 #include "transport/codec.h"
 #include "transport/codec_limits.h"
-
-struct ZSTD_CCtx_s;
-struct ZSTD_DCtx_s;
+#include "transport/zstd_stream.h"
 
 namespace repl::transport {
 
@@ -48,35 +45,46 @@ struct FrameHeader {
 // Frames to bytes.
 class FrameWriter {
  public:
-  // `zstd_level` 0: nothing is compressed.
-  explicit FrameWriter(int zstd_level);
-  ~FrameWriter();
-  FrameWriter(const FrameWriter&) = delete;
-  FrameWriter& operator=(const FrameWriter&) = delete;
+  // What of a burst so far.
+  struct Burst {
+    size_t plain_bytes = 0;
+    size_t compressible_bytes = 0;  // of the plain ones: contents that did not look otherwise
+  };
 
+  explicit FrameWriter(const Compression& compression) : wanted_(compression) {}
+
+  // From the next frame that is compressed on. A change costs the history.
+  void use(const Compression& compression) { wanted_ = compression; }
+  // Gives the memory of the stream back: the next burst ends it, and begins another when something
+  // is to be compressed.
+  void rest() { resting_ = zstd_.open(); }
   void add(const Payload& payload, uint8_t lane);
   // Ends the burst: everything added is in the result, and the reader can take it apart. The buffer
   // is the writer's, valid until the next add().
   [[nodiscard]] std::string_view finish();
-  [[nodiscard]] size_t plain_bytes() const { return plain_bytes_; }  // of this burst
-  [[nodiscard]] size_t wire_bytes() const { return used_; }          // of this burst, so far
+  // What the stream is packed with now.
+  [[nodiscard]] const Compression& compression() const {
+    return zstd_.open() ? zstd_.compression() : wanted_;
+  }
+  [[nodiscard]] const Burst& burst() const { return burst_; }  // the present or last one
 
  private:
+  void begin_burst();
   void open_segment(Coding coding);
   void close_segment();
+  void end_stream();
   void append(std::string_view bytes);
-  void compress(std::string_view bytes, bool flush);
-  void reserve(size_t more);
 
-  ZSTD_CCtx_s* zstd_ = nullptr;
-  std::vector<char> out_;
-  size_t used_ = 0;
+  Compression wanted_;
+  ZstdWriter zstd_;
+  OutBuffer out_;
+  Burst burst_;
   size_t segment_at_ = 0;
   size_t segment_plain_ = 0;
-  size_t plain_bytes_ = 0;
   Coding coding_ = Coding::plain;
   bool segment_open_ = false;
   bool finished_ = false;
+  bool resting_ = false;
 };
 
 // Bytes to frames.
@@ -86,28 +94,23 @@ class FrameReader {
   using OnFrame =
       std::function<Status(const FrameHeader&, std::string_view body, std::string_view raw)>;
 
-  explicit FrameReader(OnFrame on_frame);
-  ~FrameReader();
+  explicit FrameReader(OnFrame on_frame) : on_frame_(std::move(on_frame)) {}
   FrameReader(const FrameReader&) = delete;
   FrameReader& operator=(const FrameReader&) = delete;
 
   // Any piece of the stream. Error{protocol} is final.
   [[nodiscard]] Status feed(std::string_view bytes);
   [[nodiscard]] uint64_t plain_bytes() const { return plain_bytes_; }
+  [[nodiscard]] size_t memory_bytes() const { return zstd_.memory_bytes(); }  // of decompression
 
  private:
   [[nodiscard]] Result<size_t> take_segment(std::string_view bytes);
   [[nodiscard]] Status frames(std::string_view plain);
-  [[nodiscard]] Result<std::string_view> decompress(std::string_view packed, size_t plain_bytes);
 
   OnFrame on_frame_;
-  ZSTD_DCtx_s* zstd_;
+  ZstdReader zstd_;
   std::string pending_;  // an incomplete segment; at most one
-  std::vector<char> plain_;
   uint64_t plain_bytes_ = 0;
 };
-
-// Whether compressing would be wasted: estimated from the distribution of bytes in a few samples.
-[[nodiscard]] bool looks_incompressible(std::string_view bytes);
 
 }  // namespace repl::transport

@@ -1,7 +1,7 @@
 // link_meter.h: what the time of a connection's writer goes into: packing bytes, or waiting until
 // the carrier (or the bandwidth limit) takes them. From it follow the sizes that keep what
 // overtakes from waiting long: about 10 ms of the measured rate in one write, 20 ms unsent in the
-// kernel.
+// kernel; and, in level_control.h, how hard to compress.
 //
 // Thread: one. Pure.
 #pragma once
@@ -14,26 +14,41 @@
 
 namespace repl::transport {
 
+// One write, or the sum of those of a sample.
+struct LinkWork {
+  size_t plain_bytes = 0;
+  size_t compressible_bytes = 0;  // of the plain ones
+  size_t wire_bytes = 0;          // after compression
+  Duration packing{};
+  Duration waiting{};
+
+  LinkWork& operator+=(const LinkWork& other) {
+    plain_bytes += other.plain_bytes;
+    compressible_bytes += other.compressible_bytes;
+    wire_bytes += other.wire_bytes;
+    packing += other.packing;
+    waiting += other.waiting;
+    return *this;
+  }
+};
+
 class LinkMeter {
  public:
-  // One write: how many bytes, after compression, and what it took. True: a sample is complete.
-  bool add(size_t bytes, Duration packing, Duration waiting) {
-    bytes_ += bytes;
-    packing_ += packing;
-    waiting_ += waiting;
-    if (packing_ + waiting_ < sample_time) return false;
-    const double seconds = std::chrono::duration<double>(packing_ + waiting_).count();
-    const auto rate = static_cast<uint64_t>(static_cast<double>(bytes_) / seconds);
+  // True: a sample is complete, and last() is new.
+  bool add(const LinkWork& write) {
+    sum_ += write;
+    const Duration busy = sum_.packing + sum_.waiting;
+    if (busy < sample_time) return false;
+    const double seconds = std::chrono::duration<double>(busy).count();
+    const auto rate = static_cast<uint64_t>(static_cast<double>(sum_.wire_bytes) / seconds);
     rate_ = rate_ == 0 ? rate : (rate_ + rate) / 2;
-    waiting_share_ =
-        static_cast<double>(waiting_.count()) / static_cast<double>((packing_ + waiting_).count());
-    bytes_ = 0;
-    packing_ = waiting_ = Duration::zero();
+    last_ = sum_;
+    sum_ = {};
     return true;
   }
 
-  [[nodiscard]] uint64_t bytes_per_s() const { return rate_; }           // 0: not known yet
-  [[nodiscard]] double waiting_share() const { return waiting_share_; }  // of the last sample
+  [[nodiscard]] const LinkWork& last() const { return last_; }
+  [[nodiscard]] uint64_t bytes_per_s() const { return rate_; }  // 0: not known yet
   [[nodiscard]] size_t write_bytes() const {
     return rate_ == 0
                ? limits::write_bytes_initial
@@ -45,11 +60,9 @@ class LinkMeter {
 
  private:
   static constexpr Duration sample_time = std::chrono::milliseconds(50);
-  size_t bytes_ = 0;
-  Duration packing_{};
-  Duration waiting_{};
+  LinkWork sum_;
+  LinkWork last_;
   uint64_t rate_ = 0;
-  double waiting_share_ = 0;
 };
 
 }  // namespace repl::transport

@@ -34,12 +34,13 @@ struct SessionTimes {
   std::chrono::milliseconds silent_max{limits::peer_silent_ms_max};
   std::chrono::milliseconds handshake_max{limits::handshake_ms_max};
   std::chrono::milliseconds close_flush_max{limits::close_flush_ms_max};
+  std::chrono::milliseconds zstd_rest{limits::zstd_rest_ms};
 };
 
 struct SessionOptions {
   std::string peer_name;  // for messages and peer(); a listener fills in the pinned name
   uint64_t bandwidth_bytes_per_s = 0;  // of what leaves, compressed; 0: unlimited
-  int zstd_level = 1;                  // 0: no compression
+  bool compress = true;                // as hard as pays (level_control.h)
   const Clock& clock;
   Log& log;
   SessionTimes times{};

@@ -1,7 +1,5 @@
 #include "transport/session_core.h"
 
-#include <cstring>
-
 #include "engine/base/bytes.h"
 #include "engine/base/escape.h"
 #include "transport/pieces.h"
@@ -11,16 +9,12 @@ namespace repl::transport {
 
 namespace {
 
-Payload control_payload(wire::Kind kind, std::string body) {
-  Payload payload;
-  payload.kind = static_cast<uint8_t>(kind);
-  payload.body = std::move(body);
-  return payload;
-}
-
 std::unexpected<Error> broken(std::string_view what) {
   return fail(ErrorCode::protocol, "broke the protocol: " + std::string(what), Remedy::reconnect);
 }
+
+// For people: what was the limit a second ago is not the limit of an idle connection.
+constexpr Duration bottleneck_known_for = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -32,12 +26,15 @@ SessionCore::SessionCore(std::shared_ptr<IoCore> io, std::unique_ptr<ByteStream>
       reader_([this](const FrameHeader& header, std::string_view body, std::string_view raw) {
         return on_frame(header, body, raw);
       }),
-      writer_(options.zstd_level),
+      writer_(options.compress ? gears[gear_initial].compression : Compression{}),
       bucket_(options.bandwidth_bytes_per_s, options.clock.now()),
       tick_(io_->context()),
       pace_(io_->context()),
       heard_at_(options.clock.now()),
-      spoke_at_(heard_at_) {}
+      spoke_at_(heard_at_),
+      sent_at_(heard_at_) {
+  counters_.zstd_level = writer_.compression().level;
+}
 
 void SessionCore::start() {
   io_->adopt(shared_from_this());
@@ -133,7 +130,11 @@ Error SessionCore::close_reason() const {
 
 ChannelCounters SessionCore::counters() const {
   const std::lock_guard lock(mutex_);
-  return counters_;
+  ChannelCounters counters = counters_;
+  if (options_.clock.now() - bottleneck_at_ > bottleneck_known_for) {
+    counters.bottleneck = Bottleneck::none;
+  }
+  return counters;
 }
 
 void SessionCore::on_ready(std::function<void()> ready) {
@@ -278,146 +279,6 @@ Status SessionCore::on_control(const FrameHeader& header, std::string_view body)
   }
 }
 
-// --- writing
-// -------------------------------------------------------------------------------------------------
-
-void SessionCore::request_pump() {
-  if (std::exchange(pump_due_, true)) return;
-  io_->post([self = shared_from_this()] { self->pump(); });
-}
-
-bool SessionCore::owner_waits() {
-  bool wake = false;
-  for (const Lane lane : {Lane::bulk, Lane::background}) {
-    bool& room = wants_room_[static_cast<size_t>(lane)];
-    bool& drained = wants_drained_[static_cast<size_t>(lane)];
-    const size_t bytes = outbox_.writable(lane);
-    if (room && bytes > 0 && (bytes >= limits::message_bytes_target || outbox_.drained(lane))) {
-      room = false;
-      wake = true;
-    }
-    if (drained && outbox_.drained(lane)) {
-      drained = false;
-      wake = true;
-    }
-  }
-  return wake;
-}
-
-// False: nothing may leave on bulk and background yet; the timer will pump.
-bool SessionCore::pace() {
-  const Duration wait = bucket_.wait(options_.clock.now());
-  if (wait <= Duration::zero()) return true;
-  if (!std::exchange(pacing_, true)) {
-    pace_.expires_after(wait);
-    pace_.async_wait([self = shared_from_this(), wait](std::error_code error) {
-      self->pacing_ = false;
-      self->write_.waiting += wait;
-      if (!error) self->pump();
-    });
-  }
-  return false;
-}
-
-void SessionCore::collect_control(std::vector<Payload>& control) {
-  for (const Lane lane : {Lane::bulk, Lane::background}) {
-    if (phase_ == Phase::open && inbox_.credit_due(lane)) {
-      std::string body;
-      ByteWriter out(body);
-      out.u64(inbox_.take_credit(lane));
-      out.u8(static_cast<uint8_t>(lane));
-      control.push_back(control_payload(wire::KIND_CREDIT, std::move(body)));
-    }
-    if (outbox_.newly_blocked(lane, wants_room_[static_cast<size_t>(lane)])) {
-      control.push_back(
-          control_payload(wire::KIND_BLOCKED, std::string(1, static_cast<char>(lane))));
-    }
-  }
-  if (std::exchange(ping_due_, false)) control.push_back(control_payload(wire::KIND_PING, {}));
-}
-
-void SessionCore::pump() {
-  if (writing_) return;  // on_written comes back here
-  std::vector<Outbox::Item> burst;
-  std::vector<Payload> control;
-  bool wake = false;
-  {
-    const std::lock_guard lock(mutex_);
-    pump_due_ = false;
-    if (phase_ == Phase::ended || phase_ == Phase::leaving) return;
-    collect_control(control);
-    const size_t bytes = bucket_.limited() ? std::min<size_t>(bucket_.burst_bytes(), write_bytes_)
-                                           : write_bytes_.load();
-    const bool more = outbox_.ready(Lane::bulk) || outbox_.ready(Lane::background);
-    outbox_.take(bytes, more && pace(), burst);
-    wake = owner_waits();
-    if (phase_ == Phase::flushing && burst.empty() && !pacing_) {
-      phase_ = Phase::leaving;
-      control.push_back(control_payload(wire::KIND_GOODBYE, goodbye_));
-    }
-    if (burst.empty() && control.empty()) return;
-    pump_due_ = true;
-  }
-  write_burst(burst, control);
-  if (wake) call_ready();
-}
-
-void SessionCore::write_burst(std::vector<Outbox::Item>& burst, std::vector<Payload>& control) {
-  write_.began = options_.clock.now();
-  for (const Payload& payload : control) writer_.add(payload, static_cast<uint8_t>(Lane::prompt));
-  for (const Outbox::Item& item : burst) writer_.add(item.payload, static_cast<uint8_t>(item.lane));
-  const std::string_view bytes = writer_.finish();
-  spoke_at_ = options_.clock.now();
-  write_.bytes = bytes.size();
-  bucket_.charge(bytes.size(), spoke_at_);
-  {
-    const std::lock_guard lock(mutex_);
-    counters_.plain_bytes_out += writer_.plain_bytes();
-    counters_.wire_bytes_out += bytes.size();
-  }
-  writing_ = true;
-  stream_->write(bytes,
-                 [self = shared_from_this()](std::error_code error) { self->on_written(error); });
-}
-
-// Sizes follow the rate of the link.
-void SessionCore::measure() {
-  const Write done = std::exchange(write_, {});
-  const Duration waited = options_.clock.now() - spoke_at_ + done.waiting;
-  if (!meter_.add(done.bytes, spoke_at_ - done.began, waited)) return;
-  write_bytes_ = meter_.write_bytes();
-  if (std::exchange(unsent_bytes_, meter_.unsent_bytes()) != meter_.unsent_bytes()) {
-    stream_->limit_unsent(meter_.unsent_bytes());
-  }
-}
-
-void SessionCore::on_written(std::error_code error) {
-  writing_ = false;
-  if (std::exchange(greeting_sent_, true)) measure();
-  bool left = false;
-  {
-    const std::lock_guard lock(mutex_);
-    if (phase_ == Phase::ended) return;
-    left = phase_ == Phase::leaving;
-  }
-  if (error) {
-    // The reading side knows more (the peer's Goodbye, why the ssh child ended), so it gets a
-    // moment to say it.
-    tick_.expires_after(options_.times.close_flush_max);
-    tick_.async_wait([self = shared_from_this(), error](std::error_code cancelled) {
-      if (cancelled) return;
-      self->end(make_error(ErrorCode::closed, "connection lost: " + self->stream_->explain(error),
-                           Remedy::reconnect));
-    });
-    return;
-  }
-  if (left) {
-    stream_->end_writing();
-    return;
-  }
-  pump();
-}
-
 // --- the peer's life, and the end
 // ----------------------------------------------------------------------------
 
@@ -449,6 +310,12 @@ void SessionCore::on_tick() {
   }
   if (now - spoke_at_ >= options_.times.heartbeat / 2) {
     ping_due_ = true;
+    if (options_.compress && now - sent_at_ >= options_.times.zstd_rest) {
+      level_.rest();
+      writer_.use(level_.compression());
+      writer_.rest();
+      tell_level();
+    }
     pump();
   }
   watch_peer();

@@ -19,6 +19,7 @@
 #include "transport/frame.h"
 #include "transport/inbox.h"
 #include "transport/io_core.h"
+#include "transport/level_control.h"
 #include "transport/link_meter.h"
 #include "transport/outbox.h"
 #include "transport/session.h"
@@ -73,6 +74,8 @@ class SessionCore final : public Abortable, public std::enable_shared_from_this<
   [[nodiscard]] bool pace();
   void on_written(std::error_code error);
   void measure();
+  void adapt(MonotonicTime now);
+  void tell_level();
   void collect_control(std::vector<Payload>& control);  // with mutex_ held
 
   void watch_peer();
@@ -95,6 +98,7 @@ class SessionCore final : public Abortable, public std::enable_shared_from_this<
   Outbox outbox_;
   Inbox inbox_;
   ChannelCounters counters_;
+  MonotonicTime bottleneck_at_{};  // when counters_.bottleneck was true
   // Posted, or a write is under way whose end will pump; the first is that of the banner.
   bool pump_due_ = true;
   // By lane: the owner was told that there is no room, or that it is not drained; it is told when
@@ -115,17 +119,16 @@ class SessionCore final : public Abortable, public std::enable_shared_from_this<
   BannerReader banner_;
   TokenBucket bucket_;
   LinkMeter meter_;
-  struct Write {  // the one under way
-    MonotonicTime began{};
-    size_t bytes = 0;
-    Duration waiting{};  // for the bandwidth limit, before it
-  };
-  Write write_;
+  LevelControl level_;
+  LinkWork write_;                  // the one under way
+  MonotonicTime sampled_at_{};      // the end of the meter's last sample,
+  Duration processor_at_sample_{};  // and what the thread had run by then
   size_t unsent_bytes_ = 0;
   asio::steady_timer tick_;
   asio::steady_timer pace_;
   MonotonicTime heard_at_;
   MonotonicTime spoke_at_;
+  MonotonicTime sent_at_;  // more than heartbeats
   std::string banner_out_;
   bool greeted_ = false;  // the peer's banner was read
   // RACE: what another thread posts may run before start()'s work (io_core.h), so a session is born

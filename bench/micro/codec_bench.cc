@@ -43,7 +43,7 @@ void stream(benchmark::State& state) {
   for (char& c : bytes)
     c = static_cast<char>(state.range(1) != 0 ? rng() : "etaoin shrdlu"[rng() % 13]);
   auto payload = encode_message(StageData{StageId{{1, 1}}, 0, bytes});
-  FrameWriter writer(static_cast<int>(state.range(0)));
+  FrameWriter writer(gears[static_cast<size_t>(state.range(0))].compression);
   FrameReader reader(
       [](const FrameHeader&, std::string_view, std::string_view) { return Status{}; });
   for (auto _ : state) {

@@ -48,7 +48,12 @@ inline constexpr size_t write_bytes_max = 256 * 1024;
 inline constexpr size_t unsent_bytes_min = 32 * 1024;
 inline constexpr size_t unsent_bytes_max = 256 * 1024;
 inline constexpr size_t socket_buffer_bytes = 32 << 20;  // in flight, per direction; where allowed
-inline constexpr int zstd_window_log_max = 23;           // 8 MiB for decompression, per connection
+// Windows of zstd, per connection and direction, on both sides: at first, and where the link is the
+// limit. The decompressor takes that and 0.5 MiB, the compressor up to 17 MiB more.
+inline constexpr int zstd_window_log_initial = 21;
+inline constexpr int zstd_window_log_max = 26;
+// Nothing but heartbeats left for so long: the memory of the stream is given back.
+inline constexpr int zstd_rest_ms = 10'000;
 inline constexpr int heartbeat_ms = 5'000;
 inline constexpr int peer_silent_ms_max = 20'000;  // then the connection is taken for dead
 inline constexpr int handshake_ms_max = 10'000;
@@ -148,6 +153,8 @@ static_assert(credit_bytes_max * 7 / 8 >= 25'000'000, "1 Gbit/s over 200 ms");
 static_assert(socket_buffer_bytes >= 25'000'000, "1 Gbit/s over 200 ms");
 static_assert(message_bytes_target < lane_queue_bytes_max);
 static_assert(data_chunk_bytes_max <= write_bytes_max);
+static_assert(zstd_window_log_initial < zstd_window_log_max);
+static_assert(zstd_rest_ms >= 2 * heartbeat_ms, "seen at a heartbeat");
 static_assert(block_bytes <= inline_bytes_max);
 static_assert(inline_bytes_max % block_bytes == 0);
 static_assert(block_bytes % rolling_block_bytes_min == 0, "blocks of signatures nest in blocks");

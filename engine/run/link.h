@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/base/error.h"
+#include "engine/model/bottleneck.h"
 #include "engine/model/lane.h"
 #include "engine/model/message.h"
 
@@ -21,6 +22,8 @@ struct LinkCounters {
   uint64_t plain_bytes_in = 0;
   uint64_t messages_out = 0;
   uint64_t messages_in = 0;
+  int zstd_level = 0;  // of what leaves, now; 0: not compressed
+  Bottleneck bottleneck = Bottleneck::none;
 };
 
 class Link {

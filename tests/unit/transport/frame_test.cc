@@ -8,6 +8,7 @@
 
 #include "transport/backoff.h"
 #include "transport/banner.h"
+#include "transport/entropy.h"
 #include "transport/inbox.h"
 #include "transport/link_meter.h"
 #include "transport/outbox.h"
@@ -46,8 +47,8 @@ Payload make_payload(uint8_t kind, std::string body, std::string raw) {
 
 TEST(Frame, SurvivesAnyMixtureOfSizesAndPieces) {
   std::mt19937_64 rng(3);
-  for (const int level : {0, 1, 3}) {
-    FrameWriter writer(level);
+  for (const Gear& gear : gears) {
+    FrameWriter writer(gear.compression);
     Sink sink;
     std::vector<Got> sent;
     std::string wire;
@@ -79,7 +80,7 @@ TEST(Frame, SurvivesAnyMixtureOfSizesAndPieces) {
 
 TEST(Frame, SharesHistoryAndPassesNoiseThrough) {
   std::mt19937_64 rng(4);
-  FrameWriter writer(1);
+  FrameWriter writer(gears[gear_initial].compression);
   const std::string text = [&] {
     std::string words;
     while (words.size() < 20'000) words += std::to_string(rng() % 100'000) + " ";
@@ -96,6 +97,96 @@ TEST(Frame, SharesHistoryAndPassesNoiseThrough) {
   const std::string_view wire = writer.finish();
   EXPECT_EQ(wire[8], static_cast<char>(Coding::plain));
   EXPECT_LT(wire.size(), 65536u + 64);
+}
+
+std::string text(std::mt19937_64& rng, size_t size) {
+  std::string words;
+  while (words.size() < size) words += std::to_string(rng() % 100'000) + " ";
+  return words;
+}
+
+TEST(Frame, ChangesItsCompressionInTheMiddleOfTheStream) {
+  std::mt19937_64 rng(5);
+  FrameWriter writer(gears[gear_initial].compression);
+  Sink sink;
+  std::vector<std::string> sent;
+  // Several frames in one burst, before and behind a change; to none and back, too.
+  for (int burst = 0; burst < 100; ++burst) {
+    for (int n = 0; n < 3; ++n) {
+      if (rng() % 3 == 0) writer.use(gears[rng() % gears.size()].compression);
+      if (rng() % 20 == 0) writer.rest();
+      const size_t size = rng() % 40'000;
+      sent.push_back(rng() % 4 == 0 ? noise(rng, size) : text(rng, size));
+      writer.add(make_payload(25, "b", sent.back()), 1);
+    }
+    ASSERT_TRUE(sink.reader.feed(writer.finish()));
+    ASSERT_EQ(sink.frames.size(), sent.size());
+  }
+  for (size_t i = 0; i < sent.size(); ++i) ASSERT_EQ(sink.frames[i].raw, sent[i]);
+}
+
+TEST(Frame, FindsRepeatsFarApartWhereTheLinkIsTheLimit) {
+  std::mt19937_64 rng(6);
+  std::vector<std::string> chunks;
+  for (int i = 0; i < 128; ++i) chunks.push_back(text(rng, limits::data_chunk_bytes_max - 100));
+  const auto second_time = [&](const Compression& compression) {
+    FrameWriter writer(compression);
+    size_t bytes = 0;
+    for (int round = 0; round < 2; ++round) {
+      for (const std::string& chunk : chunks) {
+        writer.add(make_payload(25, "b", chunk), 1);
+        const size_t wire = writer.finish().size();
+        if (round == 1) bytes += wire;
+      }
+    }
+    return bytes;
+  };
+  const size_t all = chunks.size() * chunks[0].size();
+  EXPECT_GT(second_time(gears[1].compression), all / 5) << "this test shows nothing";
+  EXPECT_LT(second_time(gears[2].compression), all / 100);
+}
+
+TEST(Frame, ARestingStreamGivesItsMemoryBackOnBothSides) {
+  std::mt19937_64 rng(7);
+  FrameWriter writer(gears.back().compression);
+  Sink sink;
+  const size_t idle = sink.reader.memory_bytes();
+  const auto send = [&](std::string raw) {
+    writer.add(make_payload(25, "", std::move(raw)), 1);
+    ASSERT_TRUE(sink.reader.feed(writer.finish()));
+  };
+  send("ping");
+  EXPECT_EQ(sink.reader.memory_bytes(), idle) << "a stream was opened for nothing";
+  send(text(rng, 100'000));
+  EXPECT_GT(sink.reader.memory_bytes(), size_t{1} << limits::zstd_window_log_max);
+  EXPECT_LT(sink.reader.memory_bytes(), (size_t{1} << limits::zstd_window_log_max) + (1 << 20));
+  writer.rest();
+  send("ping");
+  EXPECT_EQ(sink.reader.memory_bytes(), idle);
+  writer.rest();
+  const std::string later = text(rng, 100'000);
+  send(later);
+  ASSERT_EQ(sink.frames.size(), 4u);
+  EXPECT_EQ(sink.frames[3].raw, later);
+}
+
+TEST(Entropy, SmallContentsAreJudgedTogetherAndLargeOnesAlone) {
+  std::mt19937_64 rng(8);
+  const std::string words = text(rng, 65'536);
+  std::vector<std::string> pieces;
+  for (int i = 0; i < 100; ++i) pieces.push_back(noise(rng, 700));
+  EXPECT_EQ(incompressible_bytes(pieces), 70'000u);
+  pieces.push_back(words);
+  EXPECT_EQ(incompressible_bytes(pieces), 70'000u) << "the text is no noise";
+  pieces.push_back(noise(rng, 30'000));
+  EXPECT_EQ(incompressible_bytes(pieces), 100'000u);
+  std::vector<std::string> small_texts;
+  for (int i = 0; i < 100; ++i) small_texts.push_back(words.substr(i * 600, 600));
+  EXPECT_EQ(incompressible_bytes(small_texts), 0u);
+  EXPECT_EQ(incompressible_bytes(std::vector<std::string>{noise(rng, 500), "", "x"}), 0u)
+      << "too little to tell";
+  // One content of which half is noise still pays.
+  EXPECT_FALSE(looks_incompressible(noise(rng, 32'768) + words.substr(0, 32'768)));
 }
 
 std::string segment(uint32_t wire, uint32_t plain, uint32_t coding, std::string_view content) {
@@ -288,7 +379,9 @@ TEST(LinkMeter, SizesFollowTheRateOfTheLink) {
   LinkMeter meter;
   EXPECT_EQ(meter.write_bytes(), limits::write_bytes_initial);
   const auto run = [&](size_t bytes_per_ms) {
-    for (int i = 0; i < 400; ++i) meter.add(bytes_per_ms * 5, Duration{}, milliseconds(5));
+    for (int i = 0; i < 400; ++i) {
+      meter.add({.wire_bytes = bytes_per_ms * 5, .waiting = milliseconds(5)});
+    }
   };
   run(1'250);  // 10 Mbit/s
   EXPECT_EQ(meter.write_bytes(), limits::write_bytes_min);

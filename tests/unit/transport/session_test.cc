@@ -212,7 +212,7 @@ TEST_F(Session, TheWindowGrowsForAPeerThatWaitsForCreditOnly) {
   // A peer of which the link shows nothing: it says that it is blocked while all was taken.
   auto wire = make_socket_pair();
   Peer owner(channel_over(io, std::move(wire.left), options("mgmt2")));
-  FrameWriter writer(0);
+  FrameWriter writer(Compression{});
   writer.add(Payload{4, std::string(1, '\1'), {}, 0}, 0);
   const std::string said = "repl/1 x\n" + std::string(writer.finish());
   ASSERT_EQ(::write(wire.right.get(), said.data(), said.size()), static_cast<ssize_t>(said.size()));
@@ -243,7 +243,7 @@ TEST_F(Session, BulkOvertakesBackgroundUntilThatIsDrained) {
   auto sockets = make_socket_pair();
   SessionOptions slow = options("right");
   slow.bandwidth_bytes_per_s = 2'000'000;
-  slow.zstd_level = 0;
+  slow.compress = false;
   Peer left(channel_over(io, std::move(sockets.left), slow));
   Peer right(channel_over(io, std::move(sockets.right), options("left")));
   for (uint64_t i = 0; i < 60; ++i) ASSERT_TRUE(left->send(chunk(i, 'x'), Lane::background));
@@ -263,7 +263,7 @@ TEST_F(Session, PromptOvertakesBulk) {
   auto sockets = make_socket_pair();
   SessionOptions slow = options("right");
   slow.bandwidth_bytes_per_s = 2'000'000;
-  slow.zstd_level = 0;
+  slow.compress = false;
   Peer left(channel_over(io, std::move(sockets.left), slow));
   Peer right(channel_over(io, std::move(sockets.right), options("left")));
   for (uint64_t i = 0; i < 60; ++i) ASSERT_TRUE(left->send(chunk(i, 'x'), Lane::bulk));
@@ -279,13 +279,48 @@ TEST_F(Session, BandwidthIsLimited) {
   auto sockets = make_socket_pair();
   SessionOptions slow = options("right");
   slow.bandwidth_bytes_per_s = 4'000'000;
-  slow.zstd_level = 0;
+  slow.compress = false;
   Peer left(channel_over(io, std::move(sockets.left), slow));
   Peer right(channel_over(io, std::move(sockets.right), options("left")));
   const auto start = std::chrono::steady_clock::now();
   for (uint64_t i = 0; i < 180; ++i) ASSERT_TRUE(left.push(chunk(i, 'x')));
   ASSERT_TRUE(right.take(180));  // 3 MB; the last frame leaves when all before it are paid for
   EXPECT_GE(std::chrono::steady_clock::now() - start, 500ms);
+}
+
+TEST_F(Session, CompressesHarderWhereTheLinkIsTheLimitUntilItRests) {
+  auto sockets = make_socket_pair();
+  SessionOptions slow = hasty("right");
+  slow.bandwidth_bytes_per_s = 500'000;
+  slow.times.silent_max = 20s;
+  slow.times.zstd_rest = 200ms;
+  Peer left(channel_over(io, std::move(sockets.left), slow));
+  SessionOptions other = hasty("left");
+  other.times.silent_max = 20s;
+  Peer right(channel_over(io, std::move(sockets.right), other));
+  EXPECT_EQ(left->counters().zstd_level, 1);
+  EXPECT_EQ(left->counters().bottleneck, Bottleneck::none);
+  std::mt19937_64 rng(9);
+  uint64_t sent = 0;
+  bool told = false;  // while it goes on, not some time later
+  while (left->counters().zstd_level == 1 || !told) {
+    ASSERT_LT(sent, 5'000u);
+    StageData text = chunk(sent, 'x');
+    for (char& c : text.bytes) c = "etaoin shrdlu"[rng() % 13];
+    ASSERT_TRUE(left.push(text));
+    ++sent;
+    told |= left->counters().bottleneck == Bottleneck::link;
+  }
+  ASSERT_TRUE(right.take(sent));
+  // Heartbeats alone wake nobody, so this side looks.
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (left->counters().zstd_level != 1 && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(5ms);
+  }
+  EXPECT_EQ(left->counters().zstd_level, 1);
+  EXPECT_EQ(left->counters().bottleneck, Bottleneck::none);
+  ASSERT_TRUE(left->send(CutBegin{}, Lane::bulk));
+  ASSERT_TRUE(right.take(sent + 1)) << "the stream after the rest cannot be read";
 }
 
 TEST_F(Session, CloseSendsWhatIsQueuedAndSaysWhy) {
@@ -383,7 +418,7 @@ TEST_F(Session, RefusesMoreThanCreditAndCreditForNothing) {
   const auto reason_after = [&](const auto& fill) {
     auto sockets = make_socket_pair();
     Peer left(channel_over(io, std::move(sockets.left), options("mgmt2")));
-    FrameWriter writer(1);
+    FrameWriter writer(gears[gear_initial].compression);
     std::string wire = "repl/1 x\n";
     fill(writer);
     wire += writer.finish();
@@ -433,7 +468,7 @@ TEST(MemoryPair, SpeaksLikeAWire) {
       ++sent;
     EXPECT_EQ(left->writable(Lane::bulk), 0u);
     EXPECT_TRUE(left->send(Bye{}, Lane::prompt));
-    ASSERT_TRUE(right.take(sent + 2));
+    ASSERT_TRUE(right.take(sent + 1));
     EXPECT_TRUE(left.wait([&] { return left->writable(Lane::bulk) > 0; }));
     right->close("enough");
     EXPECT_TRUE(left.wait_closed());

@@ -1,0 +1,143 @@
+#include "transport/level_control.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+namespace repl::transport {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// A connection whose I/O thread packs and sends one after the other while the carrier drains what
+// was written: what is slower decides, the other has time left.
+struct Line {
+  double text_bytes_per_s = 400e6;  // packed at level 1, on a processor of its own
+  double wire_bytes_per_s = 1e12;
+  double ratio_at_1 = 4;  // each gear above packs half as much again
+  double others = 0;      // the I/O thread's share for other connections
+  double owner_bytes_per_s = 1e12;
+  double compressible = 1;
+  LevelControl control;
+  MonotonicTime now = MonotonicTime{} + seconds(100);
+  std::vector<int> levels;  // each time that it changed
+
+  [[nodiscard]] double ratio(int level) const {
+    if (level == 0) return 1;
+    return ratio_at_1 * (level == 1 ? 1 : level == 3 ? 1.5 : level == 6 ? 1.7 : 1.8);
+  }
+  [[nodiscard]] double rate_at(int level) const {  // plain bytes per second
+    return std::min({packed_at(level), wire_bytes_per_s * ratio(level), owner_bytes_per_s});
+  }
+  [[nodiscard]] double packed_at(int level) const {
+    const auto* gear = std::ranges::find(
+        gears, level, [](const Gear& candidate) { return candidate.compression.level; });
+    return text_bytes_per_s * (1 - others) / gear->cost;
+  }
+  int run(double for_seconds) {
+    for (double passed = 0; passed < for_seconds; passed += 0.05) {
+      const int level = control.compression().level;
+      const double rate = rate_at(level);
+      const double packing = rate / packed_at(level);
+      const bool owner_slow = rate == owner_bytes_per_s;
+      const auto time = [](double share) {
+        return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(share * 0.05));
+      };
+      now += milliseconds(50);
+      const auto bytes = static_cast<size_t>(rate * 0.05);
+      control.add({.work = {.plain_bytes = bytes,
+                            .compressible_bytes = static_cast<size_t>(rate * 0.05 * compressible),
+                            .wire_bytes = bytes,
+                            .packing = time(packing),
+                            .waiting = time(owner_slow ? 0 : 1 - packing)},
+                   .elapsed = milliseconds(50),
+                   .processor = time(std::min(1.0, packing * (1 - others) + others))},
+                  now);
+      if (control.compression().level != level) levels.push_back(control.compression().level);
+    }
+    return control.compression().level;
+  }
+};
+
+double mbit(double rate) { return rate * 125'000; }
+
+TEST(LevelControl, CompressesAsHardAsTheLinkIsSlow) {
+  Line slow{.wire_bytes_per_s = mbit(10)};
+  EXPECT_EQ(slow.run(5), 9);
+  EXPECT_EQ(slow.levels, std::vector<int>{9}) << "at once, and only once";
+  EXPECT_EQ(slow.control.bottleneck(), Bottleneck::link);
+  EXPECT_TRUE(slow.control.compression().long_distance);
+  Line middle{.wire_bytes_per_s = mbit(200)};
+  EXPECT_EQ(middle.run(60), 3);
+  EXPECT_EQ(middle.levels, std::vector<int>{3});
+}
+
+TEST(LevelControl, FollowsALinkThatChanges) {
+  Line line{.wire_bytes_per_s = mbit(10)};
+  EXPECT_EQ(line.run(5), 9);
+  line.wire_bytes_per_s = mbit(10'000);
+  EXPECT_EQ(line.run(30), 0);
+  EXPECT_EQ(line.levels, (std::vector{9, 6, 3, 1, 0})) << "one gear at a time";
+  line.wire_bytes_per_s = mbit(10);
+  EXPECT_EQ(line.run(5), 9);
+}
+
+TEST(LevelControl, AFastProcessorOnAFastLinkNeedsNoCompression) {
+  Line line{.text_bytes_per_s = 300e6, .wire_bytes_per_s = 1.2e9};
+  EXPECT_EQ(line.run(5), 0);
+  EXPECT_GT(line.rate_at(0), line.rate_at(1));
+}
+
+TEST(LevelControl, TakesBackWhatDoesNotPayAndSeldomTriesAgain) {
+  // Level 1 keeps the processor busy, and without compression the link is too small.
+  Line line{.text_bytes_per_s = 300e6, .wire_bytes_per_s = mbit(1'000)};
+  line.run(600);
+  EXPECT_EQ(line.control.compression().level, 1);
+  ASSERT_GE(line.levels.size(), 2u);
+  EXPECT_EQ(line.levels[0], 0);
+  EXPECT_EQ(line.levels[1], 1);
+  EXPECT_LE(line.levels.size(), 14u) << "10, 20, 40, ... 300 s apart";
+}
+
+TEST(LevelControl, DoesNotRaiseWhereTheProcessorIsTakenByOthers) {
+  Line line{.wire_bytes_per_s = mbit(50), .others = 0.7};
+  EXPECT_EQ(line.run(20), 1);
+  Line alone{.wire_bytes_per_s = mbit(50)};
+  EXPECT_GT(alone.run(20), 1);
+}
+
+TEST(LevelControl, ASlowOwnerAndIncompressibleContentsSayNothing) {
+  Line owner{.wire_bytes_per_s = mbit(10), .owner_bytes_per_s = 1e6};
+  EXPECT_EQ(owner.run(20), 1);
+  EXPECT_EQ(owner.control.bottleneck(), Bottleneck::none);
+  Line noise{.wire_bytes_per_s = mbit(10), .compressible = 0.1};
+  EXPECT_EQ(noise.run(20), 1);
+  EXPECT_EQ(noise.control.bottleneck(), Bottleneck::link);
+}
+
+TEST(LevelControl, AShortBurstChangesNothing) {
+  Line line{.wire_bytes_per_s = mbit(10)};
+  EXPECT_EQ(line.run(0.1), 1);
+}
+
+TEST(LevelControl, ContentThatPacksWorseIsNotTheGearsFault) {
+  Line line{.wire_bytes_per_s = mbit(10)};
+  line.run(0.5);
+  EXPECT_EQ(line.control.compression().level, 9);
+  line.ratio_at_1 = 1.2;
+  EXPECT_EQ(line.run(10), 9);
+}
+
+TEST(LevelControl, RestBeginsAnew) {
+  Line line{.wire_bytes_per_s = mbit(10)};
+  EXPECT_EQ(line.run(5), 9);
+  line.control.rest();
+  EXPECT_EQ(line.control.compression(), gears[gear_initial].compression);
+  EXPECT_EQ(line.control.bottleneck(), Bottleneck::none);
+}
+
+}  // namespace
+}  // namespace repl::transport
