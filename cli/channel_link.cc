@@ -26,6 +26,7 @@ run::LinkCounters ChannelLink::counters() const {
                            .messages_out = from.messages_out,
                            .messages_in = from.messages_in,
                            .zstd_level = from.zstd_level,
+                           .zstd_window_bytes = from.zstd_window_bytes,
                            .bottleneck = from.bottleneck};
 }
 

@@ -26,6 +26,7 @@ void members(WireCounters& w, Visit&& visit) {
   visit("messages_out", w.messages_out);
   visit("messages_in", w.messages_in);
   visit("zstd_level", w.zstd_level);
+  visit("zstd_window_bytes", w.zstd_window_bytes);
   visit("bottleneck", w.bottleneck);
 }
 template <typename Visit>

@@ -34,6 +34,7 @@ struct WireCounters {
   uint64_t messages_out = 0;
   uint64_t messages_in = 0;
   int64_t zstd_level = 0;  // of what leaves, now; 0: not compressed
+  uint64_t zstd_window_bytes = 0;
   std::string bottleneck;  // of what leaves, now: "link", "processor", or empty
   bool operator==(const WireCounters&) const = default;
 };

@@ -69,6 +69,7 @@ PeerStatus to_peer_status(const run::PeerFacts& facts) {
                            .messages_out = facts.wire.messages_out,
                            .messages_in = facts.wire.messages_in,
                            .zstd_level = facts.wire.zstd_level,
+                           .zstd_window_bytes = facts.wire.zstd_window_bytes,
                            .bottleneck = bottleneck_name(facts.wire.bottleneck)};
   peer.methods = MethodCounts{.metadata = facts.methods.metadata,
                               .inlined = facts.methods.inlined,

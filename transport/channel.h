@@ -30,9 +30,10 @@ struct ChannelCounters {
   uint64_t plain_bytes_in = 0;
   uint64_t messages_out = 0;
   uint64_t messages_in = 0;
-  // Of what leaves, now: how hard it is compressed (0: not at all), and what keeps it from going
-  // faster.
+  // Of what leaves, now: how hard it is compressed (level 0: not at all), and what keeps it from
+  // going faster.
   int zstd_level = 0;
+  uint64_t zstd_window_bytes = 0;
   Bottleneck bottleneck = Bottleneck::none;
 };
 

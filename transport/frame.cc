@@ -44,7 +44,7 @@ void FrameWriter::open_segment(Coding coding) {
 
 void FrameWriter::close_segment() {
   if (!segment_open_) return;
-  if (coding_ == Coding::zstd && zstd_.open()) zstd_.flush(out_);
+  if (coding_ == Coding::zstd && zstd_.in_frame()) zstd_.flush(out_);
   char* header = out_.at(segment_at_);
   put_u32(header, static_cast<uint32_t>(out_.size() - segment_at_ - segment_header_bytes));
   put_u32(header + 4, static_cast<uint32_t>(segment_plain_));
@@ -82,15 +82,15 @@ void FrameWriter::add(const Payload& payload, uint8_t lane) {
   const bool passes = pass_through(payload);
   if (!passes) burst_.compressible_bytes += payload.size();
   const bool ends =
-      zstd_.open() && (std::exchange(resting_, false) || zstd_.compression() != wanted_);
+      zstd_.in_frame() && (std::exchange(resting_, false) || zstd_.compression() != wanted_);
   // What is small, and alone, opens no stream: heartbeats of an idle connection need no memory.
-  const bool small = payload.size() <= uncompressed_bytes_max && (ends || !zstd_.open());
+  const bool small = payload.size() <= uncompressed_bytes_max && (ends || !zstd_.in_frame());
   const Coding coding = wanted_.level == 0 || passes || small ? Coding::plain : Coding::zstd;
   if (ends) end_stream();
   if (segment_open_ && (coding != coding_ || segment_plain_ >= segment_bytes_target))
     close_segment();
   if (!segment_open_) open_segment(coding);
-  if (coding == Coding::zstd && !zstd_.open()) zstd_.begin(wanted_);
+  if (coding == Coding::zstd && !zstd_.in_frame()) zstd_.begin(wanted_);
   std::array<char, frame_header_bytes> header{};
   put_u32(header.data(), static_cast<uint32_t>(payload.size()));
   put_u32(header.data() + 4, static_cast<uint32_t>(payload.body.size()));

@@ -57,15 +57,12 @@ class FrameWriter {
   void use(const Compression& compression) { wanted_ = compression; }
   // Gives the memory of the stream back: the next burst ends it, and begins another when something
   // is to be compressed.
-  void rest() { resting_ = zstd_.open(); }
+  void rest() { resting_ = zstd_.in_frame(); }
   void add(const Payload& payload, uint8_t lane);
   // Ends the burst: everything added is in the result, and the reader can take it apart. The buffer
   // is the writer's, valid until the next add().
   [[nodiscard]] std::string_view finish();
-  // What the stream is packed with now.
-  [[nodiscard]] const Compression& compression() const {
-    return zstd_.open() ? zstd_.compression() : wanted_;
-  }
+  [[nodiscard]] const Compression& compression() const { return wanted_; }
   [[nodiscard]] const Burst& burst() const { return burst_; }  // the present or last one
 
  private:

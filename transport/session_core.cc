@@ -33,7 +33,7 @@ SessionCore::SessionCore(std::shared_ptr<IoCore> io, std::unique_ptr<ByteStream>
       heard_at_(options.clock.now()),
       spoke_at_(heard_at_),
       sent_at_(heard_at_) {
-  counters_.zstd_level = writer_.compression().level;
+  tell_level();
 }
 
 void SessionCore::start() {

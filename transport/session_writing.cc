@@ -155,7 +155,9 @@ void SessionCore::adapt(MonotonicTime now) {
 
 void SessionCore::tell_level() {
   const std::lock_guard lock(mutex_);
-  counters_.zstd_level = options_.compress ? level_.compression().level : 0;
+  const Compression& compression = writer_.compression();
+  counters_.zstd_level = compression.level;
+  counters_.zstd_window_bytes = compression.level == 0 ? 0 : uint64_t{1} << compression.window_log;
   counters_.bottleneck = level_.bottleneck();
   bottleneck_at_ = options_.clock.now();
 }

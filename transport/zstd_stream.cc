@@ -38,7 +38,7 @@ void OutBuffer::clear(size_t keep_bytes) {
 ZstdWriter::~ZstdWriter() { ZSTD_freeCCtx(context_); }
 
 void ZstdWriter::begin(const Compression& compression) {
-  REPL_CHECK(!open() && compression.level != 0);
+  REPL_CHECK(!in_frame() && compression.level != 0);
   compression_ = compression;
   context_ = ZSTD_createCCtx();
   REPL_CHECK(context_ != nullptr);
@@ -65,7 +65,7 @@ void ZstdWriter::end(OutBuffer& out) {
 }
 
 void ZstdWriter::compress(std::string_view bytes, Then then, OutBuffer& out) {
-  REPL_CHECK(open());
+  REPL_CHECK(in_frame());
   ZSTD_inBuffer in{bytes.data(), bytes.size(), 0};
   const ZSTD_EndDirective directive = then == Then::end     ? ZSTD_e_end
                                       : then == Then::flush ? ZSTD_e_flush

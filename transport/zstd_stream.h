@@ -47,7 +47,7 @@ class ZstdWriter {
   ZstdWriter(const ZstdWriter&) = delete;
   ZstdWriter& operator=(const ZstdWriter&) = delete;
 
-  [[nodiscard]] bool open() const { return context_ != nullptr; }
+  [[nodiscard]] bool in_frame() const { return context_ != nullptr; }
   [[nodiscard]] const Compression& compression() const { return compression_; }
   // Begins a frame. Not while one is open.
   void begin(const Compression& compression);

@@ -23,6 +23,7 @@ struct LinkCounters {
   uint64_t messages_out = 0;
   uint64_t messages_in = 0;
   int zstd_level = 0;  // of what leaves, now; 0: not compressed
+  uint64_t zstd_window_bytes = 0;
   Bottleneck bottleneck = Bottleneck::none;
 };
 

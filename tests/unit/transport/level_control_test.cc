@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <string>
+#include <array>
 #include <vector>
 
 namespace repl::transport {
@@ -25,23 +25,28 @@ struct Line {
   MonotonicTime now = MonotonicTime{} + seconds(100);
   std::vector<int> levels;  // each time that it changed
 
-  [[nodiscard]] double ratio(int level) const {
-    if (level == 0) return 1;
-    return ratio_at_1 * (level == 1 ? 1 : level == 3 ? 1.5 : level == 6 ? 1.7 : 1.8);
+  [[nodiscard]] double ratio(const Compression& compression) const {
+    constexpr std::array better = {0.0, 1.0, 1.3, 1.5, 1.7, 1.8};
+    static_assert(better.size() == gears.size());
+    return compression.level == 0 ? 1 : ratio_at_1 * better.at(gear_of(compression));
   }
-  [[nodiscard]] double rate_at(int level) const {  // plain bytes per second
-    return std::min({packed_at(level), wire_bytes_per_s * ratio(level), owner_bytes_per_s});
+  // Plain bytes per second.
+  [[nodiscard]] double rate_at(const Compression& compression) const {
+    return std::min(
+        {packed_at(compression), wire_bytes_per_s * ratio(compression), owner_bytes_per_s});
   }
-  [[nodiscard]] double packed_at(int level) const {
-    const auto* gear = std::ranges::find(
-        gears, level, [](const Gear& candidate) { return candidate.compression.level; });
-    return text_bytes_per_s * (1 - others) / gear->cost;
+  [[nodiscard]] double packed_at(const Compression& compression) const {
+    return text_bytes_per_s * (1 - others) / gears.at(gear_of(compression)).cost;
+  }
+  [[nodiscard]] static size_t gear_of(const Compression& compression) {
+    const auto* gear = std::ranges::find(gears, compression, &Gear::compression);
+    return static_cast<size_t>(gear - gears.begin());
   }
   int run(double for_seconds) {
     for (double passed = 0; passed < for_seconds; passed += 0.05) {
-      const int level = control.compression().level;
-      const double rate = rate_at(level);
-      const double packing = rate / packed_at(level);
+      const Compression compression = control.compression();
+      const double rate = rate_at(compression);
+      const double packing = rate / packed_at(compression);
       const bool owner_slow = rate == owner_bytes_per_s;
       const auto time = [](double share) {
         return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(share * 0.05));
@@ -56,7 +61,7 @@ struct Line {
                    .elapsed = milliseconds(50),
                    .processor = time(std::min(1.0, packing * (1 - others) + others))},
                   now);
-      if (control.compression().level != level) levels.push_back(control.compression().level);
+      if (control.compression() != compression) levels.push_back(control.compression().level);
     }
     return control.compression().level;
   }
@@ -80,7 +85,7 @@ TEST(LevelControl, FollowsALinkThatChanges) {
   EXPECT_EQ(line.run(5), 9);
   line.wire_bytes_per_s = mbit(10'000);
   EXPECT_EQ(line.run(30), 0);
-  EXPECT_EQ(line.levels, (std::vector{9, 6, 3, 1, 0})) << "one gear at a time";
+  EXPECT_EQ(line.levels, (std::vector{9, 6, 3, 1, 1, 0})) << "one gear at a time";
   line.wire_bytes_per_s = mbit(10);
   EXPECT_EQ(line.run(5), 9);
 }
@@ -88,7 +93,7 @@ TEST(LevelControl, FollowsALinkThatChanges) {
 TEST(LevelControl, AFastProcessorOnAFastLinkNeedsNoCompression) {
   Line line{.text_bytes_per_s = 300e6, .wire_bytes_per_s = 1.2e9};
   EXPECT_EQ(line.run(5), 0);
-  EXPECT_GT(line.rate_at(0), line.rate_at(1));
+  EXPECT_GT(line.rate_at(gears[0].compression), line.rate_at(gears[1].compression));
 }
 
 TEST(LevelControl, TakesBackWhatDoesNotPayAndSeldomTriesAgain) {
