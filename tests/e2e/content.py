@@ -4,6 +4,8 @@ incompressible unless it is text, so that only what repl leaves out is saved on 
 
     content.py make FILE SEED BYTES                 random bytes, made beside the tree (SCRATCH) and renamed in
     content.py text FILE SEED BYTES                 words, likewise
+    content.py logs DIR SEED COUNT BYTES            COUNT files of log lines, likewise; half of what a file has stood,
+                                                    64 KiB at a time, in an earlier one, 4 MiB away or more
     content.py append FILE SEED BYTES               in one write
     content.py stream FILE SEED BYTES STEPS PAUSE   appends BYTES in STEPS writes, PAUSE seconds apart
     content.py overwrite FILE SEED PIECES BYTES [SHIFT]   in place; pieces evenly spread, at multiples of 64 KiB
@@ -63,6 +65,39 @@ def make(path, seed, size):
 
 def make_text(path, seed, size):
     saved(path, text(seed, int(size)))
+
+
+def log_pages(seed, page=64 * 1024, apart=64):
+    rng = random.Random(seed)
+    letters = "etaoinshrdlucmfwyp"
+    words = ["".join(rng.choices(letters, k=rng.randrange(2, 11))) for _ in range(4000)]
+    phrases = [" ".join(rng.choices(words, k=10)) for _ in range(20000)]
+    pages, number = [], 0
+    while True:
+        if len(pages) > apart and rng.random() < 0.5:
+            pages.append(pages[rng.randrange(len(pages) - apart)])
+        else:
+            lines, size = [], 0
+            while size < page:
+                number += 1
+                lines.append("2026-11-22T%02d:%02d:%02d %s[%d]: %s %08x\n" % (
+                    number // 3600 % 24, number // 60 % 60, number % 60, words[number % 40], number % 977,
+                    phrases[int(rng.random() * 20000)], rng.getrandbits(32)))
+                size += len(lines[-1])
+            pages.append("".join(lines)[:page].encode())
+        yield pages[-1]
+
+
+def logs(directory, seed, count, size):
+    """As one directory that appears at once."""
+    pages = log_pages(seed)
+    made = scratch(directory)
+    os.mkdir(made)
+    for i in range(int(count)):
+        with open("%s/%04d.log" % (made, i), "wb") as out:
+            for _ in range(int(size) // (64 * 1024)):
+                out.write(next(pages))
+    os.rename(made, directory)
 
 
 def append(path, seed, size):
@@ -155,6 +190,6 @@ def same(one, other):
 
 
 if __name__ == "__main__":
-    commands = {"make": make, "text": make_text, "append": append, "stream": stream, "overwrite": overwrite,
+    commands = {"make": make, "text": make_text, "logs": logs, "append": append, "stream": stream, "overwrite": overwrite,
                 "insert": insert, "delete": delete, "small": small, "islands": islands, "same": same}
     commands[sys.argv[1]](*sys.argv[2:])
