@@ -34,6 +34,9 @@ TreeStatus sample() {
   peer.progress = TransferProgress{1, 2, 1024, 2048};
   peer.last_error = "connection refused";
   peer.wire.bytes_out = 4096;
+  peer.wire.zstd_level = -5;  // of a daemon of another version
+  peer.wire.zstd_window_bytes = 64 << 20;
+  peer.wire.bottleneck = "link";
   peer.bandwidth_limit = 1 << 20;
   peer.transport = "tls";
   s.peers = {peer, PeerStatus{.name = "mgmt3"}};
@@ -78,7 +81,8 @@ TEST(Status, Render) {
         "repl approve idm", "... and 3 more", "error     disk full",
         "peer      mgmt2 (tls): catching up, behind by 1.2 s, 3 paths, 2.0 KiB, cut 7 durable",
         "sending 1 of 2 files, 1.0 KiB of 2.0 KiB", "limited to 1.0 MiB/s",
-        "last error: connection refused", "peer      mgmt3: away",
+        "; the link is the limit, zstd level -5", "last error: connection refused",
+        "peer      mgmt3: away",
         "verified  equal with mgmt2 at cut 7, 1 m 0 s ago, all bytes read"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   }
