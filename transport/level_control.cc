@@ -16,7 +16,7 @@ constexpr size_t samples_of_trial = 10;
 constexpr size_t samples_remembered = 20;  // what was before them is another link
 constexpr Duration between_changes = seconds(1);
 constexpr Duration no_trial_min = seconds(10);
-constexpr Duration no_trial_max = seconds(300);
+constexpr Duration no_trial_max = seconds(60);
 // Below it neither the link nor the processor is what we wait for.
 constexpr double busy_min = 0.7;
 // Of the I/O thread. Between the two the gear is right.
@@ -79,13 +79,7 @@ void LevelControl::judge(MonotonicTime now) {
   if (now < next_change_) return;
   if (on_trial_ && trial_.samples >= samples_of_trial) {
     on_trial_ = false;
-    if (failed()) {
-      no_trial_for_ = std::clamp(2 * no_trial_for_, no_trial_min, no_trial_max);
-      no_trial_before_ = now + no_trial_for_;
-      shift(gear_before_, now);
-      return;
-    }
-    no_trial_for_ = {};
+    if (failed()) return shift(gear_before_, now);
   }
   if (on_trial_ || now < no_trial_before_) return;
   size_t wanted = gear_;
@@ -95,7 +89,6 @@ void LevelControl::judge(MonotonicTime now) {
   }
   if (wanted == gear_) return;
   on_trial_ = true;
-  gear_before_ = gear_;
   rate_before_ = streak_.bytes_per_s();
   trial_ = {};
   shift(wanted, now);
@@ -121,8 +114,12 @@ size_t LevelControl::higher() const {
   return best;
 }
 
+// Back and forth between two gears costs more than either.
 void LevelControl::shift(size_t gear, MonotonicTime now) {
-  gear_ = gear;
+  const bool back = gear == gear_before_;
+  no_trial_for_ = back ? std::clamp(2 * no_trial_for_, no_trial_min, no_trial_max) : Duration{};
+  no_trial_before_ = now + no_trial_for_;
+  gear_before_ = std::exchange(gear_, gear);
   streak_ = {};
   next_change_ = now + between_changes;
 }

@@ -55,9 +55,9 @@ class LevelControl {
   Bottleneck bottleneck_ = Bottleneck::none;
   Streak streak_;
   MonotonicTime next_change_{};
-  // The gear before, on trial until it is known whether the present one lets more through.
+  // The gear is on trial until it is known whether it lets more through than the one before.
   bool on_trial_ = false;
-  size_t gear_before_ = gear_initial;
+  size_t gear_before_ = gears.size();  // none yet
   double rate_before_ = 0;
   Streak trial_;
   MonotonicTime no_trial_before_{};
