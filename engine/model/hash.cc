@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/base/bytes.h"
+#include "engine/base/check.h"
 #include "engine/base/limits.h"
 
 namespace repl {
@@ -77,6 +78,14 @@ void ContentHasher::update_zeros(uint64_t count) {
     }
     count -= take;
   }
+}
+
+bool ContentHasher::at_block_start() const { return state_->block_fill == 0; }
+
+void ContentHasher::update_block(const Digest& block) {
+  REPL_CHECK(at_block_start());
+  blocks_.push_back(block);
+  size_ += limits::block_bytes;
 }
 
 Digest ContentHasher::finish() {

@@ -30,6 +30,9 @@ class ContentHasher {
 
   void update(std::string_view bytes);
   void update_zeros(uint64_t count);  // a hole
+  // A whole block whose hash is known. Only at_block_start().
+  void update_block(const Digest& block);
+  [[nodiscard]] bool at_block_start() const;
   [[nodiscard]] uint64_t size() const { return size_; }
   // Ends the content. blocks() is complete afterwards (one entry even for a content of one block or
   // none).

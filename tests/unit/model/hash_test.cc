@@ -122,6 +122,25 @@ TEST(Hash, HowItIsCutDoesNotMatter) {
   }
 }
 
+TEST(Hash, BlocksWhoseHashIsKnownNeedNoBytes) {
+  for (const size_t size : {block, block + 1, 3 * block, 5 * block + 77}) {
+    const std::string bytes = pattern(size);
+    ContentHasher hasher;
+    size_t at = 0;
+    for (size_t number = 0; at + block <= size; ++number, at += block) {
+      ASSERT_TRUE(hasher.at_block_start());
+      if (number == 1)
+        hasher.update(std::string_view(bytes).substr(at, block));
+      else
+        hasher.update_block(hash_bytes(std::string_view(bytes).substr(at, block)));
+    }
+    hasher.update(std::string_view(bytes).substr(at));
+    EXPECT_EQ(hasher.at_block_start(), size % block == 0);
+    EXPECT_EQ(hasher.size(), size);
+    EXPECT_EQ(hasher.finish(), digest_of(bytes));
+  }
+}
+
 TEST(Hash, AMovedHasherGoesOn) {
   ContentHasher first;
   first.update(pattern(block + 5));
