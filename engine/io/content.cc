@@ -1,56 +1,14 @@
 #include <fcntl.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <memory>
 
 #include "engine/io/fs_ops.h"
 #include "engine/io/leaf.h"
 
 namespace repl::io {
-
-namespace {
-
-constexpr size_t copy_buffer_bytes = 256 * 1024;
-
-std::unexpected<Error> fail_source_ended() {
-  return fail(ErrorCode::changed, "the source of a copy is shorter than it was", Remedy::retry);
-}
-
-// FICLONERANGE takes block-aligned ranges (the last may end at the end of the source); length 0
-// would mean "to the end".
-bool clone_range(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t length) {
-  struct file_clone_range range{
-      .src_fd = from, .src_offset = from_offset, .src_length = length, .dest_offset = to_offset};
-  return ::ioctl(to, FICLONERANGE, &range) == 0;
-}
-
-Status copy_through_memory(int from, uint64_t from_offset, int to, uint64_t to_offset,
-                           uint64_t length) {
-  const auto buffer = std::make_unique_for_overwrite<char[]>(copy_buffer_bytes);
-  while (length > 0) {
-    const size_t want = std::min<uint64_t>(length, copy_buffer_bytes);
-    const Result<size_t> got = read_at(from, from_offset, buffer.get(), want);
-    if (!got) return fail(got.error());
-    if (*got == 0) return fail_source_ended();
-    if (Status written = write_at(to, to_offset, {buffer.get(), *got}); !written) return written;
-    from_offset += *got;
-    to_offset += *got;
-    length -= *got;
-  }
-  return {};
-}
-
-bool copy_file_range_refuses(int error_number) {
-  return error_number == EXDEV || error_number == EINVAL || error_number == ENOSYS ||
-         error_number == EOPNOTSUPP || error_number == EPERM;
-}
-
-}  // namespace
 
 Result<size_t> read_at(int fd, uint64_t offset, char* buffer, size_t size) {
   size_t done = 0;
@@ -81,30 +39,6 @@ Status truncate(int fd, uint64_t size) {
     return fail_errno("truncate");
   }
   return {};
-}
-
-Result<CopyHow> copy_range(int from, uint64_t from_offset, int to, uint64_t to_offset,
-                           uint64_t length) {
-  if (length == 0) return CopyHow::copied;
-  if (clone_range(from, from_offset, to, to_offset, length)) return CopyHow::cloned;
-  while (length > 0) {
-    auto in = static_cast<off64_t>(from_offset);
-    auto out = static_cast<off64_t>(to_offset);
-    const ssize_t done =
-        uninterrupted([&] { return ::copy_file_range(from, &in, to, &out, length, 0); });
-    if (done == 0) return fail_source_ended();
-    if (done < 0) {
-      if (!copy_file_range_refuses(errno)) return fail_errno("copy a range");
-      if (Status copied = copy_through_memory(from, from_offset, to, to_offset, length); !copied) {
-        return fail(copied.error());
-      }
-      break;
-    }
-    from_offset += static_cast<uint64_t>(done);
-    to_offset += static_cast<uint64_t>(done);
-    length -= static_cast<uint64_t>(done);
-  }
-  return CopyHow::copied;
 }
 
 Result<DataRange> next_data(int fd, uint64_t offset, uint64_t size) {

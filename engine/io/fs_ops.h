@@ -108,10 +108,15 @@ struct AttributeSet {
                                      size_t size);  // short only at the end
 [[nodiscard]] Status write_at(int fd, uint64_t offset, std::string_view bytes);
 [[nodiscard]] Status truncate(int fd, uint64_t size);
+// The range reads as zeros, from a hole where the filesystem has them, and the file has at least
+// offset + length bytes.
+[[nodiscard]] Status make_hole(int fd, uint64_t offset, uint64_t length);
 // FICLONERANGE where the filesystem has it and the range is aligned, else copy_file_range(2), else
-// read/write.
+// read/write. Holes stay holes.
 [[nodiscard]] Result<CopyHow> copy_range(int from, uint64_t from_offset, int to, uint64_t to_offset,
                                          uint64_t length);
+// FICLONE of the whole file onto an empty one; false: this filesystem cannot, or not these two.
+[[nodiscard]] Result<bool> clone_file(int from, int to);
 // The next data at or after `offset` (SEEK_DATA): {start, end}; start == size when only a hole is
 // left.
 struct DataRange {
@@ -119,6 +124,13 @@ struct DataRange {
   uint64_t end = 0;
 };
 [[nodiscard]] Result<DataRange> next_data(int fd, uint64_t offset, uint64_t size);
+
+// --- who uses it, and what is left ---
+// Has anybody else this file open, or mapped? By a lease (F_SETLEASE in fcntl(2)), which needs the
+// file to be ours or CAP_LEASE; true where that cannot be told.
+[[nodiscard]] bool is_open_elsewhere(int fd);
+// Free on the filesystem, for whom may not use the reserve.
+[[nodiscard]] Result<uint64_t> free_bytes(int fd);
 
 // --- durability ---
 [[nodiscard]] Status sync_fd(int fd);  // fsync

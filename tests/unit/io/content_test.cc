@@ -1,3 +1,4 @@
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -79,6 +80,86 @@ TEST_P(ContentTest, CopiesWholeAndUnalignedRanges) {
   EXPECT_EQ(dir_.read("part"), "ppppp" + bytes.substr(17, 100'000));
   EXPECT_TRUE(copy_range(from.get(), 0, part.get(), 0, 0));
   EXPECT_EQ(dir_.read("part").size(), 100'005U) << "length 0 copies nothing, not everything";
+}
+
+TEST_P(ContentTest, CopiesKeepHoles) {
+  constexpr uint64_t mib = 1 << 20;
+  constexpr uint64_t size = 1ULL << 40;
+  Result<Fd> from = create_file(dir_.fd(), "from");
+  ASSERT_TRUE(truncate(from->get(), size));
+  for (const uint64_t at : {uint64_t{0}, size / 2, size - mib})
+    ASSERT_TRUE(write_at(from->get(), at, pattern(mib)));
+  Result<Fd> to = create_file(dir_.fd(), "to");
+  // Neither end is aligned: nothing can be cloned whole.
+  ASSERT_TRUE(copy_range(from->get(), 5, to->get(), 5, size - mib - 5));
+  EXPECT_EQ(stat_fd(to->get())->attr.size, size - mib) << "the last range is a hole";
+  EXPECT_LE(stat_fd(to->get())->blocks * 512, 3 * mib);
+  std::string got(mib, '\0');
+  EXPECT_EQ(*read_at(to->get(), size / 2, got.data(), mib), mib);
+  EXPECT_EQ(got, pattern(mib));
+}
+
+TEST_P(ContentTest, AHoleTakesThePlaceOfData) {
+  constexpr uint64_t mib = 1 << 20;
+  Result<Fd> from = create_file(dir_.fd(), "from");
+  ASSERT_TRUE(truncate(from->get(), 2 * mib));
+  const Fd to = make("to", pattern(4 * mib));
+  ASSERT_TRUE(copy_range(from->get(), 1, to.get(), mib + 1, 2 * mib - 1));
+  const std::string bytes = pattern(4 * mib);
+  EXPECT_EQ(dir_.read("to"),
+            bytes.substr(0, mib + 1) + std::string(2 * mib - 1, '\0') + bytes.substr(3 * mib));
+  ASSERT_TRUE(sync_fd(to.get()));
+  EXPECT_LE(stat_fd(to.get())->blocks * 512, 2 * mib + 128 * 1024);
+  ASSERT_TRUE(make_hole(to.get(), 3 * mib + 1, 5 * mib));
+  EXPECT_EQ(dir_.read("to").substr(3 * mib), bytes[3 * mib] + std::string(5 * mib, '\0'));
+}
+
+TEST_P(ContentTest, ClonesAWholeFileWhereTheFilesystemDoes) {
+  const bool clones =
+      std::string_view(GetParam()) == "xfs" || std::string_view(GetParam()) == "btrfs";
+  const std::string bytes = pattern(300'001);
+  const Fd from = make("from", bytes);
+  const Fd to = make("to", "");
+  const Result<bool> done = clone_file(from.get(), to.get());
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(*done, clones);
+  EXPECT_EQ(dir_.read("to"), clones ? bytes : "");
+  EXPECT_FALSE(clone_file(-1, to.get()));
+}
+
+TEST_P(ContentTest, WhoElseHasAFileOpenIsTold) {
+  make("file", "x");
+  const Result<Fd> mine = open_write(dir_.fd(), "file");
+  EXPECT_FALSE(is_open_elsewhere(mine->get()));
+  {
+    const Result<Fd> reader = open_read(dir_.fd(), "file");
+    EXPECT_TRUE(is_open_elsewhere(mine->get()));
+  }
+  EXPECT_FALSE(is_open_elsewhere(mine->get()));
+  {
+    const Result<Fd> writer = open_write(dir_.fd(), "file");
+    EXPECT_TRUE(is_open_elsewhere(mine->get()));
+  }
+  void* mapped = nullptr;
+  {
+    const Result<Fd> reader = open_read(dir_.fd(), "file");
+    mapped = ::mmap(nullptr, 1, PROT_READ, MAP_SHARED, reader->get(), 0);
+    ASSERT_NE(mapped, MAP_FAILED);
+  }
+  EXPECT_TRUE(is_open_elsewhere(mine->get())) << "a mapping reads on after its descriptor went";
+  ::munmap(mapped, 1);
+  EXPECT_FALSE(is_open_elsewhere(mine->get()));
+  EXPECT_TRUE(is_open_elsewhere(-1)) << "what cannot be told counts as open";
+}
+
+TEST_P(ContentTest, FreeSpaceShrinks) {
+  if (std::string_view(GetParam()) == "btrfs") GTEST_SKIP() << "takes its time to count";
+  const Result<uint64_t> before = free_bytes(dir_.fd());
+  ASSERT_TRUE(before) << before.error().message;
+  const Fd file = make("file", pattern(8 << 20));
+  ASSERT_TRUE(sync_filesystem(dir_.fd()));
+  EXPECT_LE(*free_bytes(dir_.fd()), *before - (8 << 20));
+  EXPECT_FALSE(free_bytes(-1));
 }
 
 TEST_P(ContentTest, ASourceThatIsTooShortIsSaid) {
