@@ -126,6 +126,9 @@ Result<std::string> Receiver::signature_bytes(const SignatureRequest& request) {
     return fail(ErrorCode::changed, "another content is here");
   }
   if (request.kind == SignatureKind::blocks) {
+    const uint64_t blocks = entry->attr.size / limits::block_bytes;
+    if (blocks > limits::block_table_bytes_max / sizeof(Digest))
+      return fail(ErrorCode::limit, "its table is longer than one that may be asked for");
     if (const auto table = index_.block_table(request.content)) return encode_blocks(*table);
   }
   const Result<int> dir = applier_.dirs().open(request.key.dir);

@@ -127,6 +127,20 @@ TEST_F(Hostile, AcksAndAnswers) {
   EXPECT_EQ(std::get<Signature>(sent_[5]).bytes, "rolling");
 }
 
+// The primary would take a table of a terabyte for an attack.
+TEST_F(Hostile, ATableThatIsTooLongIsNotAvailable) {
+  const Key key{root_dir, "f"};
+  Entry entry{.attr = file_attr(1ULL << 40)};
+  entry.attr.content = digest_of("unknown");
+  ASSERT_TRUE(tree_.index->put(key, entry));
+  std::ofstream(tree_.root() + "/f").close();
+  fs::resize_file(tree_.root() + "/f", entry.attr.size);
+  ASSERT_TRUE(receiver_->on_message(SignatureRequest{.key = key, .content = entry.attr.content}));
+  ASSERT_EQ(sent_.size(), 1u);
+  EXPECT_FALSE(std::get<Signature>(sent_[0]).content.is_set());
+  EXPECT_TRUE(std::get<Signature>(sent_[0]).last);
+}
+
 // A file that somebody made here: it stays until a person approves, and is kept then.
 TEST_F(Hostile, AnApprovedRemovalOfWhatWasMadeHereKeepsIt) {
   const Key key{root_dir, "mine"};
