@@ -32,8 +32,10 @@ Applier::Applier(Fd root, Staging& staging, Index& index, const Policy& policy, 
       dirs_(std::move(root), index),
       staged_(staging),
       holds_(index),
-      contents_(std::make_unique<ContentBuilder>(staging, index, dirs_)),
+      second_(staging),
+      contents_(std::make_unique<ContentBuilder>(staging, second_, index, dirs_)),
       shop_{.staging = staging,
+            .second = second_,
             .index = index,
             .dirs = dirs_,
             .staged = staged_,
@@ -115,6 +117,7 @@ Status Applier::remove(const Remove& remove) {
 // A refusal of the filesystem that concerns one key holds that key; a full disk ends the cut.
 Status Applier::item_failed(Item& item, const Error& error) {
   if (error.code == ErrorCode::protocol) return fail(error);
+  make_room(error);
   if (concerns_everything(error)) return as_retry(fail(error));
   shop_.hold(item, error.message);
   return {};
@@ -242,6 +245,7 @@ Result<PublishResult> Applier::publish(const CutEnd& end, bool settled,
   if (settled) settle_owed();
   const Status done = publisher.run();
   if (!done) {
+    make_room(done.error());
     if (publisher.left_detached()) {
       fault_ = done.error();
       fault_->remedy = Remedy::hold;
@@ -307,9 +311,20 @@ void Applier::discard_unused() {
     const bool ours = item.source != Source::in_place && item.source != Source::moved;
     if (item.slot.is_set() && ours) work_.displaced.push_back(item.slot);
   }
-  work_pending_ = work_pending_ || !work_.displaced.empty();
+  let_second_copies_go();
   staged_.clear();
   cut_ = CutState{};
+}
+
+// What it was for arrives again.
+void Applier::make_room(const Error& error) {
+  if (error.code == ErrorCode::no_space && second_.drop_all())
+    shop_.log.info("apply: the disk is full: second copies of large files were dropped");
+}
+
+void Applier::let_second_copies_go() {
+  for (Slot& slot : second_.take_dropped()) work_.displaced.push_back(std::move(slot));
+  work_pending_ = work_pending_ || !work_.displaced.empty();
 }
 
 std::optional<SyncWork> Applier::take_sync_work() {
@@ -333,10 +348,14 @@ void Applier::on_synced(SyncWork work, const Status& status) {
     return;
   }
   if (!status) {
+    make_room(status.error());
     failed_work_ = std::move(work);
     return;
   }
   if (work.batch) index_.committed(work.batch);
+  second_.ready(work.second_copies);
+  second_.drop_orphans(index_);
+  let_second_copies_go();
   for (const uint64_t inode : work.relinked) refresh_inode(index_, dirs_, inode);
 }
 

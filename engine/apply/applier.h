@@ -69,6 +69,7 @@ class Applier {
   // Something was published or put aside that is not durable yet.
   [[nodiscard]] bool work_pending() const { return work_pending_ || failed_work_.has_value(); }
 
+  [[nodiscard]] const SecondCopies& second_copies() const { return second_; }
   [[nodiscard]] ContentBuilder& contents() { return *contents_; }
   [[nodiscard]] io::DirCache& dirs() { return dirs_; }
   [[nodiscard]] Holds& holds() { return holds_; }
@@ -102,6 +103,8 @@ class Applier {
   void settle_owed();
   void drop_lost_holds();
   void drop_unused_stages();
+  void make_room(const Error& error);
+  void let_second_copies_go();
 
   Staging& staging_;
   Index& index_;
@@ -110,6 +113,7 @@ class Applier {
   StagedDirs staged_;
   Holds holds_;
   Owners owners_;
+  SecondCopies second_;
   std::unique_ptr<ContentBuilder> contents_;
   CutState cut_;
   SyncWork work_;

@@ -24,6 +24,8 @@ Status narrow(int fd, const io::Stat& now, const Attributes& want) {
       fd, narrowed, {.owner = false, .mode = true, .xattrs = false, .mtime = false}, nullptr);
 }
 
+}  // namespace
+
 Result<io::Stat> change(int fd, const io::Stat& now, const Attributes& want,
                         const std::string* xattrs) {
   if (const Status narrowed = narrow(fd, now, want); !narrowed) return fail(narrowed.error());
@@ -41,8 +43,6 @@ Result<io::Stat> change(int fd, const io::Stat& now, const Attributes& want,
   }
   return after;
 }
-
-}  // namespace
 
 Status Publisher::hold_for_sync(int fd) {
   if (shop_.work.whole_filesystem) return {};

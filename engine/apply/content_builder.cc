@@ -10,8 +10,9 @@
 
 namespace repl::apply {
 
-ContentBuilder::ContentBuilder(Staging& staging, Index& index, io::DirCache& dirs)
-    : staging_(staging), index_(index), dirs_(dirs) {}
+ContentBuilder::ContentBuilder(Staging& staging, SecondCopies& second, Index& index,
+                               io::DirCache& dirs)
+    : staging_(staging), second_(second), index_(index), dirs_(dirs) {}
 
 const BuiltContent* ContentBuilder::find(const StageId& id) const {
   const auto it = stages_.find(id);
@@ -19,7 +20,8 @@ const BuiltContent* ContentBuilder::find(const StageId& id) const {
 }
 
 void ContentBuilder::drop_blocks(Stage& stage) {
-  blocks_ -= std::exchange(stage.blocks, 0);
+  blocks_ -= std::exchange(stage.blocks, 0) + std::exchange(stage.base_blocks, 0);
+  stage.base_table = {};
   stage.hasher = ContentHasher();
   stage.built.blocks = {};
 }
@@ -45,6 +47,10 @@ void ContentBuilder::forget(const StageId& id) {
 
 void ContentBuilder::end_session() {
   leftovers_ = leftovers_ || !stages_.empty();
+  for (auto& [id, stage] : stages_) {
+    // What cannot be made ready to be resumed goes at the end of the next cut.
+    if (stage.built.state == StageState::open && !stage.file.interrupt(stage.built.size)) continue;
+  }
   stages_.clear();
   blocks_ = 0;
 }
@@ -77,44 +83,26 @@ Status ContentBuilder::begin(const StageBegin& begin) {
     return broken("too many contents at once");
   if (stages_.size() >= limits::cut_records_max) return broken("too many contents in one cut");
   forget(begin.stage);
-  Stage& stage = stages_[begin.stage] = Stage{};
-  stage.built.state = StageState::open;
-  if (const Status opened = open_file(begin, stage); !opened) {
+  Stage& stage =
+      stages_
+          .emplace(begin.stage, Stage{.built = {.state = StageState::open, .size = begin.resume_at},
+                                      .file = StageFile(staging_, second_, begin.stage)})
+          .first->second;
+  const Status opened = begin.resume_at > 0 ? stage.file.resume(begin.resume_at)
+                                            : stage.file.create(!begin.base.is_root());
+  if (!opened) {
     // RACE: a hello may tell of a stage that a cut on its way takes: the content comes again,
     // whole.
-    if (opened.error().code == ErrorCode::changed)
-      return refuse(begin.stage, stage, opened.error().message);
+    if (opened.error().code == ErrorCode::changed) return refuse(stage, opened.error().message);
     return failed(begin.stage, stage, opened.error());
   }
-  if (begin.base.is_root() || stage.built.state != StageState::open) return {};
-  if (const Status opened = open_base(begin, stage); !opened) {
-    if (concerns_everything(opened.error())) return opened;
-    return refuse(begin.stage, stage, opened.error().message);
+  stage.hashed = begin.resume_at == 0;
+  if (begin.base.is_root()) return {};
+  if (const Status base = open_base(begin, stage); !base) {
+    if (concerns_everything(base.error())) return base;
+    return refuse(stage, base.error().message);
   }
-  return {};
-}
-
-Status ContentBuilder::open_file(const StageBegin& begin, Stage& stage) {
-  const int dir = staging_.stage_dir(begin.stage);
-  const std::string name = to_hex(begin.stage);
-  Result<Fd> file = begin.resume_at > 0 ? io::open_write(dir, name) : io::create_file(dir, name);
-  if (!file && begin.resume_at == 0 && file.error().sys_errno == EEXIST) {
-    if (const Status gone = io::unlink_at(dir, name); !gone) return gone;
-    file = io::create_file(dir, name);
-  }
-  if (!file && begin.resume_at > 0 && file.error().code == ErrorCode::not_found) {
-    return fail(ErrorCode::changed, "what was staged of it is not here any more");
-  }
-  if (!file) return fail(file.error());
-  if (begin.resume_at > 0) {
-    const Result<io::Stat> stat = io::stat_fd(file->get());
-    if (!stat) return fail(stat.error());
-    if (stat->attr.size != begin.resume_at)
-      return fail(ErrorCode::changed, "what was staged of it is not what the hello said");
-    stage.hashed = false;
-  }
-  stage.built.size = begin.resume_at;
-  stage.file = std::move(*file);
+  if (stage.hashed) load_table(begin.base_digest, stage);
   return {};
 }
 
@@ -135,9 +123,26 @@ Status ContentBuilder::open_base(const StageBegin& begin, Stage& stage) {
   if (stat->local.inode != entry->local.inode || stat->local.ctime != entry->local.ctime) {
     return fail(ErrorCode::changed, "the base of the difference was changed here");
   }
-  stage.base_size = stat->attr.size;
-  stage.base = std::move(*base);
+  stage.file.set_base(std::move(*base), *stat, begin.base, begin.base_digest);
   return {};
+}
+
+// Without it what is kept of the base is read.
+void ContentBuilder::load_table(const Digest& base, Stage& stage) {
+  const uint64_t size = stage.file.base_size();
+  const uint64_t count = size / limits::block_bytes + (size % limits::block_bytes > 0 ? 1 : 0);
+  if (count > limits::staged_blocks_max - std::min(blocks_, limits::staged_blocks_max)) return;
+  std::optional<std::vector<Digest>> table = index_.block_table(base);
+  if (!table || table->size() != count || digest_of_blocks(*table) != base) return;
+  stage.base_table = std::move(*table);
+  stage.base_blocks = count;
+  blocks_ += count;
+}
+
+Status ContentBuilder::with_room(const std::function<Status()>& write) {
+  Status done = write();
+  if (!done && done.error().code == ErrorCode::no_space && second_.drop_all()) done = write();
+  return done;
 }
 
 Result<ContentBuilder::Stage*> ContentBuilder::next(const StageId& id, uint64_t offset,
@@ -159,9 +164,8 @@ Status ContentBuilder::data(const StageData& data) {
   const Result<Stage*> stage = next(data.stage, data.offset, data.bytes.size());
   if (!stage) return fail(stage.error());
   if (*stage == nullptr) return {};
-  if (const Status done = io::write_at((*stage)->file.get(), data.offset, data.bytes); !done) {
-    return failed(data.stage, **stage, done.error());
-  }
+  const Status done = with_room([&] { return (*stage)->file.data(data.offset, data.bytes); });
+  if (!done) return failed(data.stage, **stage, done.error());
   reserve_blocks(**stage, data.bytes.size());
   if ((*stage)->hashed) (*stage)->hasher.update(data.bytes);
   (*stage)->built.size += data.bytes.size();
@@ -172,9 +176,8 @@ Status ContentBuilder::hole(const StageHole& hole) {
   const Result<Stage*> stage = next(hole.stage, hole.offset, hole.length);
   if (!stage) return fail(stage.error());
   if (*stage == nullptr) return {};
-  if (const Status done = io::truncate((*stage)->file.get(), hole.offset + hole.length); !done) {
-    return failed(hole.stage, **stage, done.error());
-  }
+  const Status done = with_room([&] { return (*stage)->file.hole(hole.offset, hole.length); });
+  if (!done) return failed(hole.stage, **stage, done.error());
   reserve_blocks(**stage, hole.length);
   if ((*stage)->hashed) (*stage)->hasher.update_zeros(hole.length);
   (*stage)->built.size += hole.length;
@@ -186,15 +189,67 @@ Status ContentBuilder::copy(const StageCopy& copy) {
   if (!found) return fail(found.error());
   if (*found == nullptr) return {};
   Stage& stage = **found;
-  if (!stage.base.valid()) return broken("a copy without a base");
-  if (copy.base_offset > stage.base_size || copy.length > stage.base_size - copy.base_offset) {
+  if (!stage.file.has_base()) return broken("a copy without a base");
+  if (copy.base_offset > stage.file.base_size() ||
+      copy.length > stage.file.base_size() - copy.base_offset) {
     return broken("a copy past the end of its base");
   }
-  const Result<io::CopyHow> done = io::copy_range(stage.base.get(), copy.base_offset,
-                                                  stage.file.get(), copy.offset, copy.length);
+  const Status done =
+      with_room([&] { return stage.file.copy(copy.offset, copy.base_offset, copy.length); });
   if (!done) return failed(copy.stage, stage, done.error());
-  if (std::exchange(stage.hashed, false)) drop_blocks(stage);
+  reserve_blocks(stage, copy.length);
+  if (stage.hashed) {
+    if (const Status hashed = hash_copy(stage, copy); !hashed)
+      return failed(copy.stage, stage, hashed.error());
+  }
   stage.built.size += copy.length;
+  return {};
+}
+
+// Blocks of the base that are whole blocks of the content are known; the rest is read.
+Status ContentBuilder::hash_copy(Stage& stage, const StageCopy& copy) {
+  constexpr uint64_t block = limits::block_bytes;
+  const uint64_t end = copy.offset + copy.length;
+  const bool aligned = copy.offset % block == copy.base_offset % block;
+  if (!aligned || stage.base_table.empty()) return hash_written(stage, copy.offset, copy.length);
+  const uint64_t first = std::min((copy.offset + block - 1) / block * block, end);
+  if (const Status head = hash_written(stage, copy.offset, first - copy.offset); !head) return head;
+  uint64_t at = first;
+  for (; end - at >= block; at += block) {
+    stage.hasher.update_block(stage.base_table[(at - copy.offset + copy.base_offset) / block]);
+  }
+  return hash_written(stage, at, end - at);
+}
+
+Status ContentBuilder::hash_written(Stage& stage, uint64_t offset, uint64_t length) {
+  return stage.file.read(offset, length,
+                         {.bytes = [&](std::string_view bytes) { stage.hasher.update(bytes); },
+                          .zeros = [&](uint64_t count) { stage.hasher.update_zeros(count); }});
+}
+
+// What was taken for the base's was the base's if nobody has written to it since. Other times alone
+// (our own chmod or link) say nothing: then all is read.
+Status ContentBuilder::check_base(Stage& stage) {
+  if (!stage.hashed || !stage.file.has_base()) return {};
+  const Result<bool> same = stage.file.base_is_as_it_was();
+  if (!same) return fail(same.error());
+  if (*same) return {};
+  stage.hashed = false;
+  drop_blocks(stage);
+  return {};
+}
+
+Status ContentBuilder::hash_all(Stage& stage) {
+  stage.hasher = ContentHasher();
+  if (const Status read = hash_written(stage, 0, stage.built.size); !read) return read;
+  stage.built.digest = stage.hasher.finish();
+  // Without its table a later difference costs one more reading.
+  const uint64_t count = stage.hasher.blocks().size();
+  if (count <= limits::staged_blocks_max - std::min(blocks_, limits::staged_blocks_max)) {
+    stage.built.blocks = stage.hasher.blocks();
+    stage.blocks = count;
+    blocks_ += count;
+  }
   return {};
 }
 
@@ -205,27 +260,24 @@ Status ContentBuilder::end(const StageEnd& end) {
   if (stage.built.state == StageState::refused) return {};
   if (stage.built.state != StageState::open) return broken("a content ended twice");
   if (end.size != stage.built.size) return broken("a content's size is not what was sent");
+  if (const Status base = check_base(stage); !base) return failed(end.stage, stage, base.error());
   if (stage.hashed) {
     stage.built.digest = stage.hasher.finish();
     stage.built.blocks = stage.hasher.blocks();
-    stage.hasher = ContentHasher();
   } else {
-    Result<FileDigest> read = digest_file(stage.file.get());
-    if (!read) return failed(end.stage, stage, read.error());
-    stage.built.digest = read->digest;
-    // Without its table a later difference costs one more reading.
-    if (read->blocks.size() <=
-        limits::staged_blocks_max - std::min(blocks_, limits::staged_blocks_max)) {
-      stage.built.blocks = std::move(read->blocks);
-      stage.blocks = stage.built.blocks.size();
-      blocks_ += stage.blocks;
-    }
+    if (const Status read = hash_all(stage); !read) return failed(end.stage, stage, read.error());
   }
+  stage.hasher = ContentHasher();
+  stage.base_table = {};
+  blocks_ -= std::exchange(stage.base_blocks, 0);
   if (stage.built.digest != end.digest) {
-    return refuse(end.stage, stage, "the content is not what its digest says");
+    return refuse(stage, "the content is not what its digest says");
   }
-  stage.file.reset();
-  stage.base.reset();
+  const Status done = with_room([&] { return stage.file.finish(stage.built.size); });
+  if (!done) return failed(end.stage, stage, done.error());
+  stage.built.file = stage.file.name();
+  stage.built.is_tail = stage.file.is_tail();
+  stage.built.difference = stage.file.take_difference();
   stage.built.state = StageState::ended;
   return {};
 }
@@ -235,37 +287,33 @@ Status ContentBuilder::abort(const StageAbort& abort) {
   if (it == stages_.end()) return broken("the abort of a content that did not begin");
   if (it->second.built.state == StageState::refused) return {};
   it->second.built.state = StageState::aborted;
-  return discard_file(abort.stage, it->second);
+  return discard_file(it->second);
 }
 
-Status ContentBuilder::refuse(const StageId& id, Stage& stage, std::string reason) {
+Status ContentBuilder::refuse(Stage& stage, std::string reason) {
   stage.built.state = StageState::refused;
   stage.built.reason = std::move(reason);
-  return discard_file(id, stage);
+  return discard_file(stage);
 }
 
 // A full or bad disk ends the connection (what is staged is resumed later); the rest concerns this
 // content.
 Status ContentBuilder::failed(const StageId& id, Stage& stage, const Error& error) {
-  if (!concerns_everything(error)) return refuse(id, stage, error.message);
+  if (!concerns_everything(error)) return refuse(stage, error.message);
   Error out = error;
   out.remedy = Remedy::retry;
-  if (error.code == ErrorCode::no_space) {
-    // Room is made for the others; nothing of it was acknowledged.
-    if (const Status gone = discard_file(id, stage); !gone) return fail(gone.error());
-  }
+  // A full disk: room is made for the others; nothing of it was acknowledged.
+  const Status left = error.code == ErrorCode::no_space ? discard_file(stage)
+                                                        : stage.file.interrupt(stage.built.size);
+  if (!left && error.code == ErrorCode::no_space) return left;
   leftovers_ = true;
   forget(id);
   return fail(std::move(out));
 }
 
-Status ContentBuilder::discard_file(const StageId& id, Stage& stage) {
-  stage.file.reset();
-  stage.base.reset();
+Status ContentBuilder::discard_file(Stage& stage) {
   drop_blocks(stage);
-  const Status gone = io::unlink_at(staging_.stage_dir(id), to_hex(id));
-  if (!gone && gone.error().code != ErrorCode::not_found) return gone;
-  return {};
+  return stage.file.remove();
 }
 
 }  // namespace repl::apply

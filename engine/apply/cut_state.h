@@ -4,11 +4,13 @@
 // Thread: one owner.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
+#include "engine/apply/byte_ranges.h"
 #include "engine/base/fd.h"
 #include "engine/io/fs_ops.h"
 #include "engine/model/message.h"
@@ -22,11 +24,21 @@ struct Slot {
   [[nodiscard]] bool is_set() const { return dir >= 0; }
 };
 
+// How a content that was built from another differs from it, in place.
+struct Difference {
+  Key key;  // of the base, when the content was built
+  Digest base;
+  uint64_t base_inode = 0;
+  uint64_t base_size = 0;
+  ByteRanges changed;  // what lies past the base's end included
+};
+
 enum class Source : uint8_t {
   metadata,  // the object is there and stays; only its attributes change
   prepared,  // ready in `slot`
   in_place,  // ready under its final name inside a new directory
   stage,     // a content of the ContentBuilder
+  append,    // the object stays, and what `slot` holds is appended to it
   copy,      // of another key, as it is before this cut
   link,      // another name of `from`, an earlier item
   moved,     // a directory that the index knows elsewhere
@@ -42,7 +54,8 @@ struct Item {
   Fd fd;          // of a prepared regular file, while few are open
   io::Stat stat;  // of what was prepared
   std::vector<Digest> blocks;
-  bool dropped = false;  // refused, held or aborted: the key stays as it is
+  std::optional<Difference> difference;  // from what its key held; append: always
+  bool dropped = false;                  // refused, held or aborted: the key stays as it is
   bool published = false;
 };
 

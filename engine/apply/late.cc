@@ -1,5 +1,8 @@
 // The part of Publisher that prepares what could not be prepared when its record came: contents in
 // pieces, copies, links, and the attributes of new directories. All of it is still invisible.
+#include <tuple>
+#include <utility>
+
 #include "engine/apply/applier.h"
 #include "engine/apply/compare.h"
 #include "engine/apply/publisher.h"
@@ -9,8 +12,8 @@ namespace repl::apply {
 Status Publisher::finish_items() {
   return each(
       [](const Item& item) {
-        return item.source == Source::stage || item.source == Source::copy ||
-               item.source == Source::link;
+        return item.source == Source::stage || item.source == Source::append ||
+               item.source == Source::copy || item.source == Source::link;
       },
       &Publisher::finish_item);
 }
@@ -18,6 +21,7 @@ Status Publisher::finish_items() {
 Status Publisher::finish_item(Item& item) {
   switch (item.source) {
     case Source::stage:
+    case Source::append:
       return finish_stage(item);
     case Source::copy:
       return finish_copy(item);
@@ -77,15 +81,52 @@ Status Publisher::finish_stage(Item& item) {
   item.attr.content = built->digest;
   item.attr.size = built->size;
   item.blocks = built->blocks;
+  item.difference = built->difference;
+  const bool is_tail = built->is_tail;
+  const std::string staged = built->file;
   const Slot slot{.dir = shop_.staging.new_dir(item.stage.low), .name = shop_.staging.fresh_name()};
   const int stage_dir = shop_.staging.stage_dir(item.stage);
-  Result<Fd> fd = io::open_read(stage_dir, to_hex(item.stage));
+  Result<Fd> fd = io::open_read(stage_dir, staged);
   if (!fd) return fail(fd.error());
-  const Status moved = io::rename_noreplace(stage_dir, to_hex(item.stage), slot.dir, slot.name);
+  const Status moved = io::rename_noreplace(stage_dir, staged, slot.dir, slot.name);
   if (!moved) return moved;
   contents_.forget(item.stage);
+  if (item.source == Source::append) {
+    item.slot = slot;
+    item.fd = std::move(*fd);
+    return {};
+  }
+  if (is_tail) return finish_tail(item, slot, std::move(*fd));
   if (const Status settled = settle(item, slot); !settled) return settled;
   return dress_item(item, std::move(*fd));
+}
+
+// The tail's base is not what it can be appended to: another key, or a file with other names.
+Status Publisher::finish_tail(Item& item, const Slot& tail, Fd fd) {
+  const Difference difference = *std::exchange(item.difference, std::nullopt);
+  shop_.work.displaced.push_back(tail);
+  const std::optional<Entry> entry = shop_.index.get(difference.key);
+  const Result<int> parent = shop_.dirs.open(difference.key.dir);
+  Result<Fd> base = entry && parent ? io::open_read(*parent, difference.key.name)
+                                    : fail(ErrorCode::changed, "it is not here");
+  const Result<io::Stat> stat = base ? io::stat_fd(base->get()) : fail(base.error());
+  if (!stat || entry->attr.content != difference.base || stat->local.inode != entry->local.inode ||
+      stat->local.ctime != entry->local.ctime) {
+    shop_.resend(item, "the base of the difference was changed here");
+    return {};
+  }
+  const Slot slot{.dir = shop_.staging.new_dir(0), .name = shop_.staging.fresh_name()};
+  Result<Fd> file = io::create_file(slot.dir, slot.name);
+  if (!file) return fail(file.error());
+  item.slot = slot;
+  for (const auto& [from, offset, length] :
+       {std::tuple(base->get(), uint64_t{0}, difference.base_size),
+        std::tuple(fd.get(), difference.base_size, item.attr.size - difference.base_size)}) {
+    const auto copied = io::copy_range(from, 0, file->get(), offset, length);
+    if (!copied) return fail(copied.error());
+  }
+  if (const Status settled = settle(item, slot); !settled) return settled;
+  return dress_item(item, std::move(*file));
 }
 
 // Will the key be gone after this cut, by its own record or with a directory above it?

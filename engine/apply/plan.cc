@@ -13,6 +13,9 @@ namespace repl::apply {
 namespace {
 
 constexpr std::string_view magic = "repl plan 1\n";
+constexpr uint8_t kind_put = 0;
+constexpr uint8_t kind_remove = 1;
+constexpr uint8_t kind_append = 2;
 constexpr uint64_t plan_bytes_max = 4ull << 30;
 
 std::string encode(const CutState& cut) {
@@ -20,14 +23,14 @@ std::string encode(const CutState& cut) {
   ByteWriter writer(out);
   for (const Item& item : cut.items) {
     if (item.dropped) continue;
-    writer.u8(0);
+    writer.u8(item.source == Source::append ? kind_append : kind_put);
     writer.string(key_bytes(item.key));
     Entry entry;
     entry.attr = item.attr;
     writer.string(encode_entry(entry));
   }
   for (const Remove& remove : cut.removes) {
-    writer.u8(1);
+    writer.u8(kind_remove);
     writer.string(key_bytes(remove.key));
   }
   return out;
@@ -38,7 +41,10 @@ void decode(std::string_view bytes, std::vector<PlannedKey>& out) {
   ByteReader reader(bytes.substr(magic.size()));
   while (reader.ok() && !reader.done()) {
     PlannedKey planned;
-    planned.removed = reader.u8() != 0;
+    const uint8_t kind = reader.u8();
+    if (kind > kind_append) return;
+    planned.removed = kind == kind_remove;
+    planned.appends = kind == kind_append;
     const std::optional<Key> key = decode_key(reader.string());
     if (!planned.removed) {
       const std::optional<Entry> entry = decode_entry(reader.string());

@@ -25,6 +25,7 @@ size_t depth_of(const Index& index, DirId dir) {
 }  // namespace
 
 Status Publisher::run() {
+  choose_appends();
   const Result<Slot> plan = write_plan(shop_.staging, shop_.cut);
   if (!plan) return fail(plan.error());
   shop_.work.plans.push_back(*plan);
@@ -173,6 +174,7 @@ Status Publisher::publish_directory(Item& item) {
 
 Status Publisher::publish_other(Item& item) {
   if (item.source == Source::metadata) return publish_metadata(item);
+  if (item.source == Source::append) return publish_append(item);
   if (parent_entered(item)) {
     record(item, item.stat);
     return {};
@@ -268,8 +270,24 @@ Status Publisher::replace(Item& item, int parent, const Entry& entry, const io::
     shop_.touched.insert(item.attr.dir);  // see same_object(): its time is set again
   if (!was_dir && after->nlink > 1) shop_.own_ctime[after->local.inode] = after->local.ctime;
   if (was_dir) shop_.dirs.forget(entry.attr.dir);
-  shop_.work.displaced.push_back(slot);
+  displaced(item, slot, *after);
   return placed(item, parent);
+}
+
+// It goes once the cut is durable, or is the file's second copy from then on.
+void Publisher::displaced(const Item& item, const Slot& slot, const io::Stat& stat) {
+  std::optional<uint64_t> second;
+  if (item.difference && !item.attr.link.is_set()) {
+    const SecondCopies::Step step{.difference = *item.difference,
+                                  .inode = item.stat.local.inode,
+                                  .content = item.attr.content};
+    shop_.second.advance(step);
+    second = shop_.second.keep(slot, stat, step);
+  }
+  if (second)
+    shop_.work.second_copies.push_back(*second);
+  else
+    shop_.work.displaced.push_back(slot);
 }
 
 // A directory that also holds what is not replicated does not go.

@@ -37,6 +37,7 @@ class Publisher {
   Status finish_items();
   Status finish_item(Item& item);
   Status finish_stage(Item& item);
+  Status finish_tail(Item& item, const Slot& tail, Fd fd);
   Status finish_copy(Item& item);
   Status finish_link(Item& item);
   Status move_source(Item& item, int parent, const Slot& slot, const io::Stat& before, Fd fd);
@@ -54,6 +55,7 @@ class Publisher {
   Status place(Item& item);
   Status replace(Item& item, int parent, const Entry& entry, const io::Stat& before);
   Status drift(Item& item, int parent, const io::Stat& found);
+  void displaced(const Item& item, const Slot& slot, const io::Stat& stat);
   Status displace_directory(Item& item, const Entry& entry, bool& stays);
   Status merge(Item& item, int parent, const io::Stat& found);
   static bool stands_for(const Item& item, const io::Stat& found);
@@ -62,6 +64,12 @@ class Publisher {
   Status placed(Item& item, int parent);
   Status undo_detached();
   bool parent_entered(const Item& item) const;
+
+  // append.cc
+  void choose_appends();
+  Status publish_append(Item& item);
+  Status append(Item& item, const Entry& entry, Fd file, const io::Stat& before);
+  Status take_back(int fd, const Key& key, const Entry& entry);
 
   // attributes.cc
   Status hold_for_sync(int fd);
@@ -84,6 +92,11 @@ class Publisher {
   uint64_t published_ = 0;
   uint64_t adopted_ = 0;
 };
+
+// Sets and reads back the attributes of an object that is seen meanwhile. `xattrs`: those that it
+// has; null: read first.
+[[nodiscard]] Result<io::Stat> change(int fd, const io::Stat& now, const Attributes& want,
+                                      const std::string* xattrs);
 
 // An inode's ctime changed by our own hand: the local records of all its names follow.
 void refresh_inode(Index& index, io::DirCache& dirs, uint64_t inode);

@@ -62,10 +62,14 @@ class Undo {
   Result<bool> put_back(io::DirCache& dirs, int from, const std::string& name);
   Status take_away_new(io::DirCache& dirs);
   Status set_back(io::DirCache& dirs, const Key& key, const Entry& entry);
+  [[nodiscard]] bool of_appends(const Key& key, const Entry& entry, const Attributes& now) const;
+  Status cut_tail(int dir, const Key& key, const Entry& entry);
   Status free_name(int dir, const std::string& name, const Key& key);
   Status keep(int dir, const std::string& name, const Key& key);
-  Result<std::optional<Key>> homeless(int dir, const std::string& name, size_t depth);
-  Status keep_rest();
+  Result<std::optional<Key>> homeless(io::DirCache& dirs, int dir, const std::string& name,
+                                      size_t depth);
+  Status keep_rest(io::DirCache& dirs);
+  static bool stands_at(io::DirCache& dirs, const Key& key, const io::Stat& stat);
   [[nodiscard]] std::vector<int> areas() const;
   [[nodiscard]] bool is_entry(const Key& key, const io::Stat& stat) const;
   [[nodiscard]] bool is_known(const io::Stat& stat) const;
@@ -157,12 +161,20 @@ Status Undo::keep(int dir, const std::string& name, const Key& key) {
   return io::rename_noreplace(dir, name, staging_.kept_dir(), aside);
 }
 
+// What is in staging is another name of it then, that a cut made.
+bool Undo::stands_at(io::DirCache& dirs, const Key& key, const io::Stat& stat) {
+  const Result<int> parent = dirs.open(key.dir);
+  const Result<io::Stat> there = parent ? io::stat_at(*parent, key.name) : fail(parent.error());
+  return there && there->local.inode == stat.local.inode;
+}
+
 // A key of the index that this object belongs to, and is not at: where it could not be put back.
-Result<std::optional<Key>> Undo::homeless(int dir, const std::string& name, size_t depth) {
+Result<std::optional<Key>> Undo::homeless(io::DirCache& dirs, int dir, const std::string& name,
+                                          size_t depth) {
   const Result<io::Stat> stat = io::stat_at(dir, name);
   if (!stat) return fail(stat.error());
   for (const Key& key : index_.keys_of_inode(stat->local.inode)) {
-    if (is_entry(key, *stat)) return key;
+    if (is_entry(key, *stat) && !stands_at(dirs, key, *stat)) return key;
   }
   if (stat->attr.type != FileType::directory || depth >= limits::directory_depth_max)
     return std::nullopt;
@@ -175,14 +187,14 @@ Result<std::optional<Key>> Undo::homeless(int dir, const std::string& name, size
   });
   if (!listed) return fail(listed.error());
   for (const std::string& child : names) {
-    Result<std::optional<Key>> found = homeless(below->get(), child, depth + 1);
+    Result<std::optional<Key>> found = homeless(dirs, below->get(), child, depth + 1);
     if (!found || *found) return found;
   }
   return std::nullopt;
 }
 
 // What is left in staging goes, but not the only version of a key.
-Status Undo::keep_rest() {
+Status Undo::keep_rest(io::DirCache& dirs) {
   for (const int area : areas()) {
     std::vector<std::string> names;
     const Status listed = io::list_dir(area, [&](std::string_view name, FileType) {
@@ -191,7 +203,7 @@ Status Undo::keep_rest() {
     });
     if (!listed) return listed;
     for (const std::string& name : names) {
-      const Result<std::optional<Key>> of = homeless(area, name, 0);
+      const Result<std::optional<Key>> of = homeless(dirs, area, name, 0);
       if (!of) return fail(of.error());
       if (!*of) continue;
       log_.warn("kept after a crash, it could not be put back: {}",
@@ -279,6 +291,41 @@ Status Undo::put_back_all(io::DirCache& dirs) {
   return {};
 }
 
+// A file that cuts which are not durable appended to in place, maybe in part: all but its last
+// write has some plan's time, and no plan's size is less than the index's.
+bool Undo::of_appends(const Key& key, const Entry& entry, const Attributes& now) const {
+  if (entry.attr.type != FileType::regular || now.type != FileType::regular) return false;
+  uint64_t longest = 0;
+  bool appends = false;
+  std::vector<const Attributes*> known = {&entry.attr};
+  for (const PlannedKey& plan : planned_) {
+    if (plan.key != key || plan.removed || plan.attr.type != FileType::regular) continue;
+    known.push_back(&plan.attr);
+    if (!plan.appends) continue;
+    appends = true;
+    longest = std::max(longest, plan.attr.size);
+  }
+  const auto some = [&](const auto& is) { return std::ranges::any_of(known, is); };
+  return appends && now.size >= entry.attr.size && now.size <= longest &&
+         some([&](const Attributes* a) { return now.uid == a->uid; }) &&
+         some([&](const Attributes* a) { return now.gid == a->gid; }) &&
+         some([&](const Attributes* a) {
+           return now.mode == a->mode ||
+                  some([&](const Attributes* b) { return now.mode == (a->mode & b->mode & 0700); });
+         });
+}
+
+Status Undo::cut_tail(int dir, const Key& key, const Entry& entry) {
+  const Result<Fd> file = io::open_write(dir, key.name);
+  if (!file) return fail(file.error());
+  const Result<io::Stat> stat = io::stat_fd(file->get());
+  if (!stat) return fail(stat.error());
+  if (!is_entry(key, *stat)) return {};  // RACE: another file took the name
+  log_.info("taken back after a crash: what was appended to {}",
+            escape(index_.path_of(key).value_or(key.name)));
+  return io::truncate(file->get(), entry.attr.size);
+}
+
 Status Undo::set_back(io::DirCache& dirs, const Key& key, const Entry& entry) {
   const bool is_dir = entry.attr.type == FileType::directory;
   const Result<int> dir = dirs.open(is_dir ? entry.attr.dir : key.dir);
@@ -299,9 +346,13 @@ Status Undo::set_back(io::DirCache& dirs, const Key& key, const Entry& entry) {
     const Result<std::string_view> differs =
         fd_difference(entry.attr, fd, *stat, DirTimes::compare);
     if (!differs) return fail(differs.error());
-    if (*differs == "size") return {};
+    const bool appended = !differs->empty() && of_appends(key, entry, stat->attr);
+    if (*differs == "size" && !appended) return {};
+    if (appended && stat->attr.size != entry.attr.size) {
+      if (const Status cut = cut_tail(*dir, key, entry); !cut) return cut;
+    }
     if (!differs->empty()) {
-      if (!is_dir && !of_plans(key, &entry.attr, stat->attr)) return {};
+      if (!is_dir && !appended && !of_plans(key, &entry.attr, stat->attr)) return {};
       if (const Status set = io::set_attributes(fd, entry.attr, io::AttributeSet{}, nullptr); !set)
         return set;
       ++result_.undone;
@@ -380,13 +431,15 @@ Result<Recovery> Undo::run(int root) {
   const auto rest = std::ranges::unique(touched);
   touched.erase(rest.begin(), rest.end());
   (*index_dirs)->next_generation();
+  if (const Status done = keep_rest(**index_dirs); !done) return fail(done.error());
+  // Before the last look at what stays: a name that goes from staging changes its inode's ctime.
+  if (const Status done = staging_.purge(); !done) return fail(done.error());
+  (*index_dirs)->next_generation();
   for (const Key& key : touched) {
     const std::optional<Entry> entry = index_.get(key);
     if (!entry) continue;
     if (const Status done = set_back(**index_dirs, key, *entry); !done) return fail(done.error());
   }
-  if (const Status done = keep_rest(); !done) return fail(done.error());
-  if (const Status done = staging_.purge(); !done) return fail(done.error());
   if (const Status done = remove_plans(staging_); !done) return fail(done.error());
   return std::move(result_);
 }

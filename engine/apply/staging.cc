@@ -141,7 +141,9 @@ Result<std::vector<Slot>> Staging::set_stages_aside(const std::unordered_set<Sta
     if (!names) return fail(names.error());
     for (const std::string& name : *names) {
       StageId id;
-      if (from_hex(name, id) && stay.contains(id)) continue;
+      std::string_view hex = name;
+      if (hex.ends_with(unfinished_mark)) hex.remove_suffix(1);
+      if (from_hex(hex, id) && stay.contains(id)) continue;
       Slot slot{.dir = old_dir(), .name = fresh_name()};
       const Status moved = io::rename_noreplace(dir.get(), name, slot.dir, slot.name);
       if (!moved) return fail(moved.error());

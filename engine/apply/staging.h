@@ -3,9 +3,11 @@
 // invisible to the watch.
 //
 //   stage/0..3/<StageId>  contents being received; survive a reconnect and a restart
+//   stage/0..3/<StageId>+ those of which the length does not tell how far they are; survive neither
 //   new/0..3/<n>          prepared objects, new directories with their final names inside; after an
 //   exchange the
-//                         displaced version stands under the same name
+//                         displaced version stands under the same name, a second copy of a large
+//                         file (second_copies.h) for as long as it is kept
 //   old/<n>               removed objects, directories on their way to another place
 //   kept/<n>              drifted versions; durable, never deleted from here
 //   plan/<n>              one file per cut that is not durable yet (plan.h)
@@ -31,6 +33,7 @@
 namespace repl::apply {
 
 inline constexpr size_t spread_dirs = 4;
+inline constexpr char unfinished_mark = '+';
 
 class Staging {
  public:

@@ -23,6 +23,7 @@ struct SyncWork {
   int filesystem = -1;            // the staging area's, opened before the writes
   std::vector<Slot> displaced;    // goes once the cut is durable
   std::vector<Slot> plans;        // likewise
+  std::vector<uint64_t> second_copies;  // may be used then (SecondCopies::ready)
   std::shared_ptr<Index::Batch> batch;
   Position position;               // of the last cut in here
   uint64_t ends = 0;               // Applier::ends() at that cut

@@ -11,6 +11,7 @@
 #include "engine/apply/cut_state.h"
 #include "engine/apply/holds.h"
 #include "engine/apply/owners.h"
+#include "engine/apply/second_copies.h"
 #include "engine/apply/staged_dirs.h"
 #include "engine/apply/staging.h"
 #include "engine/apply/sync_work.h"
@@ -29,6 +30,7 @@ enum class OnDrift : uint8_t {
 
 struct Workshop {
   Staging& staging;
+  SecondCopies& second;
   Index& index;
   io::DirCache& dirs;
   StagedDirs& staged;

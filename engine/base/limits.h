@@ -93,6 +93,15 @@ inline constexpr uint64_t content_bytes_max = 4ull << 40;  // one file; its bloc
 // Hashes of blocks that are kept of staged contents, 1 GiB; beyond it a content is read again.
 inline constexpr uint64_t staged_blocks_max = content_bytes_max / block_bytes;
 inline constexpr size_t dir_fds_max = 512;  // cached directory descriptors per tree
+// Second copies of large files that differences change, where there are no reflinks.
+inline constexpr uint64_t second_copy_bytes_min = 8 << 20;  // smaller: a copy costs little
+inline constexpr size_t second_copies_max = 64;
+inline constexpr size_t second_copies_of_one_max = 2;  // one is used, one waits for its cut's sync
+inline constexpr uint64_t second_copies_bytes_max = 256ull << 30;  // all together, on disk
+inline constexpr uint64_t second_copies_share = 4;  // and a fourth of what is free without them
+inline constexpr size_t second_copy_ranges_max = 65'536;  // where one differs from its file
+// Appends to files of this size and more are written in place, where there are no reflinks.
+inline constexpr uint64_t append_in_place_bytes_min = 1 << 20;
 
 // Delta, sender.
 inline constexpr size_t signature_bytes_max = 6 << 20;  // of a rolling signature; what 4 GiB need

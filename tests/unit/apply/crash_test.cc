@@ -275,5 +275,272 @@ TEST(Crash, WhatTwoCutsMadeGoes) {
   EXPECT_FALSE(fs::exists(tree.root() + "/made"));
 }
 
+// --- appends in place ---
+
+const StageId tail_id{Bits128{3, 4}};
+constexpr uint64_t long_bytes = 2 << 20;
+const std::string long_content(long_bytes, 'b');
+
+// The cuts' number is the caller's.
+void append(Tree& tree, const std::string& base, const std::string& tail,
+            const Key& key = {root_dir, "log"}, const std::string& as = "log") {
+  ContentBuilder& contents = tree.applier->contents();
+  const std::string whole = base + tail;
+  const bool built =
+      contents.begin({.stage = tail_id, .base = key, .base_digest = digest_of(base)}) &&
+      contents.copy({.stage = tail_id, .length = base.size()}) &&
+      contents.data({.stage = tail_id, .offset = base.size(), .bytes = tail}) &&
+      contents.end({.stage = tail_id, .size = whole.size(), .digest = digest_of(whole)});
+  if (!built) ::_exit(1);
+  Put put = file(root_dir, as, whole, 0640);
+  put.attr.mtime.seconds += static_cast<int64_t>(tree.cut);
+  tree.put(with(put, ContentStaged{tail_id}));
+}
+
+void log_cut(Tree& tree) {
+  tree.begin();
+  tree.put(dir(root_dir, "a", 100));
+  tree.put(dir(root_dir, "z", 101));
+  const StageId id{Bits128{5, 6}};
+  ContentBuilder& contents = tree.applier->contents();
+  ASSERT_TRUE(contents.begin({.stage = id}));
+  for (uint64_t at = 0; at < long_bytes; at += limits::data_chunk_bytes_max) {
+    ASSERT_TRUE(contents.data({.stage = id,
+                               .offset = at,
+                               .bytes = long_content.substr(at, limits::data_chunk_bytes_max)}));
+  }
+  ASSERT_TRUE(contents.end({.stage = id, .size = long_bytes, .digest = digest_of(long_content)}));
+  tree.put(with(file(root_dir, "log", long_content), ContentStaged{id}));
+  tree.put(file(root_dir, "small", "small"));
+  EXPECT_EQ(tree.end().refused.size(), 0u);
+}
+
+// What cuts that are not durable made of the tree is gone after recovery, and the next one is
+// welcome.
+void expect_taken_back(const std::function<void(Tree&)>& cuts) {
+  const Volume volume("tmpfs", 32);
+  ASSERT_TRUE(volume.ok());
+  std::map<std::string, std::string> before;
+  {
+    Tree tree(volume);
+    log_cut(tree);
+    before = walk(tree.root());
+  }
+  ASSERT_TRUE(killed_after(volume, cuts));
+  Tree tree(volume);
+  auto after = walk(tree.root());
+  EXPECT_EQ(after.size(), before.size());
+  for (const auto& [path, line] : before) {
+    if (path == ".") continue;
+    EXPECT_TRUE(after[path] == line)
+        << path << " " << after[path].substr(0, 40) << " " << after[path].size();
+  }
+  tree.expect_index_is_disk();
+  tree.cut = 1;
+  tree.begin();
+  append(tree, long_content, "the next");
+  EXPECT_EQ(tree.end().refused.size(), 0u);
+  EXPECT_TRUE(tree.read("log") == long_content + "the next");
+  tree.expect_index_is_disk();
+}
+
+TEST(CrashOfAnAppend, IsTakenBack) {
+  expect_taken_back([](Tree& tree) {
+    tree.begin();
+    append(tree, long_content, "one");
+    if (!tree.try_end()) ::_exit(1);
+    struct stat st{};
+    ::stat((tree.root() + "/log").c_str(), &st);
+    if (st.st_size != long_bytes + 3) ::_exit(1);  // nothing to take back
+  });
+}
+
+TEST(CrashOfAnAppend, IsTakenBackWhenOnlyAPartWasWritten) {
+  expect_taken_back([](Tree& tree) {
+    tree.begin();
+    append(tree, long_content, std::string(1000, 'o'));
+    if (!tree.try_end()) ::_exit(1);
+    // As between two writes, before the attributes are set.
+    fs::resize_file(tree.root() + "/log", long_bytes + 500);
+  });
+}
+
+TEST(CrashOfAnAppend, IsTakenBackWhenRecoveryWasKilledToo) {
+  expect_taken_back([](Tree& tree) {
+    tree.begin();
+    append(tree, long_content, "one");
+    if (!tree.try_end()) ::_exit(1);
+    fs::resize_file(tree.root() + "/log", long_bytes);  // its time is now
+  });
+}
+
+TEST(CrashOfAnAppend, SeveralAreTakenBack) {
+  expect_taken_back([](Tree& tree) {
+    std::string content = long_content;
+    for (const std::string& tail : {std::string("one"), std::string(5000, 't'), std::string("3")}) {
+      tree.begin();
+      append(tree, content, tail);
+      if (!tree.try_end()) ::_exit(1);
+      content += tail;
+    }
+  });
+}
+
+TEST(CrashOfAnAppend, IsTakenBackFromWhereTheFileWentSince) {
+  for (const std::string what : {"moved", "removed", "replaced", "below", "linked"}) {
+    SCOPED_TRACE(what);
+    expect_taken_back([&](Tree& tree) {
+      const std::string content = long_content + "one";
+      tree.begin();
+      append(tree, long_content, "one");
+      if (!tree.try_end()) ::_exit(1);
+      tree.begin();
+      if (what == "moved" || what == "below") {
+        if (what == "below") tree.put(dir(DirId{101}, "deep", 105));
+        Put put = file(what == "below" ? DirId{105} : root_dir, "log.1", content, 0640);
+        put.attr.mtime.seconds += 2;
+        tree.put(with(put, ContentCopy{.from = {root_dir, "log"}}));
+        tree.remove(root_dir, "log");
+      } else if (what == "removed") {
+        tree.remove(root_dir, "log");
+      } else if (what == "replaced") {
+        tree.put(file(root_dir, "log", "another"));
+      } else {
+        Put put = with(file(root_dir, "log", content, 0640), ContentNone{});
+        put.attr.mtime.seconds += 2;
+        put.attr.link = LinkId{9};
+        put.attr.link_names = 2;
+        Put other = put;
+        other.key.name = "other";
+        other.content = ContentLink{put.key};
+        tree.put(put);
+        tree.put(other);
+      }
+      const auto done = tree.try_end();
+      if (!done || !done->refused.empty()) ::_exit(1);
+      if (what != "moved") return;
+      tree.begin();
+      tree.put(file(root_dir, "log", "rotated"));
+      if (!tree.try_end()) ::_exit(1);
+    });
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+TEST(CrashOfAnAppend, WhatSomebodyElseWroteIsNotCutOff) {
+  const Volume volume("tmpfs", 32);
+  ASSERT_TRUE(volume.ok());
+  {
+    Tree tree(volume);
+    log_cut(tree);
+  }
+  ASSERT_TRUE(killed_after(volume, [](Tree& tree) {
+    tree.begin();
+    append(tree, long_content, "one");
+    if (!tree.try_end()) ::_exit(1);
+    std::ofstream(tree.root() + "/log", std::ios::app) << "somebody else's";
+  }));
+  const Tree tree(volume);
+  EXPECT_TRUE(tree.read("log") == long_content + "onesomebody else's");
+}
+
+TEST(CrashOfAnAppend, AFailedSyncTakesItBack) {
+  const Volume volume("tmpfs", 32);
+  ASSERT_TRUE(volume.ok());
+  Tree tree(volume);
+  log_cut(tree);
+  const auto before = walk(tree.root());
+  tree.begin();
+  append(tree, long_content, "one");
+  ASSERT_TRUE(tree.try_end());
+  ASSERT_FALSE(walk(tree.root()) == before);
+  tree.open();
+  EXPECT_TRUE(walk(tree.root()) == before);
+  tree.expect_index_is_disk();
+}
+
+// kill -9 at any moment of appends and edits that use second copies.
+TEST(CrashOfAnAppend, AtAnyMoment) {
+  for (int round = 0; round < 25; ++round) {
+    const Volume volume("tmpfs", 128);
+    ASSERT_TRUE(volume.ok());
+    const std::string large(limits::second_copy_bytes_min + 5, 'l');
+    const auto edit = [&](Tree& tree, const std::string& base, const std::string& bytes) {
+      // One block in its middle.
+      constexpr uint64_t at = 4 << 20;
+      const uint64_t end = at + limits::block_bytes;
+      ContentBuilder& contents = tree.applier->contents();
+      const StageId id{Bits128{8, ++tree.cut}};
+      --tree.cut;
+      const Key key{root_dir, "large"};
+      return contents.begin({.stage = id, .base = key, .base_digest = digest_of(base)}) &&
+             contents.copy({.stage = id, .length = at}) &&
+             contents.data({.stage = id, .offset = at, .bytes = bytes.substr(at, end - at)}) &&
+             contents.copy(
+                 {.stage = id, .offset = end, .base_offset = end, .length = bytes.size() - end}) &&
+             contents.end({.stage = id, .size = bytes.size(), .digest = digest_of(bytes)}) &&
+             (tree.begin(), true) &&
+             tree.applier->put(with(file(root_dir, "large", bytes), ContentStaged{id}));
+    };
+    const auto edited = [&](int n) {
+      std::string bytes = large;
+      if (n > 0) bytes.replace(4 << 20, 1000, std::string(1000, static_cast<char>('0' + n)));
+      return bytes;
+    };
+    std::map<std::string, std::string> before;
+    {
+      Tree tree(volume);
+      log_cut(tree);
+      const StageId id{Bits128{6, 6}};
+      ContentBuilder& contents = tree.applier->contents();
+      ASSERT_TRUE(contents.begin({.stage = id}));
+      for (uint64_t at = 0; at < large.size(); at += limits::data_chunk_bytes_max) {
+        ASSERT_TRUE(contents.data(
+            {.stage = id, .offset = at, .bytes = large.substr(at, limits::data_chunk_bytes_max)}));
+      }
+      ASSERT_TRUE(contents.end({.stage = id, .size = large.size(), .digest = digest_of(large)}));
+      tree.begin();
+      tree.put(with(file(root_dir, "large", large), ContentStaged{id}));
+      EXPECT_EQ(tree.end().refused.size(), 0u);
+      before = walk(tree.root());
+    }
+    const pid_t child = ::fork();
+    if (child == 0) {
+      Tree tree(volume);
+      tree.cut = 2;
+      ::kill(::getpid(), SIGSTOP);
+      std::string log = long_content;
+      for (int n = 1; n < 9; ++n) {
+        tree.begin();
+        append(tree, log, "more");
+        if (!tree.try_end()) ::_exit(1);
+        log += "more";
+        if (!edit(tree, edited(n - 1), edited(n))) ::_exit(1);
+        if (!tree.applier->publish(CutEnd{.cut = CutNumber{tree.cut}, .records = 1}, false,
+                                   [](const Position&) {})) {
+          ::_exit(1);
+        }
+        if (n == 2 || n == 5) tree.sync();
+      }
+      ::kill(::getpid(), SIGKILL);
+    }
+    int status = 0;
+    ::waitpid(child, &status, WUNTRACED);
+    ::kill(child, SIGCONT);
+    ::usleep(static_cast<useconds_t>(round * 4000));
+    ::kill(child, SIGKILL);
+    ::waitpid(child, &status, 0);
+    ASSERT_TRUE(WIFSIGNALED(status)) << WEXITSTATUS(status);
+    Tree tree(volume);
+    tree.expect_index_is_disk();
+    for (const char* name : {"log", "large"}) {
+      const auto entry = tree.index->get({root_dir, name});
+      ASSERT_TRUE(entry);
+      EXPECT_EQ(digest_of(tree.read(name)), entry->attr.content) << name << ", round " << round;
+    }
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
 }  // namespace
 }  // namespace repl::apply::testing
