@@ -36,8 +36,12 @@ Status Publisher::publish_append(Item& item) {
   const Result<Look> seen =
       look(*parent, item.key.name, entry ? &*entry : nullptr, nullptr, &item.attr);
   if (!seen) return fail(seen.error());
-  if (seen->present == Present::incoming && seen->stat.nlink == 1) {
-    adopt(item, seen->stat);
+  if (seen->present == Present::incoming) {
+    item.fd.reset();
+    if (seen->stat.nlink == 1)
+      adopt(item, seen->stat);
+    else
+      shop_.resend(item, "an equal file that has another name is here");
     return {};
   }
   const bool there =
@@ -57,7 +61,12 @@ Status Publisher::publish_append(Item& item) {
     return {};
   }
   Result<Fd> file = io::open_write(*parent, item.key.name);
-  if (!file) return fail(file.error());
+  if (!file) {
+    if (concerns_everything(file.error())) return fail(file.error());
+    // It is being executed, or sealed: a whole one may take its place.
+    shop_.resend(item, file.error().message);
+    return {};
+  }
   const Result<io::Stat> held = io::stat_fd(file->get());
   if (!held) return fail(held.error());
   // RACE: the name may lead elsewhere since the look; the descriptor is what is changed.

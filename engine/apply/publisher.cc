@@ -277,7 +277,8 @@ Status Publisher::replace(Item& item, int parent, const Entry& entry, const io::
 // It goes once the cut is durable, or is the file's second copy from then on.
 void Publisher::displaced(const Item& item, const Slot& slot, const io::Stat& stat) {
   std::optional<uint64_t> second;
-  if (item.difference && !item.attr.link.is_set()) {
+  const bool was_base = item.difference && item.difference->base_inode == stat.local.inode;
+  if (was_base && !item.attr.link.is_set()) {
     const SecondCopies::Step step{.difference = *item.difference,
                                   .inode = item.stat.local.inode,
                                   .content = item.attr.content};

@@ -60,7 +60,7 @@ bool SecondCopies::make_room(uint64_t inode, uint64_t wanted) {
 
 std::optional<uint64_t> SecondCopies::keep(const Slot& slot, const io::Stat& displaced,
                                            const Step& step) {
-  const bool pays = displaced.local.inode == step.difference.base_inode && displaced.nlink == 1 &&
+  const bool pays = displaced.nlink == 1 &&
                     disk_bytes(displaced) >= limits::second_copy_bytes_min &&
                     step.difference.changed.count() <= limits::second_copy_ranges_max;
   if (!pays || !make_room(step.inode, disk_bytes(displaced))) return std::nullopt;

@@ -517,6 +517,41 @@ TEST_P(Delta, AnAppendToWhatWasChangedHereIsHeld) {
   EXPECT_TRUE(tree_->read("f") == base + "drift");
 }
 
+TEST_P(Delta, AnAppendToWhatIsExecutedComesWhole) {
+  if (reflinks()) GTEST_SKIP() << "not in place";
+  std::string base = noise(2 * mib, 38);
+  {
+    std::ifstream sleep("/bin/sleep", std::ios::binary);
+    const std::string program{std::istreambuf_iterator<char>(sleep), {}};
+    base.replace(0, program.size(), program);
+  }
+  whole(base);
+  ASSERT_EQ(::chmod((tree_->root() + "/f").c_str(), 0755), 0);
+  struct stat st{};
+  ASSERT_EQ(::stat((tree_->root() + "/f").c_str(), &st), 0);
+  Entry entry = *tree_->index->get(file_key);
+  entry.attr.mode = 0755;
+  entry.local.ctime = {st.st_ctim.tv_sec, static_cast<uint32_t>(st.st_ctim.tv_nsec)};
+  ASSERT_TRUE(tree_->index->put(file_key, entry));
+  int ready[2] = {};
+  ASSERT_EQ(::pipe2(ready, O_CLOEXEC), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::execl((tree_->root() + "/f").c_str(), "f", "100", nullptr);
+    ::_exit(1);
+  }
+  ::close(ready[1]);
+  char none = 0;
+  ASSERT_EQ(::read(ready[0], &none, 1), 0) << "it runs";
+  ::close(ready[0]);
+  const PublishResult result = edit(base, base + "more");
+  ASSERT_EQ(result.refused.size(), 1u);
+  EXPECT_FALSE(result.refused[0].hold) << result.refused[0].reason;
+  EXPECT_TRUE(tree_->read("f") == base);
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+}
+
 TEST_P(Delta, AnAppendThatDoesNotFitIsTakenBack) {
   if (reflinks()) GTEST_SKIP() << "not in place";
   mount(64);
