@@ -387,6 +387,48 @@ TEST_P(Delta, ASecondCopyFollowsItsFile) {
   EXPECT_EQ(second_copies(), 0u);
 }
 
+// What it does not see itself: an append in place, and edits while its cut waits for the sync.
+TEST_P(Delta, ASecondCopyLearnsWhatOthersChanged) {
+  if (reflinks()) GTEST_SKIP() << "not needed";
+  std::string bytes = noise(10 * mib, 50);
+  whole(bytes);
+  unsigned seed = 51;
+  const auto edited = [&] {
+    std::string next = bytes;
+    next.replace((seed - 50) % 9 * mib, block, noise(block, seed));
+    ++seed;
+    return next;
+  };
+  std::string next = edited();
+  EXPECT_EQ(edit(bytes, next).refused.size(), 0u);
+  bytes = next + noise(3 * block, 60);
+  EXPECT_EQ(edit(next, bytes).refused.size(), 0u);
+  ASSERT_EQ(second_copies(), 1u);
+  next = edited();
+  const uint64_t before = bytes_read();
+  EXPECT_EQ(edit(bytes, next).refused.size(), 0u);
+  EXPECT_LE(bytes_read() - before, 2 * mib) << "it was used";
+  expect(next);
+  for (int n = 0; n < 3; ++n) {
+    bytes = next;
+    next = edited();
+    const StageId id = next_id();
+    send(id, bytes, next);
+    tree_->begin();
+    tree_->put(with(file(root_dir, "f", next), ContentStaged{id}));
+    ASSERT_TRUE(tree_->try_end());
+  }
+  EXPECT_EQ(second_copies(), limits::second_copies_of_one_max);
+  tree_->sync();
+  expect(next);
+  for (int n = 0; n < 3; ++n) {
+    bytes = next;
+    next = edited();
+    EXPECT_EQ(edit(bytes, next).refused.size(), 0u);
+    expect(next);
+  }
+}
+
 TEST_P(Delta, HardLinkedFilesHaveNoSecondCopy) {
   std::string bytes = noise(10 * mib, 15);
   whole(bytes);
