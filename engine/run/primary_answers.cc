@@ -157,7 +157,7 @@ void Primary::begin_digests() {
 void Primary::step_digests() {
   if (!digests_->step(digest_step_bytes)) return;
   digests_.reset();
-  parts_.log.info("{}: every content is known", parts_.options.name);
+  parts_.log.debug("{}: every content is known", parts_.options.name);
 }
 
 void Primary::content_known(const Key& key, const Attributes& attr, const Digest& digest,

@@ -177,14 +177,16 @@ TEST_F(UnderWay, AFileThatIsRenamedGoesOn) {
   EXPECT_LE(pair.receiver.staged_bytes, large_bytes);
 }
 
-TEST_F(UnderWay, AFileThatChangesIsSentAgainAsADifference) {
+TEST_F(UnderWay, AFileThatChangesIsReadAgain) {
   bytes[100] ^= 1;
   bytes += "tail";
   pair.tree.write(at_root("large"), bytes, false, true);
   cut();
   all_equal();
   EXPECT_EQ(theirs("large"), digest_of_blocks(blocks_of(bytes)));
-  EXPECT_LE(pair.receiver.staged_bytes, large_bytes + 3 * limits::block_bytes);
+  // What was read of it may be of two moments: nobody gets that, and it is read again, whole, for
+  // the peer has nothing yet from which it could differ.
+  EXPECT_LE(pair.receiver.staged_bytes, 2 * large_bytes + 3 * limits::block_bytes);
 }
 
 TEST_F(UnderWay, AFileThatIsRemovedIsGivenUp) {
