@@ -131,13 +131,13 @@ row_truncate() {
 row_in_place() {
   local f=$a/$ROW/f
   place f 19
-  crosses "16 × 64 KiB, aligned" $((16 * block + framing)) content overwrite "$f" 20 16 $block
+  crosses "16 × 64 KiB, aligned" $((16 * block + framing)) together content overwrite "$f" 20 16 $block
   at_least $((16 * block)) "the new blocks were not sent"
   # Each touches two blocks; whether the untouched parts of them cross is the delta's choice.
-  crosses "16 × 64 KiB, unaligned" $((32 * block + framing)) content overwrite "$f" 21 16 $block 5000
+  crosses "16 × 64 KiB, unaligned" $((32 * block + framing)) together content overwrite "$f" 21 16 $block 5000
   at_least $((16 * block)) "the new bytes were not sent"
-  crosses "8 × 100 bytes" $((8 * block + framing)) content overwrite "$f" 22 8 100 777
-  crosses "the same bytes written again" $framing content overwrite "$f" 22 8 100 777
+  crosses "8 × 100 bytes" $((8 * block + framing)) together content overwrite "$f" 22 8 100 777
+  crosses "the same bytes written again" $framing together content overwrite "$f" 22 8 100 777
 }
 
 # A shifted file: the first time a signature may come from the replica, at most 0.5 % of the file. Per place the new
@@ -145,24 +145,24 @@ row_in_place() {
 row_shift() {
   local f=$a/$ROW/f edit=$((KIB + 2 * block)) signature=$((large / 200)) none=$((24 * KIB))
   place f 23
-  crosses "1 KiB inserted at the front" $((edit + signature + framing)) content insert "$f" 24 $KIB 0
+  crosses "1 KiB inserted at the front" $((edit + signature + framing)) together content insert "$f" 24 $KIB 0
   came_at_most $((signature + none)) "a signature is smaller"
   ready_for_shift
-  crosses "then in the middle" $((edit + framing)) content insert "$f" 25 $KIB 50
+  crosses "then in the middle" $((edit + framing)) together content insert "$f" 25 $KIB 50
   came_at_most $none "a signature travelled, and the sender could have had one"
   ready_for_shift
-  crosses "near the end" $((edit + framing)) content insert "$f" 26 $KIB 99
+  crosses "near the end" $((edit + framing)) together content insert "$f" 26 $KIB 99
   came_at_most $none "a signature travelled, and the sender could have had one"
   ready_for_shift
-  crosses "1 KiB deleted at the front" $((edit + framing)) content delete "$f" $KIB 0
+  crosses "1 KiB deleted at the front" $((edit + framing)) together content delete "$f" $KIB 0
   came_at_most $none "a signature travelled, and the sender could have had one"
   ready_for_shift
-  crosses "in the middle" $((edit + framing)) content delete "$f" $KIB 50
+  crosses "in the middle" $((edit + framing)) together content delete "$f" $KIB 50
   came_at_most $none "a signature travelled, and the sender could have had one"
   ready_for_shift
-  crosses "at the end" $((edit + framing)) content delete "$f" $KIB 100
+  crosses "at the end" $((edit + framing)) together content delete "$f" $KIB 100
   ready_for_shift
-  crosses "inserted at five places" $((5 * edit + framing)) content insert "$f" 27 $KIB 5 25 45 65 85
+  crosses "inserted at five places" $((5 * edit + framing)) together content insert "$f" 27 $KIB 5 25 45 65 85
   came_at_most $none "a signature travelled, and the sender could have had one"
 }
 ready_for_shift() { sleep 4; }
