@@ -111,7 +111,11 @@ inline constexpr uint64_t signature_step_bytes = 1 << 20;  // read at once to ma
 inline constexpr int signature_idle_ms = 2'000;            // of the tree, before one is made
 inline constexpr size_t rolling_signatures_max = 4;        // asked for and held at once
 inline constexpr size_t block_table_bytes_max = 64 << 20;  // of a peer's table: 256 GiB of content
-inline constexpr size_t stream_step_bytes = 1 << 20;     // read at once while a large file is sent
+inline constexpr size_t stream_step_bytes = 1 << 20;  // read at once while a large file is sent
+// Contents under way, and records that wait for them; beyond either a cut waits for its large
+// contents.
+inline constexpr size_t large_contents_max = 50'000;
+inline constexpr size_t held_back_keys_max = 200'000;
 inline constexpr uint64_t huge_bytes_min = 64ull << 20;  // such files are sent behind all others
 inline constexpr size_t pump_bytes_max = 4 << 20;        // one pump() of a sender
 inline constexpr size_t asks_in_flight_max = 4;          // messages of AskKeys, ListDirectories

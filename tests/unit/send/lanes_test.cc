@@ -275,6 +275,32 @@ TEST_F(UnderWay, WhatWaitsIsReleasedAlthoughTheFileIsHot) {
   all_equal();
 }
 
+TEST_F(UnderWay, NoMoreThanSoMuchWaits) {
+  for (uint64_t n = 0; n <= limits::held_back_keys_max; n += limits::cut_keys_max) {
+    auto batch = std::make_shared<CutBatch>();
+    batch->cut = pair.tree.now;
+    ++pair.tree.now.value;
+    for (uint64_t i = 0; i < limits::cut_keys_max; ++i) {
+      batch->items.push_back(CutItem{.key = at_root("gone" + std::to_string(n + i)),
+                                     .removed = true,
+                                     .destroys = true,
+                                     .attr = {},
+                                     .bytes = {},
+                                     .copy_from = {}});
+    }
+    pair.sender->on_cut(std::move(batch));
+    const uint64_t until = pair.receiver.staged_bytes + (1 << 20);
+    pair.run_until([&] {
+      return pair.sender->status().cuts_pending == 0 || pair.receiver.staged_bytes >= until;
+    });
+  }
+  pair.tree.write(at_root("new"), "new");
+  cut();
+  staged(large_bytes - (1 << 20));
+  EXPECT_FALSE(has("new")) << "it waits for what the last cut waits for";
+  all_equal();
+}
+
 struct Strict : UnderWay {
   void SetUp() override { begin(true); }
 };
