@@ -317,7 +317,7 @@ TEST_P(Delta, ABaseThatIsWrittenToIsNotTrusted) {
 // --- second copies, where there are no reflinks ---
 
 TEST_P(Delta, ASecondCopyIsUsedOnlyIfItIsUntouchedAndNobodyHasItOpen) {
-  if (reflinks()) GTEST_SKIP() << "not needed";
+  if (reflinks()) GTEST_SKIP() << "there are no second copies where there are reflinks";
   std::string bytes = noise(10 * mib, 9);
   whole(bytes);
   const auto next = [&](unsigned seed) {
@@ -354,7 +354,7 @@ TEST_P(Delta, ASecondCopyIsUsedOnlyIfItIsUntouchedAndNobodyHasItOpen) {
 }
 
 TEST_P(Delta, ASecondCopyFollowsItsFile) {
-  if (reflinks()) GTEST_SKIP() << "not needed";
+  if (reflinks()) GTEST_SKIP() << "there are no second copies where there are reflinks";
   std::string bytes = noise(10 * mib, 10);
   whole(bytes);
   std::string edited = bytes;
@@ -389,7 +389,7 @@ TEST_P(Delta, ASecondCopyFollowsItsFile) {
 
 // What it does not see itself: an append in place, and edits while its cut waits for the sync.
 TEST_P(Delta, ASecondCopyLearnsWhatOthersChanged) {
-  if (reflinks()) GTEST_SKIP() << "not needed";
+  if (reflinks()) GTEST_SKIP() << "there are no second copies where there are reflinks";
   std::string bytes = noise(10 * mib, 50);
   whole(bytes);
   unsigned seed = 51;
@@ -448,7 +448,7 @@ TEST_P(Delta, HardLinkedFilesHaveNoSecondCopy) {
 }
 
 TEST_P(Delta, SecondCopiesGoWhenTheDiskIsFull) {
-  if (reflinks()) GTEST_SKIP() << "not needed";
+  if (reflinks()) GTEST_SKIP() << "there are no second copies where there are reflinks";
   mount(96);
   std::string bytes = noise(14 * mib, 17);
   whole(bytes);
@@ -475,7 +475,7 @@ TEST_P(Delta, SecondCopiesGoWhenTheDiskIsFull) {
 
 // A share of what is free, not all of it.
 TEST_P(Delta, SecondCopiesLeaveRoom) {
-  if (reflinks()) GTEST_SKIP() << "not needed";
+  if (reflinks()) GTEST_SKIP() << "there are no second copies where there are reflinks";
   mount(80);
   std::string bytes = noise(20 * mib, 20);
   whole(bytes);
@@ -560,7 +560,7 @@ TEST_P(Delta, AnAppendToWhatWasChangedHereIsHeld) {
 }
 
 TEST_P(Delta, AnAppendToWhatIsExecutedComesWhole) {
-  if (reflinks()) GTEST_SKIP() << "not in place";
+  if (reflinks()) GTEST_SKIP() << "nothing is appended in place where there are reflinks";
   std::string base = noise(2 * mib, 38);
   {
     std::ifstream sleep("/bin/sleep", std::ios::binary);
@@ -595,7 +595,7 @@ TEST_P(Delta, AnAppendToWhatIsExecutedComesWhole) {
 }
 
 TEST_P(Delta, AnAppendThatDoesNotFitIsTakenBack) {
-  if (reflinks()) GTEST_SKIP() << "not in place";
+  if (reflinks()) GTEST_SKIP() << "nothing is appended in place where there are reflinks";
   mount(64);
   const std::string base = noise(3 * mib + 5, 36);
   whole(base);
