@@ -15,6 +15,10 @@ constexpr uint64_t samples_max = 64;
 // A signature is asked for if it is this much smaller than what it may save.
 constexpr uint64_t signature_worth = 8;
 
+bool searchable(const ContentFacts& facts) {
+  return facts.size <= limits::rolling_bytes_max && facts.base_size <= limits::rolling_bytes_max;
+}
+
 }  // namespace
 
 Method choose(const ContentFacts& facts) {
@@ -26,14 +30,23 @@ Method choose(const ContentFacts& facts) {
   const Overlap& overlap = facts.overlap;
   const bool all_match = facts.table_available && overlap.matching == overlap.total;
   if (all_match && overlap.total > 0 && facts.size > facts.base_size) return Method::append;
-  const bool searchable =
-      facts.size <= limits::rolling_bytes_max && facts.base_size <= limits::rolling_bytes_max;
-  if (searchable && facts.signature == SignatureAt::hand) return Method::rolling;
+  if (searchable(facts) && facts.signature == SignatureAt::hand) return Method::rolling;
   const bool worth_asking =
       !facts.table_available ||
       overlap.shifted_bytes >= signature_worth * signature_bytes(facts.base_size);
-  if (searchable && facts.signature == SignatureAt::unasked && worth_asking) return Method::rolling;
+  if (searchable(facts) && facts.signature == SignatureAt::unasked && worth_asking)
+    return Method::rolling;
   return facts.table_available && overlap.matching > 0 ? Method::aligned : Method::whole;
+}
+
+uint64_t aligned_bytes_max(const ContentFacts& facts) {
+  if (!searchable(facts) || facts.signature != SignatureAt::unasked) return UINT64_MAX;
+  // What lies behind the base's end is new anyway; of the samples, some may have missed.
+  const uint64_t both = std::min(facts.size, facts.base_size);
+  const Overlap& overlap = facts.overlap;
+  const uint64_t differing =
+      overlap.total == 0 ? 0 : both / overlap.total * (overlap.total - overlap.matching);
+  return facts.size - both + 2 * differing + signature_worth * signature_bytes(facts.base_size);
 }
 
 uint64_t block_length(uint64_t size, uint64_t index) {

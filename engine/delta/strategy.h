@@ -48,6 +48,9 @@ struct ContentFacts {
   SignatureAt signature = SignatureAt::unasked;
 };
 [[nodiscard]] Method choose(const ContentFacts& facts);
+// Of `aligned`: more new bytes than so many, and asking for a signature would have paid: what the
+// choice was made from is not true any more. UINT64_MAX: there is none to be had.
+[[nodiscard]] uint64_t aligned_bytes_max(const ContentFacts& facts);
 
 // From whole tables.
 [[nodiscard]] Overlap overlap_of(std::span<const Digest> base, std::span<const Digest> target,

@@ -92,6 +92,10 @@ ContentStreamer::Step ContentStreamer::step(size_t budget_bytes, const Emit& emi
     return Step::aborted;
   }
   if (torn_) return Step::torn;
+  if (!ended_ && !reading_again_ && result_.literal_bytes > plan_.literals_max) {
+    emit(StageAbort{.stage = plan_.stage});
+    return Step::unlike;
+  }
   return ended_ ? Step::done : Step::more;
 }
 

@@ -52,7 +52,10 @@ struct StreamPlan {
   uint64_t base_size = 0;
   std::vector<Digest> base_table;  // empty: not known
   std::string signature;           // rolling, of the base; empty or bad: nothing is searched
-  bool as_read = false;            // a torn read is published: it never holds still
+  // More new bytes than so many, without a signature: the file is more unlike the base than its
+  // samples told (its writer was in the middle of it), and a search would have paid.
+  uint64_t literals_max = UINT64_MAX;
+  bool as_read = false;  // a torn read is published: it never holds still
 };
 
 struct StreamResult {
@@ -68,13 +71,14 @@ struct StreamResult {
 
 class ContentStreamer {
  public:
-  enum class Step : uint8_t { more, done, aborted, torn };
+  enum class Step : uint8_t { more, done, aborted, torn, unlike };
   using Emit = std::function<void(Message)>;
 
   ContentStreamer(StreamPlan plan, std::unique_ptr<ContentHandle> handle, ContentSource& source);
 
   // Reads at most `budget_bytes` (at least one block) and emits at most that much and some headers.
-  // `aborted`, `torn`: StageAbort was emitted, error() says why.
+  // `aborted`, `torn`: StageAbort was emitted, error() says why. `unlike`: likewise, because of
+  // literals_max.
   [[nodiscard]] Step step(size_t budget_bytes, const Emit& emit);
   [[nodiscard]] const StreamPlan& plan() const { return plan_; }
   [[nodiscard]] const StreamResult& result() const { return result_; }  // after `done`

@@ -118,14 +118,24 @@ ContentTrack::Drain ContentTrack::step_stream() {
 
 void ContentTrack::end_stream(ContentStreamer::Step step) {
   using Step = ContentStreamer::Step;
-  if (step != Step::aborted && step != Step::torn) return;
+  if (step == Step::more || step == Step::done) return;
   const std::unique_ptr<ContentStreamer> streamer = std::move(streamer_);
   Work work = std::move(*streaming_);
   streaming_.reset();
   if (step == Step::torn)
     rest(std::move(work));
+  else if (step == Step::unlike)
+    search(std::move(work), streamer->plan());
   else
     parts_.failed(std::move(work), streamer->error());
+}
+
+// Again from its beginning, with a search.
+void ContentTrack::search(Work work, const StreamPlan& aligned) {
+  Pending& pending = pending_.emplace_front();
+  pending.work = std::move(work);
+  pending.table = aligned.base_table;
+  request(pending, SignatureKind::rolling);
 }
 
 void ContentTrack::put_complete() {
@@ -204,8 +214,10 @@ void ContentTrack::prepare(Pending& pending) {
   if (method == delta::Method::rolling && plan.signature.empty()) {
     return request(pending, SignatureKind::rolling);
   }
-  if (method != delta::Method::rolling) plan.signature = std::string();
   const bool whole = method == delta::Method::whole || method == delta::Method::inline_whole;
+  if (method != delta::Method::rolling) plan.signature = std::string();
+  if (method == delta::Method::aligned || method == delta::Method::append)
+    plan.literals_max = delta::aligned_bytes_max(facts);
   plan.how = whole ? StreamPlan::How::whole : StreamPlan::How::delta;
   if (!whole && pending.table) plan.base_table = std::move(*pending.table);
   pending.table.reset();

@@ -96,6 +96,7 @@ class ContentTrack {
   [[nodiscard]] Drain begin_next();
   [[nodiscard]] Drain step_stream();
   void end_stream(ContentStreamer::Step step);
+  void search(Work work, const StreamPlan& aligned);
   void prepare(Pending& pending);
   void request(Pending& pending, SignatureKind kind);
   [[nodiscard]] Status table_arrived(Pending& pending, bool refused);

@@ -11,6 +11,16 @@ namespace {
 
 constexpr uint64_t large = 100 << 20;
 
+ContentFacts with(ContentFacts facts, SignatureAt at) {
+  facts.signature = at;
+  return facts;
+}
+ContentFacts of_size(ContentFacts facts, uint64_t size, uint64_t base_size) {
+  facts.size = size;
+  facts.base_size = base_size;
+  return facts;
+}
+
 TEST(Strategy, Table) {
   struct Row {
     const char* what;
@@ -24,15 +34,6 @@ TEST(Strategy, Table) {
         .base_size = large,
         .table_available = true,
         .overlap = {.matching = matching, .total = 65, .shifted_bytes = shifted_bytes}};
-  };
-  const auto with = [](ContentFacts facts, SignatureAt at) {
-    facts.signature = at;
-    return facts;
-  };
-  const auto of_size = [](ContentFacts facts, uint64_t size, uint64_t base_size) {
-    facts.size = size;
-    facts.base_size = base_size;
-    return facts;
   };
   const ContentFacts no_table{.size = large, .base_available = true, .base_size = large};
   ContentFacts sparse = no_table;
@@ -78,6 +79,23 @@ TEST(Strategy, Table) {
       {"too large, nothing in common", of_size(edited(0, large), huge, huge), Method::whole},
   };
   for (const Row& row : rows) EXPECT_EQ(choose(row.facts), row.method) << row.what;
+}
+
+// A choice made from samples ends where a signature would have paid; there must be one to ask for.
+TEST(Strategy, WhatAnAlignedDifferenceMayCost) {
+  constexpr uint64_t size = 64 << 20;
+  const ContentFacts facts{
+      .size = size, .base_available = true, .base_size = size, .table_available = true};
+  const uint64_t worth = 8 * signature_bytes(size);
+  EXPECT_EQ(aligned_bytes_max(facts), worth);
+  EXPECT_EQ(aligned_bytes_max(of_size(facts, size + 1000, size)), worth + 1000);
+  EXPECT_EQ(aligned_bytes_max(of_size(facts, 1000, size)), worth);
+  ContentFacts edited = facts;
+  edited.overlap = {.matching = 48, .total = 64};
+  EXPECT_EQ(aligned_bytes_max(edited), worth + size / 2);
+  EXPECT_EQ(aligned_bytes_max(with(facts, SignatureAt::nowhere)), UINT64_MAX);
+  EXPECT_EQ(aligned_bytes_max(with(facts, SignatureAt::hand)), UINT64_MAX);
+  EXPECT_EQ(aligned_bytes_max(of_size(facts, size, limits::rolling_bytes_max + 1)), UINT64_MAX);
 }
 
 std::vector<Digest> blocks(std::string_view letters) {

@@ -371,9 +371,9 @@ TEST(Sender, WhatCannotBeReadIsLeftOutAndTheOthersMarkedDirty) {
 struct LargeEdit {
   Pair pair;
   std::string bytes;
-  LargeEdit() {
+  explicit LargeEdit(size_t size = 2 << 20) {
     std::mt19937_64 rng(17);
-    bytes = random_bytes(rng, 2 << 20);
+    bytes = random_bytes(rng, size);
     pair.tree.write({root_dir, "large"}, bytes);
     pair.tree.write({root_dir, "small"}, "s");
     pair.first_sync();
@@ -465,6 +465,33 @@ TEST(Sender, InsertionWithAStoredSignatureAsksNothing) {
   EXPECT_EQ(large.pair.sender->counters().signature_requests, 0u);
   EXPECT_LE(large.pair.sender->counters().literal_bytes, 20'000u);
   EXPECT_GE(large.pair.sender->counters().rolling_bytes, 2'000'000u);
+}
+
+// When it is looked at, its writer has hardly begun: the samples tell of an edit in place.
+TEST(Sender, AnInsertionSeenAtItsBeginningTravelsRolling) {
+  LargeEdit large(16 << 20);
+  std::string half = "inserted" + large.bytes.substr(0, 1000);
+  half += large.bytes.substr(half.size());
+  const std::string whole = "inserted" + large.bytes;
+  Pair& pair = large.pair;
+  pair.tree.touched.clear();
+  ++pair.tree.now.value;
+  pair.tree.write({root_dir, "large"}, half, false, true);
+  pair.sender->on_cut(pair.batch());
+  // 65 samples are read, then a mebibyte at a time.
+  pair.tree.source.files[{root_dir, "large"}]->on_read = [&](ScriptedFile& file) {
+    if (file.reads == 68) file.bytes = whole;
+  };
+  pair.run_until([] { return false; });
+  ++pair.tree.now.value;
+  pair.tree.write({root_dir, "large"}, whole, false, true);
+  pair.sender->on_cut(pair.batch());
+  pair.settle();
+  pair.expect_equal();
+  EXPECT_EQ(pair.sender->counters().rolling, 1u);
+  const uint64_t signature = delta::signature_bytes(large.bytes.size());
+  const uint64_t wasted = (2u << 20) + 8 * signature + limits::stream_step_bytes;
+  EXPECT_LE(pair.receiver.staged_bytes, large.bytes.size() + wasted);
 }
 
 TEST(Sender, ScatteredEditsAskNothing) {
