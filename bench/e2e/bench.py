@@ -46,6 +46,8 @@ def arguments_given():
     parser.add_argument("--filesystem", type=chosen_from(FILESYSTEMS), help="of " + ", ".join(FILESYSTEMS))
     parser.add_argument("--out", type=pathlib.Path, help="a directory for JSON, Markdown and plots "
                         "(bench/results/local/TIME)")
+    parser.add_argument("--continue", dest="continued", type=pathlib.Path, metavar="DIR", help="measures what the run "
+                        "in DIR still lacks (with the arguments that it had), and adds it")
     parser.add_argument("--list", action="store_true", help="works and peers, and what they are")
     parser.add_argument("--report", type=pathlib.Path, metavar="JSON", help="Markdown and plots again from a JSON, "
                         "beside it")
@@ -92,6 +94,21 @@ def save(result, out):
     new.replace(out / "results.json")
 
 
+def continued(arguments):
+    """The result so far of a run that was interrupted; sets the arguments to those that it had. What is added must have
+    been measured of the same programs."""
+    before = report.load(arguments.continued / "results.json")
+    for name, value in before["arguments"].items():
+        setattr(arguments, name, value)
+    arguments.sizes = BY_NAME[before["sizes"]["name"]]
+    now = environment.record([peers.ALL[name] for name in arguments.peers], tempfile.gettempdir())
+    for what in ("kernel", "cpu", "versions", "repl_sha256"):
+        if before["environment"][what] != now[what]:
+            sys.exit(f"bench: {arguments.continued} is of another {what}: {before['environment'][what]}, now {now[what]}")
+    before["environment"].setdefault("continued", []).append({key: now[key] for key in ("date", "commit", "load_at_start")})
+    return before
+
+
 def measure(arguments, chosen, planned, result, out):
     clock = plan.Clock(planned, arguments.sizes.name)
     for number, cell in enumerate(planned, 1):
@@ -132,18 +149,22 @@ def main():
             report.write_between_markers(result, arguments.report, arguments.into)
         return 0
 
+    result = continued(arguments) if arguments.continued else None
     chosen = {name: works.ALL[name](arguments.sizes) for name in arguments.work}
     require_space(chosen.values())
     planned = plan.cells(arguments.filesystem, arguments.work, arguments.peers, arguments.runs)
-    out = arguments.out or LOCAL_RESULTS / time.strftime("%Y-%m-%d-%H%M%S")
-    result = {
+    out = arguments.continued or arguments.out or LOCAL_RESULTS / time.strftime("%Y-%m-%d-%H%M%S")
+    result = result or {
         "schema": report.SCHEMA, "environment": environment.record([peers.ALL[name] for name in arguments.peers],
                                                        tempfile.gettempdir()),
         "sizes": vars(arguments.sizes), "runs": arguments.runs,
+        "arguments": {name: getattr(arguments, name) for name in ("work", "peers", "filesystem", "runs")},
         "peers": {name: peers.ALL[name].title for name in arguments.peers} | {"floor": "floor"},
         "rows": {row: {"title": title, "headline": headline} for work in chosen.values()
                  for row, (title, headline) in work.rows.items()},
         "results": {}, "proved": 0, "void": [], "cells": [], "complete": False}
+    measured = {plan.Cell(*cell[:4]) for cell in result["cells"]}
+    planned = [cell for cell in planned if cell not in measured]
     print("\n".join(f"{key}: {value}" for key, value in result["environment"].items()))
     print(f"{len(planned)} cells, {arguments.sizes.name} sizes, about "
           f"{plan.span(plan.Clock(planned, arguments.sizes.name).left_s())}; Ctrl-C keeps what was measured\n", flush=True)

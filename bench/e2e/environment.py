@@ -1,5 +1,6 @@
 """Where figures come from: without it they say nothing."""
 import datetime
+import hashlib
 import os
 import pathlib
 import platform
@@ -26,6 +27,7 @@ def record(chosen, directory):
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "commit": _first_line("git", "describe", "--always", "--dirty"),
+        "repl_sha256": hashlib.sha256(pathlib.Path(os.environ["BENCH_REPL"]).read_bytes()).hexdigest(),
         "kernel": platform.release(), "cpu": cpu, "cpus": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
         "images_on": _first_line("findmnt", "-no", "FSTYPE,OPTIONS", "-T", directory),

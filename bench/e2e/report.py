@@ -150,7 +150,12 @@ def provenance(result):
     load = f"{env['load_at_start'][0]} before"
     if "load_at_end" in env:
         load += f", {env['load_at_end'][0]} after"
-    runs = f"{result['runs']} run{'s' * (result['runs'] != 1)}"
+    counts = {len(runs) for by_row in result["results"].values() for by_peer in by_row.values()
+              for runs in by_peer.values()}
+    runs = "–".join(map(str, sorted({min(counts, default=0), max(counts, default=0)})))
+    runs += f" run{'s' * (runs != '1')}"
+    for part in env.get("continued", []):
+        load += f"; continued {part['date'][:16]}Z at load {part['load_at_start'][0]}"
     return (f"{env['date'][:10]}, {env['cpus']} × {env['cpu']}, {env['memory_gib']} GiB, Linux {env['kernel']}; "
             f"repl at {env['commit']}, {_others(env['versions'])}; {result['sizes']['name']} sizes, {runs}, median "
             f"(least–most); load average {load}." + ("" if result["complete"] else " **Stopped before its end.**"))

@@ -29,7 +29,7 @@ class Sizes:
     cell_s: int  # after which a whole cell is ended from outside
 
 
-FULL = Sizes("full", 100, 1000, 50, 1024, 512, 10, 20_000, 200_000, 5_000, 1024, 1000, 60, 1.0, 300, 1800)
+FULL = Sizes("full", 50, 1000, 50, 1024, 512, 10, 20_000, 200_000, 5_000, 1024, 1000, 30, 0.5, 300, 1800)
 QUICK = Sizes("quick", 10, 100, 50, 128, 64, 3, 5_000, 20_000, 1_000, 64, 1000, 8, 0.5, 60, 300)
 TINY = Sizes("tiny", 2, 5, 20, 4, 2, 1, 200, 400, 100, 1, 50, 2, 0.5, 60, 120)
 BY_NAME = {sizes.name: sizes for sizes in (FULL, QUICK, TINY)}
