@@ -65,8 +65,12 @@ inline constexpr int connections_unauthenticated_max = 64;
 // Change set, cuts.
 inline constexpr size_t dirty_keys_max = 1'000'000;  // then it degrades to "rescan this subtree"
 inline constexpr int cut_looks_max = 64;  // at one key while a cut is made; then the next one looks
-inline constexpr size_t cut_keys_max = 50'000;              // a cut closes at this many keys
-inline constexpr uint64_t cut_inline_bytes_max = 64 << 20;  // and at this many bytes held in memory
+inline constexpr size_t cut_keys_max = 8'192;               // a cut closes at this many keys
+inline constexpr uint64_t cut_inline_bytes_max = 16 << 20;  // and at this many bytes held in memory
+// No cut is made while each peer has so many before it, or cut_inline_bytes_max; but for one in so
+// long.
+inline constexpr size_t cuts_ahead_max = 8;
+inline constexpr int cut_hold_ms_max = 1'000;
 inline constexpr int cut_close_wait_us = 300;  // a key modified but not yet closed waits this long
 inline constexpr int drain_pause_us = 1'500;   // between drains under load
 
@@ -120,8 +124,10 @@ inline constexpr uint64_t huge_bytes_min = 64ull << 20;  // such files are sent 
 inline constexpr size_t pump_bytes_max = 4 << 20;        // one pump() of a sender
 inline constexpr size_t asks_in_flight_max = 4;          // messages of AskKeys, ListDirectories
 inline constexpr size_t keys_per_ask_max = 1024;
-inline constexpr size_t live_batches_max = 256;            // cuts waiting for one peer, in memory
-inline constexpr uint64_t piece_bytes_max = 256ull << 20;  // of a first sync, between two publishes
+inline constexpr size_t live_batches_max = 256;  // cuts waiting for one peer, in memory
+inline constexpr uint64_t live_bytes_max = 64 << 20;
+inline constexpr size_t piece_keys_max = 50'000;  // of a first sync, between two publishes
+inline constexpr uint64_t piece_bytes_max = 256ull << 20;
 inline constexpr int refusals_max = 3;                     // of one key; then it counts as held
 // Merged cuts that follow each other before the cuts of a tree that never rests are told one by
 // one.

@@ -35,6 +35,7 @@ class PeerSender {
   void describe(PeerFacts& facts) const;
   [[nodiscard]] PeerStanding standing() const;
   [[nodiscard]] send::SenderStatus status() const { return sender_.status(); }
+  [[nodiscard]] bool busy() const { return sender_.busy(); }
   [[nodiscard]] const std::string& node() const { return node_; }
 
  private:

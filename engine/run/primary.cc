@@ -144,8 +144,19 @@ Result<uint64_t> Primary::approve() {
 // --- cuts
 // ----------------------------------------------------------------------------------------------------
 
+// While every peer has enough to do, changes gather: in a cut that had to wait they would lie in
+// memory, and past its bound be read again.
+std::optional<MonotonicTime> Primary::cut_held_until() const {
+  const bool busy = !senders_.empty() && std::ranges::all_of(senders_, [](const auto& sender) {
+    return sender.second->busy();
+  });
+  if (!busy) return std::nullopt;
+  return cut_made_at_ + std::chrono::milliseconds(limits::cut_hold_ms_max);
+}
+
 bool Primary::cut_is_due(MonotonicTime now) const {
   if (!synced() || parts_.changes.empty() || parts_.changes.rescan_needed()) return false;
+  if (const auto held = cut_held_until(); held && now < *held) return false;
   if (!parts_.changes.all_open()) return true;
   const std::optional<MonotonicTime> oldest = parts_.changes.oldest();
   return oldest && now >= *oldest + std::chrono::microseconds(limits::cut_close_wait_us);
@@ -154,6 +165,7 @@ bool Primary::cut_is_due(MonotonicTime now) const {
 void Primary::make_cut(MonotonicTime now) {
   const CutNumber next{parts_.state.position.cut.value + 1};
   const std::shared_ptr<CutBatch> batch = builder_.build(next);
+  cut_made_at_ = now;
   report_unreadable(now);
   if (!batch) return;
   if (!batch->ordered) ++unordered_cuts_;
@@ -286,7 +298,9 @@ std::optional<MonotonicTime> Primary::deadline() const {
   const auto consider = [&](std::optional<MonotonicTime> at) {
     if (at && (!first || *at < *first)) first = at;
   };
-  if (synced() && !parts_.changes.all_open()) {
+  if (const auto held = cut_held_until(); synced() && !parts_.changes.empty() && held) {
+    consider(*held);
+  } else if (synced() && !parts_.changes.all_open()) {
     consider(parts_.clock.now());
   } else if (const auto oldest = parts_.changes.oldest(); synced() && oldest) {
     consider(*oldest + std::chrono::microseconds(limits::cut_close_wait_us));

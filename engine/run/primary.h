@@ -61,6 +61,7 @@ class Primary final : public Duty {
   void start_scan(std::vector<DirId> below);
   void step_scan();
   void end_scan();
+  [[nodiscard]] std::optional<MonotonicTime> cut_held_until() const;
   [[nodiscard]] bool cut_is_due(MonotonicTime now) const;
   void make_cut(MonotonicTime now);
   void report_unreadable(MonotonicTime now);
@@ -95,6 +96,7 @@ class Primary final : public Duty {
       held_;                                  // peers that are sent nothing until a person decides
   std::map<std::string, CutNumber> durable_;  // by node, of this lineage; kept while a peer is away
   std::deque<std::pair<CutNumber, MonotonicTime>> cut_times_;
+  MonotonicTime cut_made_at_{};
   Waiters waiters_;
   Verifier verifier_;
   send::FsContentSource contents_;

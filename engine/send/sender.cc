@@ -131,7 +131,7 @@ void Sender::on_cut(std::shared_ptr<const CutBatch> batch) {
   queue_bytes_ += batch_bytes(*batch);
   queue_.push_back(std::move(batch));
   const bool over =
-      queue_.size() > limits::live_batches_max || queue_bytes_ > limits::cut_inline_bytes_max;
+      queue_.size() > limits::live_batches_max || queue_bytes_ > limits::live_bytes_max;
   if (over && queue_.size() > 1) divert();
 }
 
@@ -305,7 +305,7 @@ bool Sender::step_cutting() {
     if (feed_writer()) {
       const bool in_pieces = mode_ == PlanMode::first_sync && !live_;
       piece_full_ =
-          in_pieces && (piece_records_ >= limits::cut_keys_max ||
+          in_pieces && (piece_records_ >= limits::piece_keys_max ||
                         writer_.bytes_sent() - piece_began_bytes_ >= limits::piece_bytes_max);
       return true;
     }

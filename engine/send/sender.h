@@ -30,6 +30,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "engine/base/limits.h"
 #include "engine/send/compare.h"
 #include "engine/send/cut_writer.h"
 #include "engine/send/outbox.h"
@@ -101,6 +102,11 @@ class Sender {
   bool pump();
 
   [[nodiscard]] SenderStatus status() const;
+  // It has so much before it that another cut would only wait.
+  [[nodiscard]] bool busy() const {
+    return diverted_ || queue_.size() >= limits::cuts_ahead_max ||
+           queue_bytes_ >= limits::cut_inline_bytes_max;
+  }
   [[nodiscard]] const MethodCounters& counters() const { return writer_.counters(); }
 
  private:
