@@ -85,8 +85,13 @@ void ContentStreamer::begin(const Emit& emit) {
 }
 
 ContentStreamer::Step ContentStreamer::step(size_t budget_bytes, const Emit& emit) {
-  if (!begun_) begin(emit);
-  if (Status went = next(budget_bytes, emit); !went) {
+  Status went;
+  if (!begun_) {
+    begin(emit);
+    went = read_tail();
+  }
+  if (went) went = next(budget_bytes, emit);
+  if (!went) {
     error_ = went.error();
     emit(StageAbort{.stage = plan_.stage});
     return Step::aborted;
@@ -106,6 +111,20 @@ Status ContentStreamer::next(size_t budget_bytes, const Emit& emit) {
   if (offset_ < size_) return advance(budget_bytes, emit);
   if (run_open_) return end_run(emit);
   end_reading(emit);
+  return {};
+}
+
+Status ContentStreamer::read_tail() {
+  const uint64_t at = plan_.base_size / block * block;
+  const bool grown = plan_.how == How::delta && !plan_.base_table.empty() && at > 0 &&
+                     size_ > plan_.base_size && size_ - at <= limits::stream_step_bytes;
+  if (!grown) return {};
+  tail_at_ = at;
+  again_.resize(static_cast<size_t>(size_ - at));
+  const Result<size_t> got = handle_->read_at(at, again_.data(), again_.size());
+  if (!got) return fail(got.error());
+  for (size_t i = 0; i < *got; i += block)
+    tail_.push_back(hash_bytes(std::string_view(again_).substr(i, std::min(block, *got - i))));
   return {};
 }
 
@@ -223,6 +242,7 @@ Status ContentStreamer::hole_delta(uint64_t until, const Emit& emit) {
       send_copy(looked_, looked_, length, emit);
     else
       send_hole(looked_, length, emit);
+    front_kept_ = front_kept_ && (kept || looked_ >= tail_at_);
     looked_ += length;
   }
   return {};
@@ -245,6 +265,7 @@ Status ContentStreamer::slab_delta(const Emit& emit) {
     const std::string_view bytes =
         std::string_view(slab_).substr(static_cast<size_t>(looked_ - slab_offset), block);
     const uint64_t kept = base_has(looked_ / block, bytes);
+    front_kept_ = front_kept_ && (kept == bytes.size() || looked_ >= tail_at_);
     if (kept > 0) {
       if (Status told = end_changed(emit); !told || sent_ < looked_) return told;
       send_copy(looked_, looked_, kept, emit);
@@ -340,6 +361,15 @@ void ContentStreamer::judge_age() {
   if (!young_) young_until_ = offset_;
 }
 
+// From the first reading of the tail to the second, it was what was sent; in between, what lies
+// before it was the base's, and what is not longer the base's since then came later.
+bool ContentStreamer::only_grew(const io::Stat& now) const {
+  const size_t front = tail_at_ / block;
+  return now.attr.size > handle_->opened().attr.size && !tail_.empty() && front_kept_ &&
+         result_.blocks.size() == front + tail_.size() &&
+         std::equal(tail_.begin(), tail_.end(), result_.blocks.begin() + static_cast<long>(front));
+}
+
 void ContentStreamer::end_reading(const Emit& emit) {
   result_.digest = hasher_.finish();
   result_.blocks = hasher_.blocks();
@@ -350,7 +380,9 @@ void ContentStreamer::end_reading(const Emit& emit) {
   const io::Stat& before = handle_->opened();
   const bool same = same_times(*now, before) && now->attr.size == before.attr.size;
   result_.changed = !same || !source_.leads_to(plan_.key, before);
-  again_until_ = same ? std::min(round_up(young_until_), result_.size) : result_.size;
+  again_until_ = same              ? std::min(round_up(young_until_), result_.size)
+                 : only_grew(*now) ? 0
+                                   : result_.size;
   if (!same && now->attr.size == before.attr.size) touched_ = *now;
   first_ = std::move(*now);
   reading_again_ = true;

@@ -9,9 +9,10 @@
 // A stable read: what was sent is what the file held at one moment. Either stat says the same
 // before and after; or, where it does not, a second reading finds the same bytes (nothing is sent):
 // the file only grew (what was sent is what lay before the size first seen), or its attributes
-// changed, or what it held already was written. Else the read was torn: what was told is taken
-// back, or, if the plan says so, it is published as it was read. StageEnd carries size and digest
-// of exactly what was sent.
+// changed, or what it held already was written. Of what only grew beyond the base by a step or
+// less, the tail alone is read twice, before and behind the rest: while it stood, the rest was
+// found to be the base's. Else the read was torn: what was told is taken back, or, if the plan says
+// so, it is published as it was read. StageEnd carries size and digest of exactly what was sent.
 //
 // RACE: a write within the granularity of ctime (a jiffy, before Linux 6.13) after the write that
 // ctime tells of leaves no trace in stat: what was read while ctime was that young is read twice.
@@ -92,6 +93,8 @@ class ContentStreamer {
 
  private:
   void begin(const Emit& emit);
+  Status read_tail();
+  [[nodiscard]] bool only_grew(const io::Stat& now) const;
   Status next(size_t budget_bytes, const Emit& emit);
   Status advance(size_t budget_bytes, const Emit& emit);
   Status read_slab(uint64_t end, size_t budget_bytes);
@@ -146,6 +149,9 @@ class ContentStreamer {
   uint64_t again_until_ = 0;
   std::optional<io::Stat> first_;    // after the first reading
   std::optional<io::Stat> touched_;  // first_, if times or attributes changed, but not the size
+  uint64_t tail_at_ = 0;             // a block's beginning
+  std::vector<Digest> tail_;         // of what lies from there on, read first; empty: it was not
+  bool front_kept_ = true;           // what lies before is the base's, so far
   bool ended_ = false;
   bool torn_ = false;
 };

@@ -455,6 +455,40 @@ TEST(ContentStreamer, GrowingIsReadUpToTheSizeFirstSeen) {
   EXPECT_EQ(run.mtime, 0) << "that of the size that was sent";
 }
 
+// A log that is appended all the time costs one reading, and its tail another.
+TEST(ContentStreamer, WhatGrewBeyondItsBaseIsReadOnce) {
+  const std::string base = three_mib.substr(0, three_mib.size() - 100'000);
+  const StreamPlan plan{
+      .how = StreamPlan::How::delta, .base_size = base.size(), .base_table = table_of(base)};
+  const auto run_with = [&](const std::function<void(ScriptedFile&)>& change) {
+    Streamed run(three_mib);
+    run.built.base = base;
+    run.file->on_read = [change](ScriptedFile& f) {
+      f.bytes += "more";
+      ++f.ctime;
+      change(f);
+    };
+    run.go(plan);
+    return run;
+  };
+  Streamed run = run_with([](ScriptedFile&) {});
+  run.expect_exact(three_mib);
+  EXPECT_TRUE(run.result.changed);
+  EXPECT_EQ(run.file->reads, 1 + 3u);
+  EXPECT_LE(run.result.literal_bytes, 100'000u);
+
+  // Of another moment than the front: both are read again, and do not hold.
+  expect_torn(run_with([](ScriptedFile& f) {
+    if (f.reads == 3) f.bytes[0] ^= 1, f.bytes[three_mib.size() - 10] ^= 1;
+  }));
+  // The front is not the base's, so it is read again.
+  Streamed edited = run_with([](ScriptedFile& f) {
+    if (f.reads == 1) f.bytes[5] ^= 1;
+  });
+  ASSERT_EQ(edited.last, Step::done);
+  EXPECT_EQ(edited.file->reads, 1 + 2 * 3u);
+}
+
 TEST(ContentStreamer, GrowingAndChangedInFrontIsTorn) {
   expect_torn(during([](ScriptedFile& f) {
     f.bytes[0] ^= 1;
@@ -568,9 +602,10 @@ TEST(ContentStreamer, WhatIsPublishedWasThereAtOneMoment) {
   for (uint64_t seed = 1; seed <= 2000; ++seed) {
     SCOPED_TRACE(seed);
     std::mt19937_64 rng(seed);
-    const std::string base = random_bytes(seed, 8 * block);
+    const std::string base = random_bytes(seed, 8 * block + rng() % 2 * 1000);
     std::vector<std::string> states{base};
-    Streamed run(base);
+    if (rng() % 2 == 0) states[0] += random_bytes(seed + 1, 1 + rng() % (2 * block));
+    Streamed run(states[0]);
     run.file->age_ns = rng() % 2 == 0 ? 0 : racy_window_ns;
     run.built.base = base;
     const size_t writes = rng() % 4;
