@@ -151,6 +151,10 @@ inline constexpr size_t control_reply_bytes_max =
     4 << 20;  // unread by one client; then it is dropped
 inline constexpr size_t control_clients_max = 32;
 inline constexpr int control_request_ms_max = 5'000;  // for a request to arrive in full
+// The same line of the log, in so long; and how many lines are known for that.
+inline constexpr uint64_t log_repeats_max = 3;
+inline constexpr int log_repeat_ms = 60'000;
+inline constexpr size_t log_lines_known_max = 256;
 inline constexpr size_t holds_listed_max = 100;
 inline constexpr size_t filter_rules_max = 10'000;  // rules and include patterns of one tree
 inline constexpr size_t filter_pattern_bytes_max = 4'096;
