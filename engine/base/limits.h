@@ -128,7 +128,7 @@ inline constexpr size_t live_batches_max = 256;  // cuts waiting for one peer, i
 inline constexpr uint64_t live_bytes_max = 64 << 20;
 inline constexpr size_t piece_keys_max = 50'000;  // of a first sync, between two publishes
 inline constexpr uint64_t piece_bytes_max = 256ull << 20;
-inline constexpr int refusals_max = 3;                     // of one key; then it counts as held
+inline constexpr int refusals_max = 3;  // of one key; then it counts as held
 // Merged cuts that follow each other before the cuts of a tree that never rests are told one by
 // one.
 inline constexpr int catch_ups_max = 8;
