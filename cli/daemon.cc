@@ -178,7 +178,7 @@ Result<RunOptions> reload(const RunOptions& old) {
 
 int run_daemon(const RunOptions& given) {
   const SystemClock clock;
-  const std::unique_ptr<Log> log = make_log(given.global.log_level.value_or(LogLevel::info));
+  const std::unique_ptr<Log> log = make_log(given.global.log_level.value_or(LogLevel::info), clock);
   const SystemdNotifier notifier = SystemdNotifier::from_environment();
   sigset_t signals;
   sigemptyset(&signals);

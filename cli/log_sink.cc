@@ -7,6 +7,8 @@
 
 #include <cstdlib>
 
+#include "engine/base/repeat_limit.h"
+
 namespace repl::cli {
 namespace {
 
@@ -77,8 +79,9 @@ bool stderr_is_journal() {
          fmt::format("{}:{}", own.st_dev, own.st_ino) == stream;
 }
 
-std::unique_ptr<Log> make_log(LogLevel level) {
-  return std::make_unique<SpdlogSink>(level, stderr_is_journal());
+std::unique_ptr<Log> make_log(LogLevel level, const Clock& clock) {
+  return std::make_unique<RepeatLimit>(std::make_unique<SpdlogSink>(level, stderr_is_journal()),
+                                       clock);
 }
 
 }  // namespace repl::cli

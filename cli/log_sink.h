@@ -7,11 +7,13 @@
 
 #include <memory>
 
+#include "engine/base/clock.h"
 #include "engine/base/log.h"
 
 namespace repl::cli {
 
-[[nodiscard]] std::unique_ptr<Log> make_log(LogLevel level);
+// The same line is said only so often (repeat_limit.h). `clock` outlives it.
+[[nodiscard]] std::unique_ptr<Log> make_log(LogLevel level, const Clock& clock);
 // True if stderr is connected to the journal, systemd.exec(5) $JOURNAL_STREAM.
 [[nodiscard]] bool stderr_is_journal();
 

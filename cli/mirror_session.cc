@@ -336,7 +336,8 @@ int run_mirror(const MirrorOptions& options) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
   const SystemClock clock;
-  const std::unique_ptr<Log> log = make_log(options.global.log_level.value_or(LogLevel::warn));
+  const std::unique_ptr<Log> log =
+      make_log(options.global.log_level.value_or(LogLevel::warn), clock);
   return Mirror(options, clock, *log).run();
 }
 

@@ -132,7 +132,8 @@ int serve_stdio(const ServeOptions& options) {
   std::signal(SIGPIPE, SIG_IGN);
   if (!options.request.tree.empty()) return serve_tree(options);
   const SystemClock clock;
-  const std::unique_ptr<Log> log = make_log(options.global.log_level.value_or(LogLevel::warn));
+  const std::unique_ptr<Log> log =
+      make_log(options.global.log_level.value_or(LogLevel::warn), clock);
   return serve_copy(options, *log, clock);
 }
 

@@ -1,6 +1,8 @@
 #include "cli/tree_host.h"
 
 #include <future>
+#include <new>
+#include <system_error>
 #include <utility>
 
 #include "cli/version.h"
@@ -34,6 +36,26 @@ const char* bottleneck_name(Bottleneck bottleneck) {
       return "processor";
   }
   return "";
+}
+
+// Where memory, or a thread, is not to be had, the tree ends as it would in a crash: nothing more
+// of it becomes durable, and it is opened again through recovery. The other trees go on.
+template <typename Step>
+std::invoke_result_t<Step> guarded(const Step& step) {
+  try {
+    return step();
+  } catch (const std::bad_alloc&) {
+    return fail(
+        ErrorCode::limit,
+        "there is no memory left for this tree: raise the limit of the process, or see what "
+        "else takes it; it is tried again",
+        Remedy::hold);
+  } catch (const std::system_error& error) {
+    return fail(ErrorCode::limit,
+                std::string("there is no thread or memory left for this tree: ") + error.what() +
+                    "; it is tried again",
+                Remedy::hold);
+  }
 }
 
 PeerStatus to_peer_status(const run::PeerFacts& facts) {
@@ -100,7 +122,7 @@ TreeHost::~TreeHost() { stop(); }
 
 Status TreeHost::start() {
   Status first;
-  auto opened = run::TreeEngine::open(options_, clock_, log_);
+  auto opened = guarded([&] { return run::TreeEngine::open(options_, clock_, log_); });
   {
     const std::lock_guard lock(mutex_);
     if (opened) {
@@ -137,7 +159,7 @@ void TreeHost::loop() {
     Status ended = fail(last_error());
     if (engine) {
       told.clear();
-      ended = engine->run();
+      ended = guarded([&] { return engine->run(); });
     }
     std::unique_lock lock(mutex_);
     // With the engine goes the reason: whoever finds none is told why.
@@ -152,7 +174,7 @@ void TreeHost::loop() {
     changed_.wait_for(lock, reopen_delay, [this] { return stop_; });
     if (stop_) return;
     lock.unlock();
-    auto opened = run::TreeEngine::open(options_, clock_, log_);
+    auto opened = guarded([&] { return run::TreeEngine::open(options_, clock_, log_); });
     lock.lock();
     if (opened) {
       engine_ = std::move(*opened);

@@ -12,7 +12,7 @@ namespace repl::apply {
 namespace {
 
 Status as_retry(Status status) {
-  if (!status && concerns_everything(status.error())) status.error().remedy = Remedy::retry;
+  if (!status && concerns_everything(status.error())) return fail(tried_again(status.error()));
   return status;
 }
 

@@ -1,5 +1,7 @@
 #include "engine/apply/compare.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <memory>
@@ -166,6 +168,21 @@ bool concerns_everything(const Error& error) {
     default:
       return false;
   }
+}
+
+Error tried_again(Error error) {
+  if (error.remedy == Remedy::retry) return error;
+  error.remedy = Remedy::retry;
+  const std::string_view help =
+      error.sys_errno == EDQUOT           ? "the tree's quota is used up: raise it"
+      : error.code == ErrorCode::no_space ? "the tree's filesystem is full: free some space"
+      : error.sys_errno == EROFS          ? "the tree's filesystem is read-only: remount it"
+      : error.sys_errno == EIO            ? "the tree's disk fails: see the kernel's log"
+      : error.sys_errno == ENOMEM         ? "there is no memory left: raise its limit"
+      : error.code == ErrorCode::io       ? "no descriptors are left: raise LimitNOFILE"
+                                          : "";
+  if (!help.empty()) error.message += fmt::format(" ({}; it is tried again)", help);
+  return error;
 }
 
 }  // namespace repl::apply

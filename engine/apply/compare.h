@@ -56,5 +56,7 @@ struct Look {
 // Faults of the whole receiver (full disk, bad disk, read-only, out of descriptors or memory),
 // against those of one key.
 [[nodiscard]] bool concerns_everything(const Error& error);
+// The same, to be tried again, and what a person can do meanwhile.
+[[nodiscard]] Error tried_again(Error error);
 
 }  // namespace repl::apply

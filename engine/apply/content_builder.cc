@@ -300,15 +300,13 @@ Status ContentBuilder::refuse(Stage& stage, std::string reason) {
 // content.
 Status ContentBuilder::failed(const StageId& id, Stage& stage, const Error& error) {
   if (!concerns_everything(error)) return refuse(stage, error.message);
-  Error out = error;
-  out.remedy = Remedy::retry;
   // A full disk: room is made for the others; nothing of it was acknowledged.
   const Status left = error.code == ErrorCode::no_space ? discard_file(stage)
                                                         : stage.file.interrupt(stage.built.size);
   if (!left && error.code == ErrorCode::no_space) return left;
   leftovers_ = true;
   forget(id);
-  return fail(std::move(out));
+  return fail(tried_again(error));
 }
 
 Status ContentBuilder::discard_file(Stage& stage) {

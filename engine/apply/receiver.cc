@@ -45,7 +45,6 @@ Status Receiver::on_message(const Message& message) {
   const Status done = dispatch(message);
   if (done) return done;
   if (done.error().remedy == Remedy::retry) {
-    log_.error("apply: {}", done.error().message);
     actions_.send(PeerNotice{.held_keys = applier_.holds().size(), .error = done.error().message},
                   false);
   }
@@ -126,7 +125,6 @@ void Receiver::on_synced(SyncWork work, const Status& status) {
   const uint64_t ends = work.ends;
   applier_.on_synced(std::move(work), status);
   if (!status) {
-    log_.error("apply: not durable: {}", status.error().message);
     if (started_)
       actions_.send(
           PeerNotice{.held_keys = applier_.holds().size(), .error = status.error().message}, false);

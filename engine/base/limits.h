@@ -128,7 +128,7 @@ inline constexpr size_t live_batches_max = 256;  // cuts waiting for one peer, i
 inline constexpr uint64_t live_bytes_max = 64 << 20;
 inline constexpr size_t piece_keys_max = 50'000;  // of a first sync, between two publishes
 inline constexpr uint64_t piece_bytes_max = 256ull << 20;
-inline constexpr int refusals_max = 3;                     // of one key; then it counts as held
+inline constexpr int refusals_max = 3;  // of one key; then it counts as held
 // Merged cuts that follow each other before the cuts of a tree that never rests are told one by
 // one.
 inline constexpr int catch_ups_max = 8;
@@ -151,6 +151,10 @@ inline constexpr size_t control_reply_bytes_max =
     4 << 20;  // unread by one client; then it is dropped
 inline constexpr size_t control_clients_max = 32;
 inline constexpr int control_request_ms_max = 5'000;  // for a request to arrive in full
+// The same line of the log, in so long; and how many lines are known for that.
+inline constexpr uint64_t log_repeats_max = 3;
+inline constexpr int log_repeat_ms = 60'000;
+inline constexpr size_t log_lines_known_max = 256;
 inline constexpr size_t holds_listed_max = 100;
 inline constexpr size_t filter_rules_max = 10'000;  // rules and include patterns of one tree
 inline constexpr size_t filter_pattern_bytes_max = 4'096;

@@ -41,6 +41,12 @@ PeerSender::PeerSender(TreeParts& parts, const Session& session, send::SenderCal
 
 void PeerSender::say(Message message) { static_cast<void>(outbox_.send(message, Lane::prompt)); }
 
+Status PeerSender::on_message(const Message& message) {
+  const auto* ack = std::get_if<Ack>(&message);
+  if (ack != nullptr && ack->level == AckLevel::durable) notice_.error.clear();
+  return sender_.on_message(message);
+}
+
 // A file that did not hold still gets a pause: its writer may be nearly done.
 bool PeerSender::pump(MonotonicTime now) {
   if (read_again_at_ && now >= *read_again_at_) {

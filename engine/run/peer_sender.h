@@ -23,7 +23,7 @@ class PeerSender {
 
   void start(const send::Plan& plan) { sender_.start(plan); }
   void on_cut(std::shared_ptr<const CutBatch> batch) { sender_.on_cut(std::move(batch)); }
-  [[nodiscard]] Status on_message(const Message& message) { return sender_.on_message(message); }
+  [[nodiscard]] Status on_message(const Message& message);
   [[nodiscard]] bool pump(MonotonicTime now);
   // When what did not hold still is read again.
   [[nodiscard]] std::optional<MonotonicTime> deadline() const { return read_again_at_; }

@@ -355,6 +355,7 @@ void Primary::on_hello(Session& session, Hello self) {
           ? [this](Attributes& attr) { observer_.describe_owner(attr); }
           : std::function<void(Attributes&)>{});
   sender->start(plan_of(parts_, decision, *session.hello));
+  session.well = decision.send == role::Send::in_sync;
   senders_[&session] = std::move(sender);
 }
 
@@ -381,6 +382,8 @@ Status Primary::on_message(Session& session, const Message& message) {
     return sender.on_message(message);
   }
   if (Status s = sender.on_message(message); !s) return s;
+  const auto* ack = std::get_if<Ack>(&message);
+  session.well = session.well || (ack != nullptr && ack->level == AckLevel::durable);
   const CutNumber durable = sender.status().acked[static_cast<size_t>(AckLevel::durable)];
   CutNumber& known = durable_[sender.node()];
   known = std::max(known, durable);

@@ -215,6 +215,7 @@ void Secondary::step_sync(MonotonicTime now) {
       syncing_.reset();
       if (*result) {
         sync_error_.clear();
+        if (primary_ != nullptr && work.position.cut.is_set()) primary_->well = true;
       } else {
         sync_error_ = result->error().message;
         sync_retry_ = now + sync_retry_delay;
@@ -278,6 +279,8 @@ void Secondary::on_hello(Session& session, Hello self) {
     parts_.log.warn("{}: {}", parts_.options.name, decision.reason);
     session.link->send(PeerNotice{.hold = decision.reason, .error = {}}, Lane::prompt);
   }
+  session.well =
+      session.hello->role != Role::primary || session.hello->position == parts_.state.position;
   if (!decision.accept || (primary_ != nullptr && primary_ != &session)) return;
   session.decided = true;
   primary_ = &session;

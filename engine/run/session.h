@@ -21,6 +21,7 @@ struct Session {
   bool decided = false;        // we send to it, or accept from it
   bool held = false;           // a person must do something
   std::string reason;          // why it waits or holds
+  bool well = false;           // what it was for goes on over it: what ended earlier ones is over
 };
 
 // One of the two things a node does in a tree: a Primary sends, a Secondary receives. The engine

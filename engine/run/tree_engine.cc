@@ -434,6 +434,7 @@ TreeFacts TreeEngine::facts() const {
       peer.held = session->held;
       peer.reason = session->reason;
       peer.wire = session->link->counters();
+      if (session->well) peer.last_error.clear();
     }
     facts.peers.push_back(std::move(peer));
   }

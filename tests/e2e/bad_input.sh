@@ -29,6 +29,45 @@ for broken in 'prot = 7421' 'nodes = ["A", "Z"]' 'root = "relative"' 'include = 
   grep -q broken.toml "$W/says" || { cat "$W/says"; fail "the message does not name the file ($broken)"; }
 done
 
+step "two daemons on one tree; an index of another tree, a damaged one, none"
+start_all
+ready A
+on B "$REPL" --runtime-dir /run/second run t >"$W/B/log/second" 2>&1 </dev/null &
+second=$!
+pid_of_b=$(on B cat /var/lib/repl/t/index/owner)
+wait_for 20 "the second daemon is refused" grep -q "already in use by pid $pid_of_b" "$W/B/log/second"
+[ "$pid_of_b" = "${DAEMON[B]}" ] || fail "pid $pid_of_b is not that of the daemon, ${DAEMON[B]}"
+wait "$second" && fail "the second daemon ended with status 0" # the port is the first one's, too
+settle A
+stop B
+index=$W/B/state/t/index
+refused() { # PATTERN: B holds with these words, and its tree stays as it is
+  start B
+  wait_for 20 "the index is refused: $1" grep -qE "$1" "$W/B/log/daemon"
+  says_so() { [[ $(repl B status t --json) =~ $1 ]]; }
+  wait_for 20 "the status says so: $1" says_so "$1"
+  if repl A wait t --timeout 1 >/dev/null 2>&1; then fail "wait says durable, and the index of B is refused"; fi
+  [ -e "$(tree B)/one" ] || fail "the tree of B was touched"
+  stop B
+}
+cp -a "$index" "$index.good"
+head -c 8192 /dev/zero | tr '\0' x | dd of="$index/data.mdb" conv=notrunc status=none
+refused 'damaged'
+rm -r "$index"
+cp -a "$index.good" "$index"
+mv "$W/B/state/t" "$W/B/state/other"
+sed "s/tree\.t/tree.other/" "$W/B/etc/repl.toml" >"$W/B/etc/other.toml"
+on B timeout 3 "$REPL" --config /etc/repl/other.toml run other >"$W/B/log/other" 2>&1 </dev/null
+grep -q 'another tree' "$W/B/log/other" || fail "the index of another tree is not refused"
+mv "$W/B/state/other" "$W/B/state/t"
+rm -r "$index" "$index.good" # as the messages say: it is made again
+start B
+settle A
+equal A B
+stop A
+stop B
+stop C
+
 step "a missing root: no crash, nothing deleted on the peers"
 start_all
 ready A

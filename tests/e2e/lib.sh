@@ -109,7 +109,8 @@ never() {
   done
 }
 
-# filesystem KIND DIR [MIB]: ext4 | xfs | btrfs | btrfs-subvolume | tmpfs | overlay | plain, mounted at DIR.
+# filesystem KIND DIR [MIB]: ext4 | few-inodes (ext4 with 400) | xfs | btrfs | btrfs-subvolume | tmpfs | overlay |
+# plain, mounted at DIR.
 filesystem() {
   local kind=$1 at=$2 mib=${3:-512} image
   mkdir -p "$at" "$W/images"
@@ -125,6 +126,7 @@ filesystem() {
         btrfs -q subvolume create "$at.top/sub" && mount --bind "$at.top/sub" "$at"
       ;;
     tmpfs) mount -t tmpfs -o "size=${mib}M" tmpfs "$at" ;;
+    few-inodes) mkfs.ext4 -q -N 400 "$image" && mount -o loop "$image" "$at" ;;
     overlay)
       mkdir -p "$at.layers"
       mkfs.ext4 -q "$image" && mount -o loop "$image" "$at.layers" &&
