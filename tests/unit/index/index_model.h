@@ -30,6 +30,7 @@ class IndexModel {
     return std::nullopt;
   }
   [[nodiscard]] bool knows(DirId dir) const {
+    if (!dir.is_set()) return false;  // files have none either
     return dir == root_dir || detached.contains(dir) || place(dir).has_value();
   }
   [[nodiscard]] bool is_below(DirId dir, DirId ancestor) const {
