@@ -56,6 +56,7 @@ class Undo {
 
  private:
   Result<std::unique_ptr<io::DirCache>> dirs(int root, const DirParents& parents);
+  [[nodiscard]] Result<int> open_planned(io::DirCache& dirs, DirId dir) const;
   Status fetch_moved(io::DirCache& planned_dirs);
   Status put_back_all(io::DirCache& dirs);
   Result<bool> put_back_from(io::DirCache& dirs, int area, size_t depth);
@@ -64,7 +65,8 @@ class Undo {
   Status set_back(io::DirCache& dirs, const Key& key, const Entry& entry);
   [[nodiscard]] bool of_appends(const Key& key, const Entry& entry, const Attributes& now) const;
   Status cut_tail(int dir, const Key& key, const Entry& entry);
-  Status free_name(int dir, const std::string& name, const Key& key);
+  Status put_everything_back(io::DirCache& index_dirs, io::DirCache& final_dirs);
+  Result<bool> free_name(int dir, const std::string& name, const Key& key);
   Status keep(int dir, const std::string& name, const Key& key);
   Result<std::optional<Key>> homeless(io::DirCache& dirs, int dir, const std::string& name,
                                       size_t depth);
@@ -84,6 +86,10 @@ class Undo {
   PlannedParents parents_after_;
   Recovery result_;
   uint64_t fetched_ = 0;
+  std::vector<Key>
+      went_back_;       // of no plan, where what a plan moved was removed with its directory
+  bool waits_ = false;  // something could not go back yet: a directory of a plan still held others
+  bool keeps_ = false;  // no more waiting: such a directory is kept
 };
 
 Result<std::unique_ptr<io::DirCache>> Undo::dirs(int root, const DirParents& parents) {
@@ -127,13 +133,23 @@ bool Undo::of_plans(const Key& key, const Attributes* old, const Attributes& now
          some([&](const Attributes* a) { return now.mtime == a->mtime; });
 }
 
+// A directory that a plan made is not the one that is back in its place by now.
+Result<int> Undo::open_planned(io::DirCache& dirs, DirId dir) const {
+  const Result<int> fd = dirs.open(dir);
+  if (!fd || dir == root_dir || index_.place_of(dir)) return fd;
+  const Result<io::Stat> stat = io::stat_fd(*fd);
+  if (!stat) return fail(stat.error());
+  if (is_known(*stat)) return fail(ErrorCode::not_found, "another directory is there");
+  return fd;
+}
+
 // Moved directories that reached their new place come back to staging, deepest first.
 Status Undo::fetch_moved(io::DirCache& planned_dirs) {
   for (auto plan = planned_.rbegin(); plan != planned_.rend(); ++plan) {
     if (plan->removed || !plan->attr.dir.is_set() || plan->key.is_root()) continue;
     const auto place = index_.place_of(plan->attr.dir);
     if (!place || Key{.dir = place->parent, .name = place->name} == plan->key) continue;
-    const Result<int> parent = planned_dirs.open(plan->key.dir);
+    const Result<int> parent = open_planned(planned_dirs, plan->key.dir);
     if (!parent) continue;
     const Result<io::Stat> stat = io::stat_at(*parent, plan->key.name);
     if (!stat || !is_entry(Key{.dir = place->parent, .name = place->name}, *stat)) continue;
@@ -145,14 +161,24 @@ Status Undo::fetch_moved(io::DirCache& planned_dirs) {
   return {};
 }
 
-// Something stands where a version of the index belongs: ours as planned goes to new/ (and away),
-// else it is kept.
-Status Undo::free_name(int dir, const std::string& name, const Key& key) {
+// Something stands where a version of the index belongs: ours as planned goes to new/ (and away), a
+// directory of ours once nothing is left in it; else it is kept. False: not yet.
+Result<bool> Undo::free_name(int dir, const std::string& name, const Key& key) {
+  const auto done = [](const Status& status) -> Result<bool> {
+    if (!status) return fail(status.error());
+    return true;
+  };
   const Result<io::Stat> stat = io::stat_at(dir, name);
-  if (!stat) return stat.error().code == ErrorCode::not_found ? Status() : fail(stat.error());
-  const bool ours = as_planned(key, *stat) && stat->attr.type != FileType::directory;
-  if (!ours) return keep(dir, name, key);
-  return io::rename_noreplace(dir, name, staging_.new_dir(0), staging_.fresh_name());
+  if (!stat && stat.error().code == ErrorCode::not_found) return true;
+  if (!stat) return fail(stat.error());
+  if (!as_planned(key, *stat)) return done(keep(dir, name, key));
+  if (stat->attr.type != FileType::directory)
+    return done(io::rename_noreplace(dir, name, staging_.new_dir(0), staging_.fresh_name()));
+  // One that the index knows goes back to its own place.
+  if (!is_known(*stat) && io::remove_dir(dir, name)) return true;
+  if (keeps_) return done(keep(dir, name, key));
+  waits_ = true;
+  return false;
 }
 
 Status Undo::keep(int dir, const std::string& name, const Key& key) {
@@ -242,12 +268,14 @@ Result<bool> Undo::put_back(io::DirCache& dirs, int from, const std::string& nam
     const Result<io::Stat> present = io::stat_at(*parent, key.name);
     if (present && present->local.inode == stat->local.inode) continue;
     if (present) {
-      if (const Status freed = free_name(*parent, key.name, key); !freed)
-        return fail(freed.error());
+      const Result<bool> freed = free_name(*parent, key.name, key);
+      if (!freed) return freed;
+      if (!*freed) continue;
     }
     const Status moved = io::rename_noreplace(from, name, *parent, key.name);
     if (!moved) return fail(moved.error());
     ++result_.put_back;
+    went_back_.push_back(key);
     log_.info("put back after a crash: {}", escape(index_.path_of(key).value_or(key.name)));
     return true;
   }
@@ -370,7 +398,7 @@ Status Undo::set_back(io::DirCache& dirs, const Key& key, const Entry& entry) {
 Status Undo::take_away_new(io::DirCache& planned_dirs) {
   for (auto plan = planned_.rbegin(); plan != planned_.rend(); ++plan) {
     if (plan->removed || plan->key.is_root() || index_.contains(plan->key)) continue;
-    const Result<int> parent = planned_dirs.open(plan->key.dir);
+    const Result<int> parent = open_planned(planned_dirs, plan->key.dir);
     if (!parent) continue;
     const Result<io::Stat> stat = io::stat_at(*parent, plan->key.name);
     if (!stat || !as_planned(plan->key, *stat)) continue;
@@ -390,6 +418,22 @@ Status Undo::take_away_new(io::DirCache& planned_dirs) {
   return {};
 }
 
+// What was put back may hold new names and moved ones, too: a directory that a later cut removed,
+// or replaced. Each pass takes at least one of them out.
+Status Undo::put_everything_back(io::DirCache& index_dirs, io::DirCache& final_dirs) {
+  const auto progress = [this] { return result_.undone + result_.put_back + fetched_; };
+  for (uint64_t before = UINT64_MAX; before != progress();) {
+    before = progress();
+    waits_ = false;
+    index_dirs.next_generation();
+    final_dirs.next_generation();
+    if (const Status done = put_back_all(index_dirs); !done) return done;
+    if (const Status done = take_away_new(final_dirs); !done) return done;
+    if (const Status done = fetch_moved(final_dirs); !done) return done;
+  }
+  return {};
+}
+
 Result<Recovery> Undo::run(int root) {
   auto planned_dirs = dirs(root, parents_);
   if (!planned_dirs) return fail(planned_dirs.error());
@@ -403,17 +447,18 @@ Result<Recovery> Undo::run(int root) {
   auto final_dirs = dirs(root, parents_after_);
   if (!index_dirs) return fail(index_dirs.error());
   if (!final_dirs) return fail(final_dirs.error());
-  // What was put back may hold new names and moved ones, too: a directory that a later cut removed.
-  // Each pass takes at least one of them out.
-  for (uint64_t before = UINT64_MAX; before != result_.undone + fetched_;) {
-    before = result_.undone + fetched_;
-    (*index_dirs)->next_generation();
-    (*final_dirs)->next_generation();
-    if (const Status done = put_back_all(**index_dirs); !done) return fail(done.error());
-    if (const Status done = take_away_new(**final_dirs); !done) return fail(done.error());
-    if (const Status done = fetch_moved(**final_dirs); !done) return fail(done.error());
+  if (const Status done = put_everything_back(**index_dirs, **final_dirs); !done)
+    return fail(done.error());
+  keeps_ = waits_;
+  if (keeps_) {
+    if (const Status done = put_everything_back(**index_dirs, **final_dirs); !done)
+      return fail(done.error());
   }
-  std::vector<Key> touched;
+  std::vector<Key> touched = went_back_;
+  for (const Key& key : went_back_) {  // and the times of the directories that they are in
+    const auto place = key.dir == root_dir ? std::nullopt : index_.place_of(key.dir);
+    touched.push_back(place ? Key{.dir = place->parent, .name = place->name} : root_key);
+  }
   for (const PlannedKey& plan : planned_) {
     result_.planned_keys.push_back(plan.key);
     touched.push_back(plan.key);
