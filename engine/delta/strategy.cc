@@ -39,14 +39,11 @@ Method choose(const ContentFacts& facts) {
   return facts.table_available && overlap.matching > 0 ? Method::aligned : Method::whole;
 }
 
-uint64_t aligned_bytes_max(const ContentFacts& facts) {
+uint64_t shifted_bytes_max(const ContentFacts& facts) {
   if (!searchable(facts) || facts.signature != SignatureAt::unasked) return UINT64_MAX;
-  // What lies behind the base's end is new anyway; of the samples, some may have missed.
-  const uint64_t both = std::min(facts.size, facts.base_size);
-  const Overlap& overlap = facts.overlap;
-  const uint64_t differing =
-      overlap.total == 0 ? 0 : both / overlap.total * (overlap.total - overlap.matching);
-  return facts.size - both + 2 * differing + signature_worth * signature_bytes(facts.base_size);
+  // What lies behind the base's end is new anyway.
+  const uint64_t grown = facts.size - std::min(facts.size, facts.base_size);
+  return grown + facts.overlap.shifted_bytes + signature_worth * signature_bytes(facts.base_size);
 }
 
 uint64_t block_length(uint64_t size, uint64_t index) {

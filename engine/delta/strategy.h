@@ -48,9 +48,10 @@ struct ContentFacts {
   SignatureAt signature = SignatureAt::unasked;
 };
 [[nodiscard]] Method choose(const ContentFacts& facts);
-// Of `aligned`: more new bytes than so many, and asking for a signature would have paid: what the
-// choice was made from is not true any more. UINT64_MAX: there is none to be had.
-[[nodiscard]] uint64_t aligned_bytes_max(const ContentFacts& facts);
+// Of `aligned` and `append`: more new bytes than so many in runs of shift_run_blocks and more, and
+// asking for a signature would have paid: what the choice was made from is not true any more.
+// UINT64_MAX: there is none to be had.
+[[nodiscard]] uint64_t shifted_bytes_max(const ContentFacts& facts);
 
 // From whole tables.
 [[nodiscard]] Overlap overlap_of(std::span<const Digest> base, std::span<const Digest> target,

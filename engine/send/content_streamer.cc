@@ -97,7 +97,7 @@ ContentStreamer::Step ContentStreamer::step(size_t budget_bytes, const Emit& emi
     return Step::aborted;
   }
   if (torn_) return Step::torn;
-  if (!ended_ && !reading_again_ && result_.literal_bytes > plan_.literals_max) {
+  if (!ended_ && !reading_again_ && shifted_bytes_ > plan_.shifted_max) {
     emit(StageAbort{.stage = plan_.stage});
     return Step::unlike;
   }
@@ -271,11 +271,18 @@ Status ContentStreamer::slab_delta(const Emit& emit) {
       send_copy(looked_, looked_, kept, emit);
       looked_ += kept;
     }
+    count_run(kept == bytes.size());
     if (kept == bytes.size()) continue;
     if (Status took = changed(bytes.substr(kept), emit); !took || sent_ < gave_up_at_) return took;
   }
   // The slab goes; what the search holds of it, it holds itself.
   return run_open_ ? Status{} : end_changed(emit);
+}
+
+void ContentStreamer::count_run(bool kept) {
+  run_blocks_ = kept ? 0 : run_blocks_ + 1;
+  if (run_blocks_ == delta::shift_run_blocks) shifted_bytes_ += run_blocks_ * block;
+  if (run_blocks_ > delta::shift_run_blocks) shifted_bytes_ += block;
 }
 
 // The next bytes differ from the base's.

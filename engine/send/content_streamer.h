@@ -53,9 +53,9 @@ struct StreamPlan {
   uint64_t base_size = 0;
   std::vector<Digest> base_table;  // empty: not known
   std::string signature;           // rolling, of the base; empty or bad: nothing is searched
-  // More new bytes than so many, without a signature: the file is more unlike the base than its
-  // samples told (its writer was in the middle of it), and a search would have paid.
-  uint64_t literals_max = UINT64_MAX;
+  // More new bytes than so many in long runs, without a signature: the file is shifted, which its
+  // samples did not tell (its writer was in the middle of it), and a search would have paid.
+  uint64_t shifted_max = UINT64_MAX;
   bool as_read = false;  // a torn read is published: it never holds still
 };
 
@@ -79,7 +79,7 @@ class ContentStreamer {
 
   // Reads at most `budget_bytes` (at least one block) and emits at most that much and some headers.
   // `aborted`, `torn`: StageAbort was emitted, error() says why. `unlike`: likewise, because of
-  // literals_max.
+  // shifted_max.
   [[nodiscard]] Step step(size_t budget_bytes, const Emit& emit);
   [[nodiscard]] const StreamPlan& plan() const { return plan_; }
   [[nodiscard]] const StreamResult& result() const { return result_; }  // after `done`
@@ -116,6 +116,7 @@ class ContentStreamer {
   Status hole_delta(uint64_t until, const Emit& emit);
   Status slab_delta(const Emit& emit);
   [[nodiscard]] uint64_t base_has(uint64_t index, std::string_view bytes) const;
+  void count_run(bool kept);
   Status changed(std::string_view bytes, const Emit& emit);
   Status end_changed(const Emit& emit);
   Status end_run(const Emit& emit);
@@ -152,6 +153,8 @@ class ContentStreamer {
   uint64_t tail_at_ = 0;             // a block's beginning
   std::vector<Digest> tail_;         // of what lies from there on, read first; empty: it was not
   bool front_kept_ = true;           // what lies before is the base's, so far
+  uint64_t run_blocks_ = 0;          // that differ, up to looked_
+  uint64_t shifted_bytes_ = 0;       // in runs of delta::shift_run_blocks and more
   bool ended_ = false;
   bool torn_ = false;
 };

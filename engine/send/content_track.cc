@@ -217,7 +217,7 @@ void ContentTrack::prepare(Pending& pending) {
   const bool whole = method == delta::Method::whole || method == delta::Method::inline_whole;
   if (method != delta::Method::rolling) plan.signature = std::string();
   if (method == delta::Method::aligned || method == delta::Method::append)
-    plan.literals_max = delta::aligned_bytes_max(facts);
+    plan.shifted_max = delta::shifted_bytes_max(facts);
   plan.how = whole ? StreamPlan::How::whole : StreamPlan::How::delta;
   if (!whole && pending.table) plan.base_table = std::move(*pending.table);
   pending.table.reset();

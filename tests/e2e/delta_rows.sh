@@ -86,7 +86,7 @@ row_small_files() {
   rm -rf "$a/$ROW/made"
   mkdir "$a/$ROW/made"
   # 150 bytes for a record: name, attributes, digest. Fewer packets than files: nothing is sent file by file.
-  crosses "$count files made one by one" $((bytes + 150 * count + framing)) \
+  crosses "$count files made one by one" $((bytes + 150 * count + framing)) together \
     content small "$a/$ROW/made" 7 $count 100 3000
   at_least $((bytes - 12 * 4096)) "incompressible contents were not sent" # du counts directories
   [ $PACKETS -le $count ] || broken "$PACKETS packets for $count files"

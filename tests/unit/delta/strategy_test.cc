@@ -87,15 +87,15 @@ TEST(Strategy, WhatAnAlignedDifferenceMayCost) {
   const ContentFacts facts{
       .size = size, .base_available = true, .base_size = size, .table_available = true};
   const uint64_t worth = 8 * signature_bytes(size);
-  EXPECT_EQ(aligned_bytes_max(facts), worth);
-  EXPECT_EQ(aligned_bytes_max(of_size(facts, size + 1000, size)), worth + 1000);
-  EXPECT_EQ(aligned_bytes_max(of_size(facts, 1000, size)), worth);
+  EXPECT_EQ(shifted_bytes_max(facts), worth);
+  EXPECT_EQ(shifted_bytes_max(of_size(facts, size + 1000, size)), worth + 1000);
+  EXPECT_EQ(shifted_bytes_max(of_size(facts, 1000, size)), worth);
   ContentFacts edited = facts;
-  edited.overlap = {.matching = 48, .total = 64};
-  EXPECT_EQ(aligned_bytes_max(edited), worth + size / 2);
-  EXPECT_EQ(aligned_bytes_max(with(facts, SignatureAt::nowhere)), UINT64_MAX);
-  EXPECT_EQ(aligned_bytes_max(with(facts, SignatureAt::hand)), UINT64_MAX);
-  EXPECT_EQ(aligned_bytes_max(of_size(facts, size, limits::rolling_bytes_max + 1)), UINT64_MAX);
+  edited.overlap = {.matching = 48, .total = 64, .shifted_bytes = 1 << 20};
+  EXPECT_EQ(shifted_bytes_max(edited), worth + (1 << 20));
+  EXPECT_EQ(shifted_bytes_max(with(facts, SignatureAt::nowhere)), UINT64_MAX);
+  EXPECT_EQ(shifted_bytes_max(with(facts, SignatureAt::hand)), UINT64_MAX);
+  EXPECT_EQ(shifted_bytes_max(of_size(facts, size, limits::rolling_bytes_max + 1)), UINT64_MAX);
 }
 
 std::vector<Digest> blocks(std::string_view letters) {
