@@ -253,6 +253,12 @@ Status Publisher::replace(Item& item, int parent, const Entry& entry, const io::
   }
   changed_tree_ = true;
   shop_.touched.insert(item.key.dir);
+  if (was_dir && item.attr.link.is_set()) {
+    // The exchange is the last that was done to it: another name of it may be in that directory.
+    const Result<io::Stat> in_place = io::stat_at(parent, item.key.name);
+    if (in_place && in_place->local.inode == item.stat.local.inode)
+      shop_.own_ctime[in_place->local.inode] = in_place->local.ctime;
+  }
   const Result<io::Stat> after = io::stat_at(slot.dir, slot.name);
   Result<bool> known = after ? Result<bool>(same_object(before, *after)) : fail(after.error());
   if (known && *known && was_dir) known = remover_.is_as_known(slot.dir, slot.name, entry.attr.dir);

@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "engine/apply/compare.h"
+#include "engine/apply/planned_parents.h"
 #include "engine/apply/workshop.h"
 #include "engine/base/bytes.h"
 #include "engine/base/escape.h"
@@ -17,31 +18,6 @@ namespace repl::apply {
 
 namespace {
 
-// Directories as the plan left them, where it did; the rest as the index has them. Or, once what
-// the index has is back in its place, the other way round.
-class PlannedParents final : public DirParents {
- public:
-  enum class First : uint8_t { plan, index };
-  PlannedParents(const Index& index, const std::vector<PlannedKey>& planned, First first)
-      : index_(index), first_(first) {
-    for (const PlannedKey& plan : planned) {
-      if (!plan.removed && plan.attr.dir.is_set()) places_[plan.attr.dir] = plan.key;
-    }
-  }
-  [[nodiscard]] std::optional<Place> place_of(DirId dir) const override {
-    const auto known = index_.place_of(dir);
-    const auto it = places_.find(dir);
-    if (it == places_.end() || (known && first_ == First::index)) return known;
-    return Place{
-        .parent = it->second.dir, .name = it->second.name, .inode = known ? known->inode : 0};
-  }
-
- private:
-  const Index& index_;
-  First first_;
-  std::unordered_map<DirId, Key> places_;
-};
-
 class Undo {
  public:
   Undo(Staging& staging, Index& index, Log& log, std::vector<PlannedKey> planned)
@@ -50,7 +26,14 @@ class Undo {
         log_(log),
         planned_(std::move(planned)),
         parents_(index, planned_, PlannedParents::First::plan),
-        parents_after_(index, planned_, PlannedParents::First::index) {}
+        parents_after_(index, planned_, PlannedParents::First::index) {
+    for (const PlannedKey& plan : planned_) {
+      if (plan.removed) continue;
+      by_key_[plan.key].push_back(&plan.attr);
+      if (plan.attr.content.is_set()) by_content_[plan.attr.content].push_back(&plan.attr);
+      if (plan.attr.link.is_set()) by_link_[plan.attr.link].push_back(&plan.attr);
+    }
+  }
 
   Result<Recovery> run(int root);
 
@@ -65,7 +48,7 @@ class Undo {
   Status set_back(io::DirCache& dirs, const Key& key, const Entry& entry);
   [[nodiscard]] bool of_appends(const Key& key, const Entry& entry, const Attributes& now) const;
   Status cut_tail(int dir, const Key& key, const Entry& entry);
-  Status put_everything_back(io::DirCache& index_dirs, io::DirCache& final_dirs);
+  Status put_everything_back(int root, io::DirCache& index_dirs);
   Result<bool> free_name(int dir, const std::string& name, const Key& key);
   Status keep(int dir, const std::string& name, const Key& key);
   Result<std::optional<Key>> homeless(io::DirCache& dirs, int dir, const std::string& name,
@@ -82,6 +65,10 @@ class Undo {
   Index& index_;
   Log& log_;
   std::vector<PlannedKey> planned_;
+  using Planned = std::vector<const Attributes*>;
+  std::unordered_map<Key, Planned> by_key_;
+  std::unordered_map<Digest, Planned> by_content_;
+  std::unordered_map<LinkId, Planned> by_link_;
   PlannedParents parents_;
   PlannedParents parents_after_;
   Recovery result_;
@@ -105,16 +92,23 @@ bool Undo::as_planned(const Key& key, const io::Stat& stat) const {
 }
 
 bool Undo::of_plans(const Key& key, const Attributes* old, const Attributes& now) const {
-  std::vector<const Attributes*> known;
-  if (old != nullptr && old->type == now.type) known.push_back(old);
-  const size_t before = known.size();
-  for (const PlannedKey& plan : planned_) {
-    if (plan.removed || plan.attr.type != now.type) continue;
-    // A file that was to move gets the attributes of its new name before it is there.
-    const bool moves = old != nullptr && old->content.is_set() && plan.attr.content == old->content;
-    if (plan.key == key || moves) known.push_back(&plan.attr);
+  Planned known;
+  const auto add = [&](const auto& plans, const auto& of) {
+    const auto at = plans.find(of);
+    if (at == plans.end()) return;
+    for (const Attributes* attr : at->second) {
+      if (attr->type == now.type) known.push_back(attr);
+    }
+  };
+  add(by_key_, key);
+  // What is done to one name of a file is done to all.
+  for (size_t i = 0, own = known.size(); i < own; ++i) {
+    if (known[i]->link.is_set()) add(by_link_, known[i]->link);
   }
-  if (known.size() == before) return false;
+  // A file that was to move gets the attributes of its new name before it is there.
+  if (old != nullptr && old->content.is_set()) add(by_content_, old->content);
+  if (known.empty()) return false;
+  if (old != nullptr && old->type == now.type) known.push_back(old);
   // A directory's attributes come last.
   if (now.type == FileType::directory) return true;
   const auto some = [&](const auto& is) { return std::ranges::any_of(known, is); };
@@ -420,16 +414,20 @@ Status Undo::take_away_new(io::DirCache& planned_dirs) {
 
 // What was put back may hold new names and moved ones, too: a directory that a later cut removed,
 // or replaced. Each pass takes at least one of them out.
-Status Undo::put_everything_back(io::DirCache& index_dirs, io::DirCache& final_dirs) {
+Status Undo::put_everything_back(int root, io::DirCache& index_dirs) {
   const auto progress = [this] { return result_.undone + result_.put_back + fetched_; };
   for (uint64_t before = UINT64_MAX; before != progress();) {
     before = progress();
     waits_ = false;
     index_dirs.next_generation();
-    final_dirs.next_generation();
     if (const Status done = put_back_all(index_dirs); !done) return done;
-    if (const Status done = take_away_new(final_dirs); !done) return done;
-    if (const Status done = fetch_moved(final_dirs); !done) return done;
+    for (size_t back = 0; back < parents_after_.most(); ++back) {
+      parents_after_.look_back(back);
+      const auto final_dirs = dirs(root, parents_after_);
+      if (!final_dirs) return fail(final_dirs.error());
+      if (const Status done = take_away_new(**final_dirs); !done) return done;
+      if (const Status done = fetch_moved(**final_dirs); !done) return done;
+    }
   }
   return {};
 }
@@ -444,14 +442,11 @@ Result<Recovery> Undo::run(int root) {
   (*planned_dirs)->next_generation();
   if (const Status done = take_away_new(**planned_dirs); !done) return fail(done.error());
   auto index_dirs = dirs(root, index_);
-  auto final_dirs = dirs(root, parents_after_);
   if (!index_dirs) return fail(index_dirs.error());
-  if (!final_dirs) return fail(final_dirs.error());
-  if (const Status done = put_everything_back(**index_dirs, **final_dirs); !done)
-    return fail(done.error());
+  if (const Status done = put_everything_back(root, **index_dirs); !done) return fail(done.error());
   keeps_ = waits_;
   if (keeps_) {
-    if (const Status done = put_everything_back(**index_dirs, **final_dirs); !done)
+    if (const Status done = put_everything_back(root, **index_dirs); !done)
       return fail(done.error());
   }
   std::vector<Key> touched = went_back_;
@@ -472,6 +467,12 @@ Result<Recovery> Undo::run(int root) {
     }
   }
   if (!planned_.empty()) touched.push_back(root_key);
+  // What is done to one name of a file changes the ctime of all.
+  for (size_t i = 0, known = touched.size(); i < known; ++i) {
+    const std::optional<Entry> entry = index_.get(touched[i]);
+    if (!entry || !entry->attr.link.is_set()) continue;
+    for (Key& name : index_.keys_of_link(entry->attr.link)) touched.push_back(std::move(name));
+  }
   std::ranges::sort(touched);
   const auto rest = std::ranges::unique(touched);
   touched.erase(rest.begin(), rest.end());

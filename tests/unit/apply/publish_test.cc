@@ -204,6 +204,29 @@ TEST_P(Publish, LinkGroupGrowsChangesAndShrinks) {
   tree_->expect_index_is_disk();
 }
 
+// The times that the cut sets through the one name show in the directory that goes.
+TEST_P(Publish, ANameOfATouchedFileInADirectoryThatTheFileReplaces) {
+  make_basic();
+  const auto member = [](DirId where, const std::string& name, uint16_t mode, Content content) {
+    Put put = with(file(where, name, "one", mode), std::move(content));
+    put.attr.mtime.seconds += mode;
+    put.attr.link = LinkId{7};
+    put.attr.link_names = 2;
+    return put;
+  };
+  tree_->begin();
+  tree_->put(dir(root_dir, "going", 120));
+  tree_->put(member(root_dir, "stays", 0644, ContentInline{"one"}));
+  tree_->put(member(DirId{120}, "name", 0644, ContentLink{{root_dir, "stays"}}));
+  EXPECT_EQ(tree_->end().refused.size(), 0u);
+  tree_->begin();
+  tree_->put(member(root_dir, "stays", 0600, ContentNone{}));
+  tree_->put(member(root_dir, "going", 0600, ContentLink{{root_dir, "stays"}}));
+  EXPECT_EQ(tree_->end().refused.size(), 0u);
+  EXPECT_TRUE(fs::is_regular_file(tree_->root() + "/going"));
+  EXPECT_EQ(fs::hard_link_count(tree_->root() + "/stays"), 2u);
+}
+
 TEST_P(Publish, DriftIsHeldAndTheRestFlows) {
   make_basic();
   std::ofstream(tree_->root() + "/a/f") << "edited here";
