@@ -41,9 +41,7 @@ Method choose(const ContentFacts& facts) {
 
 uint64_t shifted_bytes_max(const ContentFacts& facts) {
   if (!searchable(facts) || facts.signature != SignatureAt::unasked) return UINT64_MAX;
-  // What lies behind the base's end is new anyway.
-  const uint64_t grown = facts.size - std::min(facts.size, facts.base_size);
-  return grown + facts.overlap.shifted_bytes + signature_worth * signature_bytes(facts.base_size);
+  return facts.overlap.shifted_bytes + signature_worth * signature_bytes(facts.base_size);
 }
 
 uint64_t block_length(uint64_t size, uint64_t index) {

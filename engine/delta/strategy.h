@@ -48,9 +48,9 @@ struct ContentFacts {
   SignatureAt signature = SignatureAt::unasked;
 };
 [[nodiscard]] Method choose(const ContentFacts& facts);
-// Of `aligned` and `append`: more new bytes than so many in runs of shift_run_blocks and more, and
-// asking for a signature would have paid: what the choice was made from is not true any more.
-// UINT64_MAX: there is none to be had.
+// Of `aligned` and `append`: more of the base's bytes than so many found changed, in runs of
+// shift_run_blocks and more, and asking for a signature would have paid: what the choice was made
+// from is not true any more. UINT64_MAX: there is none to be had.
 [[nodiscard]] uint64_t shifted_bytes_max(const ContentFacts& facts);
 
 // From whole tables.

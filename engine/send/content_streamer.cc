@@ -279,7 +279,9 @@ Status ContentStreamer::slab_delta(const Emit& emit) {
   return run_open_ ? Status{} : end_changed(emit);
 }
 
+// Only of what the base has a whole block for: the rest is new anyway.
 void ContentStreamer::count_run(bool kept) {
+  if (looked_ + block > plan_.base_size) return;
   run_blocks_ = kept ? 0 : run_blocks_ + 1;
   if (run_blocks_ == delta::shift_run_blocks) shifted_bytes_ += run_blocks_ * block;
   if (run_blocks_ > delta::shift_run_blocks) shifted_bytes_ += block;
