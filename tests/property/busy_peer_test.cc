@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <fstream>
+#include <functional>
 #include <mutex>
 #include <thread>
 
@@ -19,8 +20,12 @@ class StallingLink final : public run::Link {
   void stall() { stalled_ = true; }
   void go_on() {
     stalled_ = false;
-    const std::lock_guard lock(mutex_);
-    if (ready_) ready_();
+    std::function<void()> ready;
+    {
+      const std::lock_guard lock(mutex_);
+      ready = ready_;
+    }
+    if (ready) ready();
   }
   bool send(Message message, Lane lane) override {
     return !stalled_ && inner_->send(std::move(message), lane);
