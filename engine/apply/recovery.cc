@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "engine/apply/compare.h"
+#include "engine/apply/planned_attributes.h"
 #include "engine/apply/planned_parents.h"
 #include "engine/apply/workshop.h"
 #include "engine/base/bytes.h"
@@ -25,15 +26,9 @@ class Undo {
         index_(index),
         log_(log),
         planned_(std::move(planned)),
+        attributes_(planned_),
         parents_(index, planned_, PlannedParents::First::plan),
-        parents_after_(index, planned_, PlannedParents::First::index) {
-    for (const PlannedKey& plan : planned_) {
-      if (plan.removed) continue;
-      by_key_[plan.key].push_back(&plan.attr);
-      if (plan.attr.content.is_set()) by_content_[plan.attr.content].push_back(&plan.attr);
-      if (plan.attr.link.is_set()) by_link_[plan.attr.link].push_back(&plan.attr);
-    }
-  }
+        parents_after_(index, planned_, PlannedParents::First::index) {}
 
   Result<Recovery> run(int root);
 
@@ -58,17 +53,12 @@ class Undo {
   [[nodiscard]] std::vector<int> areas() const;
   [[nodiscard]] bool is_entry(const Key& key, const io::Stat& stat) const;
   [[nodiscard]] bool is_known(const io::Stat& stat) const;
-  bool as_planned(const Key& key, const io::Stat& stat) const;
-  bool of_plans(const Key& key, const Attributes* old, const Attributes& now) const;
 
   Staging& staging_;
   Index& index_;
   Log& log_;
   std::vector<PlannedKey> planned_;
-  using Planned = std::vector<const Attributes*>;
-  std::unordered_map<Key, Planned> by_key_;
-  std::unordered_map<Digest, Planned> by_content_;
-  std::unordered_map<LinkId, Planned> by_link_;
+  PlannedAttributes attributes_;
   PlannedParents parents_;
   PlannedParents parents_after_;
   Recovery result_;
@@ -83,48 +73,6 @@ Result<std::unique_ptr<io::DirCache>> Undo::dirs(int root, const DirParents& par
   Fd copy(::fcntl(root, F_DUPFD_CLOEXEC, 0));
   if (!copy.valid()) return fail_errno("duplicate a descriptor");
   return std::make_unique<io::DirCache>(std::move(copy), parents);
-}
-
-// What cuts that are not durable may have made of the key: each attribute is some plan's, since
-// several cuts may have touched it, and a crash leaves some attributes set and others not.
-bool Undo::as_planned(const Key& key, const io::Stat& stat) const {
-  return of_plans(key, nullptr, stat.attr);
-}
-
-bool Undo::of_plans(const Key& key, const Attributes* old, const Attributes& now) const {
-  Planned known;
-  const auto add = [&](const auto& plans, const auto& of) {
-    const auto at = plans.find(of);
-    if (at == plans.end()) return;
-    for (const Attributes* attr : at->second) {
-      if (attr->type == now.type) known.push_back(attr);
-    }
-  };
-  add(by_key_, key);
-  // What is done to one name of a file is done to all.
-  for (size_t i = 0, own = known.size(); i < own; ++i) {
-    if (known[i]->link.is_set()) add(by_link_, known[i]->link);
-  }
-  // A file that was to move gets the attributes of its new name before it is there.
-  if (old != nullptr && old->content.is_set()) add(by_content_, old->content);
-  if (known.empty()) return false;
-  if (old != nullptr && old->type == now.type) known.push_back(old);
-  // A directory's attributes come last.
-  if (now.type == FileType::directory) return true;
-  const auto some = [&](const auto& is) { return std::ranges::any_of(known, is); };
-  const bool mode = some([&](const Attributes* a) {
-    // publish narrows the mode while the owner changes
-    return now.mode == a->mode ||
-           some([&](const Attributes* b) { return now.mode == (a->mode & b->mode & 0700); });
-  });
-  // Power loss leaves files empty.
-  const bool size = now.type != FileType::regular || now.size == 0 ||
-                    some([&](const Attributes* a) { return now.size == a->size; });
-  return (mode || now.type == FileType::symlink) && size &&
-         some([&](const Attributes* a) { return now.uid == a->uid; }) &&
-         some([&](const Attributes* a) { return now.gid == a->gid; }) &&
-         some([&](const Attributes* a) { return now.rdev == a->rdev; }) &&
-         some([&](const Attributes* a) { return now.mtime == a->mtime; });
 }
 
 // A directory that a plan made is not the one that is back in its place by now.
@@ -165,7 +113,7 @@ Result<bool> Undo::free_name(int dir, const std::string& name, const Key& key) {
   const Result<io::Stat> stat = io::stat_at(dir, name);
   if (!stat && stat.error().code == ErrorCode::not_found) return true;
   if (!stat) return fail(stat.error());
-  if (!as_planned(key, *stat)) return done(keep(dir, name, key));
+  if (!attributes_.made(key, stat->attr)) return done(keep(dir, name, key));
   if (stat->attr.type != FileType::directory)
     return done(io::rename_noreplace(dir, name, staging_.new_dir(0), staging_.fresh_name()));
   // One that the index knows goes back to its own place.
@@ -374,7 +322,7 @@ Status Undo::set_back(io::DirCache& dirs, const Key& key, const Entry& entry) {
       if (const Status cut = cut_tail(*dir, key, entry); !cut) return cut;
     }
     if (!differs->empty()) {
-      if (!is_dir && !appended && !of_plans(key, &entry.attr, stat->attr)) return {};
+      if (!is_dir && !appended && !attributes_.made_of(key, entry.attr, stat->attr)) return {};
       if (const Status set = io::set_attributes(fd, entry.attr, io::AttributeSet{}, nullptr); !set)
         return set;
       ++result_.undone;
@@ -395,7 +343,7 @@ Status Undo::take_away_new(io::DirCache& planned_dirs) {
     const Result<int> parent = open_planned(planned_dirs, plan->key.dir);
     if (!parent) continue;
     const Result<io::Stat> stat = io::stat_at(*parent, plan->key.name);
-    if (!stat || !as_planned(plan->key, *stat)) continue;
+    if (!stat || !attributes_.made(plan->key, stat->attr)) continue;
     if (plan->attr.type == FileType::directory) {
       // Not one that the index knows, which a later cut moved here.
       if (index_.place_of(plan->attr.dir) || is_known(*stat)) continue;
