@@ -145,12 +145,15 @@ row_stage() {
   rm "$W/B/fs/ballast"
   recovers "$FULL"
 }
-row_index() {
-  SMALL_STATE=B
+overfill_state() { # HOST: its state has no room for what is made now
+  SMALL_STATE=$1
   hosts
-  fill "$W/B/state/t"
+  fill "$W/$1/state/t"
   mkdir "$a/many"
   for i in $(seq 3000); do echo "$i" >"$a/many/a-name-that-takes-some-room-in-the-index-$i"; done
+}
+row_index() {
+  overfill_state B
   suffers "the disk is full|$FULL"
   rm "$W/B/state/t/ballast"
   recovers "the disk is full|$FULL"
@@ -274,11 +277,7 @@ row_failed_sync() {
   unset 'DAEMON[B]'
 }
 row_primary_state() {
-  SMALL_STATE=A
-  hosts
-  fill "$W/A/state/t"
-  mkdir "$a/many"
-  for i in $(seq 3000); do echo "$i" >"$a/many/a-name-that-takes-some-room-in-the-index-$i"; done
+  overfill_state A
   wait_for 30 "A says why" says A 'the index cannot be written'
   running A || fail "the daemon of A died"
   step "  changes flow meanwhile"
