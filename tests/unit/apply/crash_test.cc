@@ -252,6 +252,32 @@ TEST(Crash, AKnownDirectoryInThePlaceOfANewOneStays) {
   tree.expect_index_is_disk();
 }
 
+// A new directory took the place of a known one, and a directory that was in that one moved into it
+// under the same name: once both are back, the new one's place leads to the old one.
+TEST(Crash, WhatIsBackIsNotTakenForWhatThePlanMovedThere) {
+  const Volume volume("tmpfs", 32);
+  ASSERT_TRUE(volume.ok());
+  std::map<std::string, std::string> before;
+  {
+    Tree tree(volume);
+    first_cut(tree);
+    before = walk(tree.root());
+  }
+  ASSERT_TRUE(killed_after(volume, [](Tree& tree) {
+    tree.begin();
+    tree.put(dir(root_dir, "a", 110));
+    tree.put(dir(DirId{110}, "b", 101));
+    if (!tree.try_end()) ::_exit(1);
+  }));
+  ::alarm(60);  // it went round for ever
+  const Tree tree(volume);
+  ::alarm(0);
+  const auto after = walk(tree.root());
+  for (const auto& [path, line] : before) EXPECT_TRUE(after.contains(path)) << "lost " << path;
+  for (const auto& [path, line] : after) EXPECT_TRUE(before.contains(path)) << "left " << path;
+  tree.expect_index_is_disk();
+}
+
 // Attributes that changed in two cuts, neither durable: some of each may be set.
 TEST(Crash, WhatTwoCutsMadeGoes) {
   const Volume volume("tmpfs", 32);
