@@ -371,7 +371,7 @@ void ContentStreamer::judge_age() {
 }
 
 // From the first reading of the tail to the second, it was what was sent; in between, what lies
-// before it was the base's, and what is not longer the base's since then came later.
+// before it was the base's, and what is the base's no longer since then came later.
 bool ContentStreamer::only_grew(const io::Stat& now) const {
   const size_t front = tail_at_ / block;
   return now.attr.size > handle_->opened().attr.size && !tail_.empty() && front_kept_ &&

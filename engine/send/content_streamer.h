@@ -77,7 +77,8 @@ class ContentStreamer {
 
   ContentStreamer(StreamPlan plan, std::unique_ptr<ContentHandle> handle, ContentSource& source);
 
-  // Reads at most `budget_bytes` (at least one block) and emits at most that much and some headers.
+  // Reads at most `budget_bytes` (at least one block; the first also the tail, which is
+  // limits::stream_step_bytes at most) and emits at most that much and some headers.
   // `aborted`, `torn`: StageAbort was emitted, error() says why. `unlike`: likewise, because of
   // shifted_max.
   [[nodiscard]] Step step(size_t budget_bytes, const Emit& emit);
