@@ -1,6 +1,8 @@
 // Contents that arrive as differences from what is here: what they cost, and that they are right.
 #include <fcntl.h>
+#include <sys/resource.h>
 
+#include <iterator>
 #include <random>
 
 #include "tests/support/apply_tree.h"
@@ -505,6 +507,46 @@ TEST_P(Delta, AppendsGoIntoTheFile) {
   }
   for (int n = 0; n < 4; ++n)
     EXPECT_TRUE(fs::is_empty(fmt::format("{}/staging/stage/{}", volume_->mount(), n)));
+}
+
+// A peer that was away gets what its logs grew by in one cut.
+TEST_P(Delta, ManyAppendsTakeFewDescriptors) {
+  constexpr size_t files = limits::held_fds_max + 200;
+  const std::string base(mib, '\0');
+  const std::string bytes = base + "more";
+  std::vector<StageId> ids;
+  const auto put_all = [&](const std::string& content) {
+    tree_->begin();
+    for (size_t n = 0; n < files; ++n)
+      tree_->put(with(file(root_dir, std::to_string(n), content), ContentStaged{ids[n]}));
+    ids.clear();
+    EXPECT_EQ(tree_->end().refused.size(), 0u);
+  };
+  for (size_t n = 0; n < files; ++n) {
+    ids.push_back(next_id());
+    ASSERT_TRUE(contents().begin({.stage = ids[n]}));
+    ASSERT_TRUE(contents().hole({.stage = ids[n], .offset = 0, .length = mib}));
+    ASSERT_TRUE(contents().end({.stage = ids[n], .size = mib, .digest = digest_of(base)}));
+  }
+  put_all(base);
+  for (size_t n = 0; n < files; ++n) {
+    ids.push_back(next_id());
+    ASSERT_TRUE(contents().begin(
+        {.stage = ids[n], .base = {root_dir, std::to_string(n)}, .base_digest = digest_of(base)}));
+    copy(ids[n], 0, 0, mib);
+    data(ids[n], mib, "more");
+    ASSERT_TRUE(
+        contents().end({.stage = ids[n], .size = bytes.size(), .digest = digest_of(bytes)}));
+  }
+  rlimit allowed{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &allowed), 0);
+  const auto open = std::distance(fs::directory_iterator("/proc/self/fd"), {});
+  rlimit few = allowed;
+  few.rlim_cur = static_cast<rlim_t>(open) + limits::held_fds_max + 50;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  put_all(bytes);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &allowed), 0);
+  EXPECT_TRUE(tree_->read(std::to_string(files - 1)) == bytes);
 }
 
 TEST_P(Delta, AnAppendToWhatSomebodyElseNamesOrReadsElsewhere) {
