@@ -144,6 +144,7 @@ void CutWriter::add(const Candidate& candidate) {
   const bool taken = (entry || candidate.removed) && order_.take(item);
   for (const Key& name : order_.take_orphans()) take_candidate(Candidate{.key = name});
   if (!taken) take_candidate(candidate);
+  bound_held_back();
 }
 
 void CutWriter::add_later(Candidate candidate) {
@@ -179,6 +180,18 @@ void CutWriter::add(CutItem item) {
   const bool taken = order_.take(item);
   for (const Key& name : order_.take_orphans()) take_candidate(Candidate{.key = name});
   if (!taken) put_item(item);
+  bound_held_back();
+}
+
+// What waits goes into this cut, which then waits for what is under way.
+void CutWriter::bound_held_back() {
+  if (order_.held() <= limits::held_back_keys_max) return;
+  for (CutItem& item : order_.stop_holding(begin_.cut)) released_.push_back(std::move(item));
+}
+
+bool CutWriter::crowded() const {
+  return large_.size() + unsearched_.size() > limits::large_contents_max ||
+         (!order_.holding() && !released_.empty());
 }
 
 void CutWriter::put_item(const CutItem& item) {

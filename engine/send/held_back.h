@@ -2,7 +2,7 @@
 // would destroy a version: the newest of each key, and what peers have under it.
 //
 // Thread: one owner. Memory: one item per key, without its bytes: the content is read again when
-// its turn comes. Past limits::held_back_keys_max a cut waits instead (Sender).
+// its turn comes. Past limits::held_back_keys_max a cut waits instead (CutWriter).
 #pragma once
 
 #include <unordered_map>
