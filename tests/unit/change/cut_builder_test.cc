@@ -72,7 +72,6 @@ TEST_F(CutBuilderTest, ARenamedNameOfALinkGroupTakesTheOthersAlong) {
   EXPECT_LT(named("stays") - items.begin(), named("new") - items.begin());
 }
 
-// The directory of a key is replaced by another one: the build waits for it, and ends.
 // inotify names the directory entry that was written through, and it is gone: the name that lives
 // on is looked at.
 TEST_F(CutBuilderTest, TheNamesThatStayAreLookedAtWhenADirectoryTakesTheOthersAway) {
@@ -117,6 +116,7 @@ TEST_F(CutBuilderTest, TheNamesThatStayAreLookedAtWhenAnotherFileTakesTheName) {
   EXPECT_EQ(*stays->bytes, "written through the name that is taken");
 }
 
+// The directory of a key is replaced by another one: the build waits for it, and ends.
 TEST_F(CutBuilderTest, AKeyInADirectoryThatWasReplacedDoesNotWaitForEver) {
   std::filesystem::create_directory(root() + "/under");
   std::filesystem::create_directory(root() + "/over");
