@@ -33,29 +33,17 @@ uint64_t bytes_read() {
   return value;
 }
 
-class Delta : public ::testing::TestWithParam<std::string> {
+class Delta : public OnVolume {
  protected:
   void SetUp() override { mount(GetParam() == "xfs" ? 400 : 256); }
-  void mount(int megabytes) {
-    tree_.reset();
-    volume_ = std::make_unique<Volume>(GetParam(), megabytes);
-    ASSERT_TRUE(volume_->ok() || std::getenv("CI") == nullptr) << "cannot mount " << GetParam();
-    if (!volume_->ok()) GTEST_SKIP() << "cannot mount " << GetParam();
-    tree_ = std::make_unique<Tree>(*volume_);
-  }
   [[nodiscard]] static bool reflinks() { return GetParam() == "xfs" || GetParam() == "btrfs"; }
   [[nodiscard]] ContentBuilder& contents() { return tree_->applier->contents(); }
   [[nodiscard]] size_t second_copies() const { return tree_->applier->second_copies().size(); }
   StageId next_id() { return StageId{Bits128{7, ++ids_}}; }
 
   void data(const StageId& id, uint64_t offset, std::string_view bytes) {
-    while (!bytes.empty()) {
-      const std::string piece(bytes.substr(0, limits::data_chunk_bytes_max));
-      const Status done = contents().data({.stage = id, .offset = offset, .bytes = piece});
-      ASSERT_TRUE(done) << done.error().message;
-      offset += piece.size();
-      bytes.remove_prefix(piece.size());
-    }
+    const Status done = stage_data(contents(), id, offset, bytes);
+    ASSERT_TRUE(done) << done.error().message;
   }
   void copy(const StageId& id, uint64_t offset, uint64_t base_offset, uint64_t length) {
     const Status done = contents().copy(
@@ -87,9 +75,8 @@ class Delta : public ::testing::TestWithParam<std::string> {
   }
   void whole(const std::string& bytes) {
     const StageId id = next_id();
-    ASSERT_TRUE(contents().begin({.stage = id}));
-    data(id, 0, bytes);
-    ASSERT_TRUE(contents().end({.stage = id, .size = bytes.size(), .digest = digest_of(bytes)}));
+    const Status staged = stage_whole(contents(), id, bytes);
+    ASSERT_TRUE(staged) << staged.error().message;
     tree_->begin();
     tree_->put(with(file(root_dir, "f", bytes), ContentStaged{id}));
     EXPECT_EQ(tree_->end().refused.size(), 0u);
@@ -119,8 +106,6 @@ class Delta : public ::testing::TestWithParam<std::string> {
     return st.st_ino;
   }
 
-  std::unique_ptr<Volume> volume_;
-  std::unique_ptr<Tree> tree_;
   uint64_t ids_ = 0;
   uint64_t edits_ = 0;
 };
