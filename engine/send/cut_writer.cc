@@ -176,7 +176,8 @@ void CutWriter::take_candidate(const Candidate& candidate) {
 
 void CutWriter::add(CutItem item) {
   if (order_.watching() && recorded_.contains(item.key)) return changed_meanwhile(item.key);
-  peer_contents_.add(item.key, item.base_content, item.base_size);
+  // What other peers had there may be under way to this one.
+  if (!order_.lacks(item.key)) peer_contents_.add(item.key, item.base_content, item.base_size);
   const bool taken = order_.take(item);
   for (const Key& name : order_.take_orphans()) take_candidate(Candidate{.key = name});
   if (!taken) put_item(item);

@@ -189,6 +189,25 @@ TEST_F(UnderWay, AFileThatChangesIsReadAgain) {
   EXPECT_LE(pair.receiver.staged_bytes, 2 * large_bytes + 3 * limits::block_bytes);
 }
 
+// Its digest may be known from another peer that has it already.
+TEST_F(UnderWay, NothingIsCopiedFromWhatIsNotThereYet) {
+  const Digest digest = digest_of_blocks(blocks_of(bytes));
+  pair.tree.write(at_root("copy"), bytes);
+  pair.tree.write(at_root("large"), random_bytes(rng, 3000), true, true);
+  const auto batch = pair.batch();
+  CutBatch told = *batch;
+  for (CutItem& item : told.items) {
+    if (item.key != at_root("large")) continue;
+    item.base_content = digest;
+    item.base_size = bytes.size();
+  }
+  pair.sender->on_cut(std::make_shared<CutBatch>(std::move(told)));
+  ++pair.tree.now.value;
+  all_equal();
+  EXPECT_EQ(pair.sender->counters().copied, 0u);
+  EXPECT_EQ(pair.sender->status().refused, 0u);
+}
+
 TEST_F(UnderWay, AFileThatIsRemovedIsGivenUp) {
   pair.tree.remove(at_root("large"));
   cut();
