@@ -233,7 +233,7 @@ std::string render_peer(const PeerStatus& peer, const Painter& paint) {
     out += fmt::format("            {} held there\n", counted(peer.held_keys, "path", "paths"));
   }
   if (peer.hot_files > 0) {
-    out += fmt::format("            {} that did not hold still, sent as it was read\n",
+    out += fmt::format("            {} that did not hold still, sent as read\n",
                        counted(peer.hot_files, "version of a file", "versions of files"));
   }
   if (!peer.last_error.empty()) out += fmt::format("            last error: {}\n", peer.last_error);

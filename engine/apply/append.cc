@@ -30,72 +30,47 @@ void Publisher::choose_appends() {
 }
 
 Status Publisher::publish_append(Item& item) {
-  const Result<int> parent = shop_.dirs.open(item.key.dir);
-  if (!parent) return fail(parent.error());
-  const std::optional<Entry> entry = shop_.index.get(item.key);
-  const Result<Look> seen =
-      look(*parent, item.key.name, entry ? &*entry : nullptr, nullptr, &item.attr);
-  if (!seen) return fail(seen.error());
-  if (seen->present == Present::incoming) {
-    item.fd.reset();
-    if (seen->stat.nlink == 1)
-      adopt(item, seen->stat);
-    else
-      shop_.resend(item, "an equal file that has another name is here");
+  Result<std::optional<Known>> known = hold_known(item, io::open_write);
+  if (!known) {
+    if (concerns_everything(known.error())) return fail(known.error());
+    // It is being executed, or sealed: a whole one may take its place.
+    shop_.resend(item, known.error().message);
     return {};
   }
-  const bool there =
-      entry && seen->present == Present::expected && entry->attr.content == item.difference->base;
-  if (!there) {
-    if (!shop_.may_replace(item.key)) {
-      shop_.hold(item, seen->present == Present::absent
-                           ? "it was removed here since it was replicated"
-                           : "it was changed here since it was replicated");
-      return {};
-    }
-    shop_.resend(item, "it was changed here");
-    return {};
-  }
-  if (seen->stat.nlink != 1) {
+  if (!*known) return {};
+  const io::Stat& stat = (*known)->stat;
+  if (stat.nlink != 1) {
     shop_.resend(item, "it has another name here, outside of what is replicated");
     return {};
   }
-  Result<Fd> file = io::open_write(*parent, item.key.name);
-  if (!file) {
-    if (concerns_everything(file.error())) return fail(file.error());
-    // It is being executed, or sealed: a whole one may take its place.
-    shop_.resend(item, file.error().message);
+  if ((*known)->entry.attr.content != item.difference->base ||
+      stat.attr.size != item.difference->base_size) {
+    shop_.resend(item, "what it was to be appended to is another content here");
     return {};
   }
-  const Result<io::Stat> held = io::stat_fd(file->get());
-  if (!held) return fail(held.error());
-  // RACE: the name may lead elsewhere since the look; the descriptor is what is changed.
-  if (held->local.inode != seen->stat.local.inode || held->local.ctime != seen->stat.local.ctime ||
-      held->attr.size != item.difference->base_size) {
-    shop_.hold(item, "it was changed here since it was replicated");
-    return {};
-  }
-  return append(item, *entry, std::move(*file), *held);
+  return append(item, std::move(**known));
 }
 
-Status Publisher::append(Item& item, const Entry& entry, Fd file, const io::Stat& before) {
+Status Publisher::append(Item& item, Known known) {
   const uint64_t base_size = item.difference->base_size;
+  const Result<Fd> tail = io::open_read(item.slot.dir, item.slot.name);
+  if (!tail) return fail(tail.error());
   changed_tree_ = true;
-  const auto copied =
-      io::copy_range(item.fd.get(), 0, file.get(), base_size, item.attr.size - base_size);
-  const Result<io::Stat> written = copied ? io::stat_fd(file.get()) : fail(copied.error());
+  const int file = known.fd.get();
+  const auto copied = io::copy_range(tail->get(), 0, file, base_size, item.attr.size - base_size);
+  const Result<io::Stat> written = copied ? io::stat_fd(file) : fail(copied.error());
   if (written && written->attr.size != item.attr.size) {
     // RACE: somebody else wrote to it meanwhile. What they wrote is not ours to cut off.
     shop_.hold(item, "it was changed here while it was appended to");
     return {};
   }
   const Result<io::Stat> after =
-      written ? change(file.get(), before, item.attr, nullptr) : fail(written.error());
+      written ? change(file, known.stat, item.attr, nullptr) : fail(written.error());
   if (!after) {
-    if (const Status undone = take_back(file.get(), item.key, entry); !undone) return undone;
+    if (const Status undone = take_back(file, item.key, known.entry); !undone) return undone;
     return fail(after.error());
   }
-  item.fd = std::move(file);
+  item.fd = std::move(known.fd);
   shop_.second.advance(
       {.difference = *item.difference, .inode = after->local.inode, .content = item.attr.content});
   record(item, *after);

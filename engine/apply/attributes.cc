@@ -52,10 +52,12 @@ Status Publisher::hold_for_sync(int fd) {
   return {};
 }
 
-Status Publisher::publish_metadata(Item& item) {
+// Compare-and-swap for what is changed where it stands.
+Result<std::optional<Publisher::Known>> Publisher::hold_known(
+    Item& item, const std::function<Result<Fd>(int dir, std::string_view name)>& opener) {
   const Result<int> parent = shop_.dirs.open(item.key.dir);
   if (!parent) return fail(parent.error());
-  const std::optional<Entry> entry = shop_.index.get(item.key);
+  std::optional<Entry> entry = shop_.index.get(item.key);
   const Result<Look> seen = look(*parent, item.key.name, entry ? &*entry : nullptr,
                                  entry ? shop_.own_ctime_of(*entry) : nullptr, &item.attr);
   if (!seen) return fail(seen.error());
@@ -65,34 +67,43 @@ Status Publisher::publish_metadata(Item& item) {
       adopt(item, seen->stat);
     else
       shop_.resend(item, "an equal file that is another one is here");
-    return {};
+    return std::nullopt;
   }
   if (seen->present != Present::expected) {
     if (!shop_.may_replace(item.key)) {
       shop_.hold(item, seen->present == Present::absent
                            ? "it was removed here since it was replicated"
                            : "it was changed here since it was replicated");
-      return {};
+      return std::nullopt;
     }
     // Its content is not here any more: the drifted version goes aside when the whole arrives.
     shop_.resend(item, "it was changed here");
-    return {};
+    return std::nullopt;
   }
-  Result<Fd> fd = open_object(*parent, item.key.name, item.attr.type);
+  Result<Fd> fd = opener(*parent, item.key.name);
   if (!fd) return fail(fd.error());
   const Result<io::Stat> held = io::stat_fd(fd->get());
   if (!held) return fail(held.error());
   // RACE: the name may lead elsewhere since the look; the descriptor is what is changed.
   if (held->local.inode != seen->stat.local.inode || held->local.ctime != seen->stat.local.ctime) {
     shop_.hold(item, "it was changed here since it was replicated");
-    return {};
+    return std::nullopt;
   }
+  return Known{.fd = std::move(*fd), .stat = *held, .entry = std::move(*entry)};
+}
+
+Status Publisher::publish_metadata(Item& item) {
+  Result<std::optional<Known>> known = hold_known(
+      item, [&](int dir, std::string_view name) { return open_object(dir, name, item.attr.type); });
+  if (!known) return fail(known.error());
+  if (!*known) return {};
+  Fd fd = std::move((*known)->fd);
   changed_tree_ = true;
-  const Result<io::Stat> after = change(fd->get(), *held, item.attr, nullptr);
+  const Result<io::Stat> after = change(fd.get(), (*known)->stat, item.attr, nullptr);
   if (!after) return fail(after.error());
   if (after->nlink > 1) shop_.own_ctime[after->local.inode] = after->local.ctime;
   if (item.attr.type == FileType::regular)
-    item.fd = std::move(*fd);
+    item.fd = std::move(fd);
   else
     shop_.work.whole_filesystem = true;
   record(item, *after);

@@ -41,8 +41,15 @@ void ContentBuilder::reserve_blocks(Stage& stage, uint64_t bytes) {
 void ContentBuilder::forget(const StageId& id) {
   const auto it = stages_.find(id);
   if (it == stages_.end()) return;
+  if (it->second.built.state == StageState::open) --open_;
   drop_blocks(it->second);
   stages_.erase(it);
+}
+
+// No more of it is taken.
+void ContentBuilder::close(Stage& stage, StageState state) {
+  if (stage.built.state == StageState::open) --open_;
+  stage.built.state = state;
 }
 
 void ContentBuilder::end_session() {
@@ -52,6 +59,7 @@ void ContentBuilder::end_session() {
     if (stage.built.state == StageState::open && !stage.file.interrupt(stage.built.size)) continue;
   }
   stages_.clear();
+  open_ = 0;
   blocks_ = 0;
 }
 
@@ -77,12 +85,10 @@ Status ContentBuilder::begin(const StageBegin& begin) {
   if (known != stages_.end() && known->second.built.state == StageState::open) {
     return broken("a content began twice");
   }
-  const auto open_count = std::ranges::count_if(
-      stages_, [](const auto& stage) { return stage.second.built.state == StageState::open; });
-  if (static_cast<size_t>(open_count) >= limits::stages_open_max)
-    return broken("too many contents at once");
+  if (open_ >= limits::stages_open_max) return broken("too many contents at once");
   if (stages_.size() >= limits::cut_records_max) return broken("too many contents in one cut");
   forget(begin.stage);
+  ++open_;
   Stage& stage =
       stages_
           .emplace(begin.stage, Stage{.built = {.state = StageState::open, .size = begin.resume_at},
@@ -278,7 +284,7 @@ Status ContentBuilder::end(const StageEnd& end) {
   stage.built.file = stage.file.name();
   stage.built.is_tail = stage.file.is_tail();
   stage.built.difference = stage.file.take_difference();
-  stage.built.state = StageState::ended;
+  close(stage, StageState::ended);
   return {};
 }
 
@@ -286,12 +292,12 @@ Status ContentBuilder::abort(const StageAbort& abort) {
   const auto it = stages_.find(abort.stage);
   if (it == stages_.end()) return broken("the abort of a content that did not begin");
   if (it->second.built.state == StageState::refused) return {};
-  it->second.built.state = StageState::aborted;
+  close(it->second, StageState::aborted);
   return discard_file(it->second);
 }
 
 Status ContentBuilder::refuse(Stage& stage, std::string reason) {
-  stage.built.state = StageState::refused;
+  close(stage, StageState::refused);
   stage.built.reason = std::move(reason);
   return discard_file(stage);
 }

@@ -90,6 +90,7 @@ class ContentBuilder {
   Status refuse(Stage& stage, std::string reason);
   Status failed(const StageId& id, Stage& stage, const Error& error);
   Status discard_file(Stage& stage);
+  void close(Stage& stage, StageState state);
   void drop_blocks(Stage& stage);
   // Room for the hashes of so many bytes more? Else the content is hashed at its end, from disk.
   void reserve_blocks(Stage& stage, uint64_t bytes);
@@ -98,6 +99,7 @@ class ContentBuilder {
   Index& index_;
   io::DirCache& dirs_;
   std::unordered_map<StageId, Stage> stages_;
+  size_t open_ = 0;        // of them
   uint64_t blocks_ = 0;    // of all stages, about: at most one more for each
   bool leftovers_ = true;  // files of contents that are not in `stages_`
 };

@@ -84,16 +84,17 @@ Status Publisher::finish_stage(Item& item) {
   item.difference = built->difference;
   const bool is_tail = built->is_tail;
   const std::string staged = built->file;
+  const bool appends = item.source == Source::append;
   const Slot slot{.dir = shop_.staging.new_dir(item.stage.low), .name = shop_.staging.fresh_name()};
   const int stage_dir = shop_.staging.stage_dir(item.stage);
-  Result<Fd> fd = io::open_read(stage_dir, staged);
+  // Of many tails none is held open until its turn comes.
+  Result<Fd> fd = appends ? Fd() : io::open_read(stage_dir, staged);
   if (!fd) return fail(fd.error());
   const Status moved = io::rename_noreplace(stage_dir, staged, slot.dir, slot.name);
   if (!moved) return moved;
   contents_.forget(item.stage);
-  if (item.source == Source::append) {
+  if (appends) {
     item.slot = slot;
-    item.fd = std::move(*fd);
     return {};
   }
   if (is_tail) return finish_tail(item, slot, std::move(*fd));

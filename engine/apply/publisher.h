@@ -9,7 +9,9 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -33,6 +35,13 @@ class Publisher {
   [[nodiscard]] uint64_t adopted() const { return adopted_; }
 
  private:
+  // An object that stays where it is, open, and as the index knows it.
+  struct Known {
+    Fd fd;
+    io::Stat stat;
+    Entry entry;
+  };
+
   // late.cc
   Status finish_items();
   Status finish_item(Item& item);
@@ -68,11 +77,14 @@ class Publisher {
   // append.cc
   void choose_appends();
   Status publish_append(Item& item);
-  Status append(Item& item, const Entry& entry, Fd file, const io::Stat& before);
+  Status append(Item& item, Known known);
   Status take_back(int fd, const Key& key, const Entry& entry);
 
   // attributes.cc
   Status hold_for_sync(int fd);
+  // Nothing: the item is seen to (adopted, held or asked for again).
+  Result<std::optional<Known>> hold_known(
+      Item& item, const std::function<Result<Fd>(int dir, std::string_view name)>& opener);
   Status publish_metadata(Item& item);
   Status finish_directories();
   Status finish_directory(Item& item);

@@ -37,6 +37,9 @@ void SecondCopies::advance(const Step& step) {
     copy.inode = step.inode;
     copy.content = step.content;
     copy.stale.add(step.difference.changed);
+    if (copy.stale.count() <= limits::second_copy_ranges_max) continue;
+    copy.stale = ByteRanges();
+    copy.inode = 0;  // nobody's: it goes as an orphan
   }
 }
 
@@ -88,9 +91,7 @@ std::optional<SecondCopies::Taken> SecondCopies::take(uint64_t inode, const Dige
     }
     Result<Fd> file = io::open_write(copy->slot.dir, copy->slot.name);
     const Result<io::Stat> now = file ? io::stat_fd(file->get()) : fail(file.error());
-    const bool usable = now && as_recorded(copy->stat, *now) &&
-                        copy->stale.count() <= limits::second_copy_ranges_max &&
-                        !io::is_open_elsewhere(file->get());
+    const bool usable = now && as_recorded(copy->stat, *now) && !io::is_open_elsewhere(file->get());
     if (!usable) {
       copy = drop(copy);
       continue;

@@ -116,6 +116,9 @@ inline constexpr int signature_idle_ms = 2'000;            // of the tree, befor
 inline constexpr size_t rolling_signatures_max = 4;        // asked for and held at once
 inline constexpr size_t block_table_bytes_max = 64 << 20;  // of a peer's table: 256 GiB of content
 inline constexpr size_t stream_step_bytes = 1 << 20;  // read at once while a large file is sent
+inline constexpr uint64_t hole_step_bytes = 256ull << 20;  // of a hole, passed at once
+// Block tables of contents that a new file may be a copy of; but for the first one's.
+inline constexpr size_t copy_search_table_bytes_max = 64 << 20;
 // Contents under way, and records that wait for them; beyond either a cut waits for its large
 // contents.
 inline constexpr size_t large_contents_max = 50'000;
@@ -180,6 +183,7 @@ static_assert(zstd_window_log_initial < zstd_window_log_max);
 static_assert(zstd_rest_ms >= 2 * heartbeat_ms, "seen at a heartbeat");
 static_assert(block_bytes <= inline_bytes_max);
 static_assert(inline_bytes_max % block_bytes == 0);
+static_assert(hole_step_bytes % block_bytes == 0);
 static_assert(block_bytes % rolling_block_bytes_min == 0, "blocks of signatures nest in blocks");
 static_assert(heartbeat_ms * 3 < peer_silent_ms_max);
 

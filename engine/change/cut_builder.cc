@@ -1,7 +1,6 @@
 #include "engine/change/cut_builder.h"
 
 #include <algorithm>
-#include <tuple>
 #include <utility>
 
 #include "engine/base/limits.h"
@@ -311,73 +310,15 @@ bool CutBuilder::look_again_at_newer() {
   return newer;
 }
 
-// A name that joins a group is linked to another one of it, so the names that stay as they are go
-// along: alone it would become a file of its own on the peers.
-void CutBuilder::complete_link_groups() {
-  std::unordered_set<LinkId> groups;
-  for (const auto& [key, item] : items_) {
-    if (!item.removed && item.attr.link.is_set()) groups.insert(item.attr.link);
-  }
-  for (const LinkId group : groups) {
-    for (const Key& name : index_.keys_of_link(group)) {
-      const std::optional<Entry> entry = index_.get(name);
-      if (!entry || items_.contains(name)) continue;
-      items_.emplace(name, CutItem{.key = name,
-                                   .attr = entry->attr,
-                                   .base_content = entry->attr.content,
-                                   .base_size = entry->attr.size,
-                                   .bytes = {},
-                                   .copy_from = {}});
-    }
-  }
-}
-
-// Directories first, from the top down; then the rest, names of one link group side by side;
-// removals last. What lies below a directory that went in this cut is left out: it went with it.
-std::vector<CutItem> CutBuilder::ordered_items() {
-  struct Placed {
-    std::tuple<int, size_t, uint64_t, bool> rank;
-    CutItem* item;
-  };
-  std::vector<Placed> placed;
-  placed.reserve(items_.size());
-  std::unordered_map<DirId, size_t> depths{{DirId{}, 0}, {root_dir, 1}};
-  const auto depth_of = [&](DirId dir) -> size_t {
-    std::vector<DirId> chain;
-    while (!depths.contains(dir)) {
-      const auto place = index_.place_of(dir);
-      if (!place) return 0;
-      chain.push_back(dir);
-      dir = place->parent;
-    }
-    size_t depth = depths.at(dir);
-    for (auto at = chain.rbegin(); at != chain.rend(); ++at) depths.emplace(*at, ++depth);
-    return depth;
-  };
-  for (auto& [key, item] : items_) {
-    const bool placed_still = key.is_root() || depth_of(key.dir) > 0;
-    if (!placed_still || item.removed == index_.contains(key)) continue;
-    const bool directory = !item.removed && item.attr.type == FileType::directory;
-    const int kind = item.removed ? 2 : directory ? 0 : 1;
-    placed.push_back(Placed{
-        .rank =
-            {kind, directory && !key.is_root() ? depth_of(key.dir) : 0, item.attr.link.value,
-             item.content_changed},  // the others become links of a name that peers have already
-        .item = &item});
-  }
-  std::ranges::sort(placed, {}, [](const Placed& p) { return std::tie(p.rank, p.item->key); });
-  std::vector<CutItem> items;
-  items.reserve(placed.size());
-  for (const Placed& p : placed) items.push_back(std::move(*p.item));
-  return items;
-}
-
 std::shared_ptr<CutBatch> CutBuilder::finish(bool ordered) {
   auto batch = std::make_shared<CutBatch>();
   batch->cut = cut_;
   batch->ordered = ordered && unreadable_.empty();
-  complete_link_groups();
-  batch->items = ordered_items();
+  complete_link_groups(items_, index_, cut_);
+  // What lies below a directory that went in this cut is left out: it went with it.
+  batch->items = in_order(std::exchange(items_, {}), index_, [&](const CutItem& item) {
+    return item.removed != index_.contains(item.key);
+  });
   if (batch->items.empty()) return nullptr;
   const std::optional<DirSummary> root = index_.summary(root_dir);
   batch->content = index_.root_content();

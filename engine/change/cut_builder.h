@@ -26,6 +26,7 @@
 #include "engine/base/log.h"
 #include "engine/change/change_set.h"
 #include "engine/change/observer.h"
+#include "engine/index/cut_items.h"
 
 namespace repl::change {
 
@@ -77,8 +78,6 @@ class CutBuilder {
   bool look_again_at_newer();
   [[nodiscard]] bool full() const;
   [[nodiscard]] std::shared_ptr<CutBatch> finish(bool ordered);
-  void complete_link_groups();
-  [[nodiscard]] std::vector<CutItem> ordered_items();
 
   Observer& observer_;
   Index& index_;
@@ -92,7 +91,7 @@ class CutBuilder {
   std::vector<Work> queue_;                   // used as a stack: depth first
   std::unordered_map<Key, uint32_t> queued_;  // in queue_: their bits
   std::unordered_map<Key, int> looked_;       // how often
-  std::unordered_map<Key, CutItem> items_;
+  CutItems items_;
   std::set<Key> gone_;
   std::map<DirId, Key> left_;           // directories that moved: where peers have them
   std::unordered_set<DirId> unlisted_;  // known, but nothing in them is watched

@@ -1,6 +1,7 @@
 #include "engine/delta/strategy.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 
 #include "engine/base/limits.h"
@@ -19,28 +20,41 @@ bool searchable(const ContentFacts& facts) {
   return facts.size <= limits::rolling_bytes_max && facts.base_size <= limits::rolling_bytes_max;
 }
 
-}  // namespace
-
-Method choose(const ContentFacts& facts) {
+// Nothing: as a difference from the base, if that has anything in common with it.
+std::optional<Method> without_base(const ContentFacts& facts) {
   if (facts.content_equal) return Method::metadata_only;
   if (facts.copy_available && facts.size > 0) return Method::copy;
   if (facts.size <= limits::inline_bytes_max) return Method::inline_whole;
   if (!facts.base_available || facts.base_size == 0) return Method::whole;
   if (facts.data_bytes <= limits::inline_bytes_max) return Method::whole;
+  return std::nullopt;
+}
+
+}  // namespace
+
+Method choose(const ContentFacts& facts) {
+  if (const auto method = without_base(facts)) return *method;
   const Overlap& overlap = facts.overlap;
-  const bool all_match = facts.table_available && overlap.matching == overlap.total;
+  const bool table = facts.table == At::hand;
+  const bool all_match = table && overlap.matching == overlap.total;
   if (all_match && overlap.total > 0 && facts.size > facts.base_size) return Method::append;
-  if (searchable(facts) && facts.signature == SignatureAt::hand) return Method::rolling;
+  if (searchable(facts) && facts.signature == At::hand) return Method::rolling;
   const bool worth_asking =
-      !facts.table_available ||
-      overlap.shifted_bytes >= signature_worth * signature_bytes(facts.base_size);
-  if (searchable(facts) && facts.signature == SignatureAt::unasked && worth_asking)
-    return Method::rolling;
-  return facts.table_available && overlap.matching > 0 ? Method::aligned : Method::whole;
+      !table || overlap.shifted_bytes >= signature_worth * signature_bytes(facts.base_size);
+  if (searchable(facts) && facts.signature == At::unasked && worth_asking) return Method::rolling;
+  return table && overlap.matching > 0 ? Method::aligned : Method::whole;
+}
+
+Ask ask_first(const ContentFacts& facts) {
+  if (without_base(facts)) return Ask::nothing;
+  const uint64_t table_bytes = facts.base_size / limits::block_bytes * sizeof(Digest);
+  if (facts.table == At::unasked && table_bytes <= limits::block_table_bytes_max) return Ask::table;
+  const bool searched = choose(facts) == Method::rolling;
+  return searched && facts.signature == At::unasked ? Ask::signature : Ask::nothing;
 }
 
 uint64_t shifted_bytes_max(const ContentFacts& facts) {
-  if (!searchable(facts) || facts.signature != SignatureAt::unasked) return UINT64_MAX;
+  if (!searchable(facts) || facts.signature != At::unasked) return UINT64_MAX;
   return facts.overlap.shifted_bytes + signature_worth * signature_bytes(facts.base_size);
 }
 

@@ -1,4 +1,4 @@
-// strategy.h: how a content travels. Pure.
+// strategy.h: how a content travels, and what must be asked of the receiver to say so. Pure.
 //
 //   only metadata changed                    metadata_only
 //   known to the receiver under another key  copy
@@ -10,6 +10,7 @@
 //   hardly any data, or nothing in common    whole: what is not a hole
 //
 // append, aligned and rolling are one way to send (ContentStreamer) with more or less of a search.
+// Whether bytes are worth compressing is asked where they are packed (transport/entropy.h).
 #pragma once
 
 #include <cstdint>
@@ -22,9 +23,11 @@ namespace repl::delta {
 
 enum class Method : uint8_t { metadata_only, inline_whole, copy, append, aligned, rolling, whole };
 
-// Is there a rolling signature of the base? `unasked`: the receiver can be asked for it, which
-// costs a round trip and the receiver a reading of the base.
-enum class SignatureAt : uint8_t { hand, unasked, nowhere };
+// Where the base's block table, or its rolling signature, is to be had. `unasked`: the receiver can
+// be asked for it, which costs a round trip, and for a signature the receiver a reading of the
+// base.
+enum class At : uint8_t { hand, unasked, nowhere };
+enum class Ask : uint8_t { nothing, table, signature };
 
 // How much of a content costs nothing where it is (block_is_free): of all blocks that both have, or
 // of samples.
@@ -43,11 +46,15 @@ struct ContentFacts {
   bool base_available = false;  // the receiver has an older content under this key
   uint64_t base_size = 0;
   uint64_t data_bytes = UINT64_MAX;  // of the new content, not in holes
-  bool table_available = false;      // we know the base's block digests
-  Overlap overlap;                   // if so
-  SignatureAt signature = SignatureAt::unasked;
+  At table = At::unasked;            // of the base: its block digests
+  Overlap overlap;                   // if it is at hand
+  At signature = At::unasked;
 };
+// As far as the facts are known; what is unasked counts as not to be had, but that `rolling` is
+// chosen where a signature would be asked for.
 [[nodiscard]] Method choose(const ContentFacts& facts);
+// What must be asked before the choice holds.
+[[nodiscard]] Ask ask_first(const ContentFacts& facts);
 // Of `aligned` and `append`: more of the base's bytes than so many found changed, in runs of
 // shift_run_blocks and more, and asking for a signature would have paid: what the choice was made
 // from is not true any more. UINT64_MAX: there is none to be had.

@@ -70,7 +70,6 @@ bool ContentWalk::fetch(Level& level) {
 }
 
 void ContentWalk::begin_file(const Key& key, const Entry& entry) {
-  ++files_seen_;
   file_.emplace(
       OpenFile{.key = key, .entry = entry, .fd = {}, .opened = {}, .offset = 0, .hasher = {}});
   const Result<int> dir = dirs_.open(key.dir);

@@ -55,7 +55,6 @@ class ContentWalk {
   // True when the walk has ended.
   [[nodiscard]] bool step(uint64_t bytes_max);
   [[nodiscard]] uint64_t bytes_read() const { return bytes_read_; }
-  [[nodiscard]] uint64_t files_seen() const { return files_seen_; }
 
  private:
   struct Level {
@@ -87,7 +86,6 @@ class ContentWalk {
   std::optional<OpenFile> file_;
   std::string buffer_;
   uint64_t bytes_read_ = 0;
-  uint64_t files_seen_ = 0;
 };
 
 }  // namespace repl::run

@@ -16,6 +16,7 @@ constexpr Duration idle_time = std::chrono::milliseconds(limits::signature_idle_
 
 void SignatureKeeper::edited(const Key& key, uint64_t size, const Digest& before) {
   if (size < limits::signature_content_bytes_min || size > limits::rolling_bytes_max) return;
+  idle_since_.reset();
   if (waiting_.size() >= limits::signature_keys_max) return;
   // Of several edits the first one's base has the signature, if any has.
   const auto [at, first] = waiting_.try_emplace(key, before);

@@ -16,7 +16,6 @@ using How = StreamPlan::How;
 constexpr uint64_t block = limits::block_bytes;
 constexpr size_t zero_run_bytes_min =
     4096;  // a literal run of zeros from here on travels as a hole
-constexpr uint64_t hole_step_bytes = 4096 * block;  // of a hole, compared with the base at once
 
 uint64_t round_up(uint64_t v) { return (v + block - 1) / block * block; }
 
@@ -154,8 +153,9 @@ Status ContentStreamer::advance(size_t budget_bytes, const Emit& emit) {
   if (!whole && start < size_) start = start / block * block;
   if (!whole) end = std::min(round_up(end), size_);
   if (start > offset_) {
-    if (!whole) return hole_delta(std::min(start, offset_ + hole_step_bytes), emit);
-    hole_whole(start, emit);
+    const uint64_t until = std::min(start, offset_ + limits::hole_step_bytes);
+    if (!whole) return hole_delta(until, emit);
+    hole_whole(until, emit);
     return {};
   }
   if (end <= offset_) end = size_;
@@ -404,7 +404,7 @@ Status ContentStreamer::read_again(size_t budget_bytes, const Emit& emit) {
   const uint64_t start = data->start < again_until_ ? data->start / block * block : again_until_;
   bool same = true;
   if (start > again_at_) {
-    same = holds(std::min(start, again_at_ + hole_step_bytes), nullptr);
+    same = holds(std::min(start, again_at_ + limits::hole_step_bytes), nullptr);
   } else {
     again_.resize(static_cast<size_t>(std::min<uint64_t>(
         again_until_ - again_at_,

@@ -178,13 +178,13 @@ void ContentTrack::find_table(Pending& pending) {
   }
 }
 
-delta::SignatureAt ContentTrack::find_signature(Pending& pending) {
+delta::At ContentTrack::find_signature(Pending& pending) {
   std::string& signature = pending.plan.signature;
   if (signature.empty()) {
     signature = parts_.index.signature(pending.work.base).value_or(std::string());
   }
-  if (!signature.empty()) return delta::SignatureAt::hand;
-  return pending.signature_refused ? delta::SignatureAt::nowhere : delta::SignatureAt::unasked;
+  if (!signature.empty()) return delta::At::hand;
+  return pending.signature_refused ? delta::At::nowhere : delta::At::unasked;
 }
 
 // Chooses how the content travels, or asks for what the choice needs.
@@ -198,22 +198,22 @@ void ContentTrack::prepare(Pending& pending) {
   if (facts.base_available && facts.base_size > 0) {
     facts.data_bytes = data_bytes(**handle);
     find_table(pending);
-    const bool sparse = facts.data_bytes <= limits::inline_bytes_max;
-    const uint64_t table_bytes = facts.base_size / limits::block_bytes * sizeof(Digest);
-    const bool too_large = table_bytes > limits::block_table_bytes_max;
-    if (!pending.table && !pending.table_asked && !sparse && !too_large) {
+    facts.table = pending.table         ? delta::At::hand
+                  : pending.table_asked ? delta::At::nowhere
+                                        : delta::At::unasked;
+    if (delta::ask_first(facts) == delta::Ask::table) {
       pending.table_asked = true;
       return request(pending, SignatureKind::blocks);
     }
     const auto found = pending.table ? overlap(pending, **handle) : std::nullopt;
-    facts.table_available = found.has_value();
+    if (!found) facts.table = delta::At::nowhere;
     facts.overlap = found.value_or(delta::Overlap{});
     facts.signature = find_signature(pending);
   }
-  const delta::Method method = delta::choose(facts);
-  if (method == delta::Method::rolling && plan.signature.empty()) {
+  if (delta::ask_first(facts) == delta::Ask::signature) {
     return request(pending, SignatureKind::rolling);
   }
+  const delta::Method method = delta::choose(facts);
   const bool whole = method == delta::Method::whole || method == delta::Method::inline_whole;
   if (method != delta::Method::rolling) plan.signature = std::string();
   if (method == delta::Method::aligned || method == delta::Method::append)

@@ -101,7 +101,7 @@ class ContentTrack {
   void request(Pending& pending, SignatureKind kind);
   [[nodiscard]] Status table_arrived(Pending& pending, bool refused);
   void find_table(Pending& pending);
-  [[nodiscard]] delta::SignatureAt find_signature(Pending& pending);
+  [[nodiscard]] delta::At find_signature(Pending& pending);
   [[nodiscard]] std::optional<delta::Overlap> overlap(const Pending& pending,
                                                       ContentHandle& handle);
   void start_stream(Pending pending);

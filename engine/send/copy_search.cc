@@ -27,31 +27,41 @@ std::unique_ptr<CopySearch> CopySearch::begin(const Index& index, const PeerCont
   if (!handle || (*handle)->opened().attr.size != entry->attr.size) return nullptr;
   std::unique_ptr<CopySearch> search(new CopySearch(source, key, std::move(*handle)));
   for (const Digest& digest : digests) {
-    search->contents_.push_back(
-        {.digest = digest, .table = index.block_table(digest).value_or(std::vector<Digest>())});
+    Content content{.digest = digest,
+                    .table = index.block_table(digest).value_or(std::vector<Digest>())};
+    if (search->has_samples_of(content) && !search->take(std::move(content))) break;
   }
-  search->sample();
-  if (search->contents_.empty()) return nullptr;
-  return search;
+  return search->contents_.empty() ? nullptr : std::move(search);
 }
 
-void CopySearch::keep_those_with(uint64_t index, const Digest& block_digest) {
-  std::erase_if(contents_, [&](const Content& content) {
-    if (content.table.empty()) return false;
-    return index >= content.table.size() || content.table[index] != block_digest;
-  });
+bool CopySearch::take(Content content) {
+  const size_t bytes = content.table.size() * sizeof(Digest);
+  if (!contents_.empty() && table_bytes_ + bytes > limits::copy_search_table_bytes_max)
+    return false;
+  table_bytes_ += bytes;
+  contents_.push_back(std::move(content));
+  return true;
 }
 
-void CopySearch::sample() {
+bool CopySearch::Content::has(uint64_t index, const Digest& block_digest) const {
+  return table.empty() || (index < table.size() && table[index] == block_digest);
+}
+
+// Each is read when the first content needs it: what has nothing in common with any costs one.
+bool CopySearch::has_samples_of(const Content& content) {
   const uint64_t blocks = size_ / block;
   const uint64_t samples = std::min(blocks, samples_max);
-  slab_.resize(block);
-  for (uint64_t i = 0; i < samples && !contents_.empty(); ++i) {
+  for (uint64_t i = 0; i < samples; ++i) {
     const uint64_t index = (2 * i + 1) * blocks / (2 * samples);
-    const Result<size_t> got = handle_->read_at(index * block, slab_.data(), slab_.size());
-    if (!got || *got < block) return contents_.clear();
-    keep_those_with(index, hash_bytes(slab_));
+    if (i == samples_.size()) {
+      slab_.resize(block);
+      const Result<size_t> got = handle_->read_at(index * block, slab_.data(), slab_.size());
+      if (!got || *got < block) return false;
+      samples_.push_back(hash_bytes(slab_));
+    }
+    if (!content.has(index, samples_[i])) return false;
   }
+  return true;
 }
 
 CopySearch::Step CopySearch::step(size_t budget_bytes) {
@@ -59,25 +69,27 @@ CopySearch::Step CopySearch::step(size_t budget_bytes) {
   const Result<io::DataRange> data = handle_->next_data(offset_, size_);
   if (!data) return Step::unknown;
   if (data->start > offset_) {
-    const uint64_t until = std::min(data->start, size_);
+    const uint64_t until = std::min({data->start, size_, offset_ + limits::hole_step_bytes});
     hasher_.update_zeros(until - offset_);
     offset_ = until;
-    return Step::more;
+  } else {
+    const uint64_t end = data->end > offset_ ? std::min(data->end, size_) : size_;
+    slab_.resize(std::min<uint64_t>(
+        end - offset_, std::clamp<uint64_t>(budget_bytes, block, limits::stream_step_bytes)));
+    const Result<size_t> got = handle_->read_at(offset_, slab_.data(), slab_.size());
+    if (!got || *got < slab_.size()) return Step::unknown;
+    hasher_.update(slab_);
+    offset_ += slab_.size();
   }
-  const uint64_t end = data->end > offset_ ? std::min(data->end, size_) : size_;
-  slab_.resize(std::min<uint64_t>(
-      end - offset_, std::clamp<uint64_t>(budget_bytes, block, limits::stream_step_bytes)));
-  const Result<size_t> got = handle_->read_at(offset_, slab_.data(), slab_.size());
-  if (!got || *got < slab_.size()) return Step::unknown;
-  hasher_.update(slab_);
-  offset_ += slab_.size();
   for (; compared_ < hasher_.blocks().size(); ++compared_) {
-    keep_those_with(compared_, hasher_.blocks()[compared_]);
+    std::erase_if(contents_, [&](const Content& content) {
+      return !content.has(compared_, hasher_.blocks()[compared_]);
+    });
   }
   return contents_.empty() ? Step::unknown : Step::more;
 }
 
-// RACE: as in ContentStreamer::finish. The receiver checks what it copies against the digest.
+// RACE: as in ContentStreamer. The receiver checks what it copies against the digest.
 CopySearch::Step CopySearch::end() {
   digest_ = hasher_.finish();
   const Result<io::Stat> after = handle_->stat_again();

@@ -144,6 +144,7 @@ void CutWriter::add(const Candidate& candidate) {
   const bool taken = (entry || candidate.removed) && order_.take(item);
   for (const Key& name : order_.take_orphans()) take_candidate(Candidate{.key = name});
   if (!taken) take_candidate(candidate);
+  bound_held_back();
 }
 
 void CutWriter::add_later(Candidate candidate) {
@@ -175,10 +176,23 @@ void CutWriter::take_candidate(const Candidate& candidate) {
 
 void CutWriter::add(CutItem item) {
   if (order_.watching() && recorded_.contains(item.key)) return changed_meanwhile(item.key);
-  peer_contents_.add(item.key, item.base_content, item.base_size);
+  // What other peers had there may be under way to this one.
+  if (!order_.lacks(item.key)) peer_contents_.add(item.key, item.base_content, item.base_size);
   const bool taken = order_.take(item);
   for (const Key& name : order_.take_orphans()) take_candidate(Candidate{.key = name});
   if (!taken) put_item(item);
+  bound_held_back();
+}
+
+// What waits goes into this cut, which then waits for what is under way.
+void CutWriter::bound_held_back() {
+  if (order_.held() <= limits::held_back_keys_max) return;
+  for (CutItem& item : order_.stop_holding(begin_.cut)) released_.push_back(std::move(item));
+}
+
+bool CutWriter::crowded() const {
+  return large_.size() + unsearched_.size() > limits::large_contents_max ||
+         (!order_.holding() && !released_.empty());
 }
 
 void CutWriter::put_item(const CutItem& item) {

@@ -20,6 +20,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "engine/base/limits.h"
 #include "engine/base/log.h"
 #include "engine/delta/strategy.h"
 #include "engine/index/index.h"
@@ -95,7 +96,12 @@ class CutWriter {
   [[nodiscard]] bool under_way() const { return !large_.empty(); }
   [[nodiscard]] size_t large_files() const { return large_.size(); }
   [[nodiscard]] bool only_huge() const { return !searching() && large_.only_huge(); }
-  [[nodiscard]] bool can_end_loose() const { return order_.watching() && !searching(); }
+  [[nodiscard]] bool can_end_loose() const {
+    return order_.watching() && order_.holding() && !searching() &&
+           large_.size() <= limits::large_contents_max;
+  }
+  // Nothing is to be added before drain() has worked off some.
+  [[nodiscard]] bool crowded() const;
   // Records of cuts that ended are still to come.
   [[nodiscard]] bool loose() const;
   [[nodiscard]] size_t held_back() const { return order_.held() + released_.size(); }
@@ -134,6 +140,7 @@ class CutWriter {
   void take_candidate(const Candidate& candidate);
   void put_item(const CutItem& item);
   void add_later(Candidate candidate);
+  void bound_held_back();
   bool release_one();
   void put_again();
   void put(Work work);

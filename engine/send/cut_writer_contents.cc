@@ -28,6 +28,10 @@ Work CutWriter::prepared(Work work) {
 }
 
 CutWriter::Drain CutWriter::drain() {
+  if (open_ && !order_.holding() && !released_.empty()) {
+    static_cast<void>(release_one());
+    return Drain::more;
+  }
   if (searching()) {
     step_search();
     return Drain::more;

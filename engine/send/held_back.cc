@@ -1,7 +1,6 @@
 #include "engine/send/held_back.h"
 
 #include <algorithm>
-#include <tuple>
 #include <utility>
 
 #include "engine/base/limits.h"
@@ -44,17 +43,6 @@ void HeldBack::clear() {
   links_.clear();
 }
 
-// 0: it leads nowhere.
-size_t HeldBack::depth_of(DirId dir) const {
-  for (size_t depth = 1; depth <= limits::directory_depth_max; ++depth) {
-    if (dir == root_dir) return depth;
-    const auto place = index_.place_of(dir);
-    if (!place) return 0;
-    dir = place->parent;
-  }
-  return 0;
-}
-
 bool HeldBack::still_true(CutItem& item) const {
   const std::optional<Entry> entry = index_.get(item.key);
   if (!entry) {  // a directory that moved on has no removal of its own
@@ -64,26 +52,6 @@ bool HeldBack::still_true(CutItem& item) const {
   }
   if (item.removed || entry->attr.type != item.attr.type) return false;
   return entry->attr.dir == item.attr.dir;
-}
-
-// Names that joined a group later come with their own cut.
-void HeldBack::complete_link_groups(CutNumber at) {
-  std::vector<LinkId> groups;
-  for (const auto& [key, item] : items_) {
-    if (!item.removed && item.attr.link.is_set()) groups.push_back(item.attr.link);
-  }
-  for (const LinkId group : groups) {
-    for (const Key& name : index_.keys_of_link(group)) {
-      const std::optional<Entry> entry = index_.get(name);
-      if (!entry || entry->cut > at || items_.contains(name)) continue;
-      items_.emplace(name, CutItem{.key = name,
-                                   .attr = entry->attr,
-                                   .base_content = entry->attr.content,
-                                   .base_size = entry->attr.size,
-                                   .bytes = {},
-                                   .copy_from = {}});
-    }
-  }
 }
 
 // A directory that the peer never heard of moved on, and what lies in it may wait here, too: it is
@@ -112,29 +80,10 @@ void HeldBack::follow_moved_directories() {
 
 std::vector<CutItem> HeldBack::release(CutNumber at) {
   follow_moved_directories();
-  complete_link_groups(at);
-  struct Placed {
-    std::tuple<int, size_t, uint64_t, bool> rank;
-    CutItem item;
-  };
-  std::vector<Placed> placed;
-  placed.reserve(items_.size());
-  for (auto& [key, item] : items_) {
-    const size_t depth = depth_of(key.dir);
-    if ((depth == 0 && !key.is_root()) || !still_true(item)) continue;
-    const bool directory = !item.removed && item.attr.type == FileType::directory;
-    const int kind = item.removed ? 2 : directory ? 0 : 1;
-    placed.push_back(
-        Placed{.rank = {kind, directory ? depth : 0, item.attr.link.value, item.content_changed},
-               .item = std::move(item)});
-  }
+  complete_link_groups(items_, index_, at);
+  std::vector<CutItem> items =
+      in_order(std::exchange(items_, {}), index_, [&](CutItem& item) { return still_true(item); });
   clear();
-  std::ranges::sort(placed, [](const Placed& a, const Placed& b) {
-    return std::tie(a.rank, a.item.key) < std::tie(b.rank, b.item.key);
-  });
-  std::vector<CutItem> items;
-  items.reserve(placed.size());
-  for (Placed& p : placed) items.push_back(std::move(p.item));
   return items;
 }
 

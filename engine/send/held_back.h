@@ -2,15 +2,13 @@
 // would destroy a version: the newest of each key, and what peers have under it.
 //
 // Thread: one owner. Memory: one item per key, without its bytes: the content is read again when
-// its turn comes. Past limits::held_back_keys_max a cut waits instead (Sender).
+// its turn comes. Past limits::held_back_keys_max a cut waits instead (CutWriter).
 #pragma once
 
-#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
-#include "engine/index/index.h"
-#include "engine/model/cut.h"
+#include "engine/index/cut_items.h"
 
 namespace repl::send {
 
@@ -33,13 +31,11 @@ class HeldBack {
   void clear();
 
  private:
-  [[nodiscard]] size_t depth_of(DirId dir) const;
   [[nodiscard]] bool still_true(CutItem& item) const;
-  void complete_link_groups(CutNumber at);
   void follow_moved_directories();
 
   const Index& index_;
-  std::unordered_map<Key, CutItem> items_;
+  CutItems items_;
   std::unordered_multiset<LinkId> links_;
 };
 

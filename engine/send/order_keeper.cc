@@ -10,6 +10,7 @@ namespace repl::send {
 
 void OrderKeeper::begin(bool watch) {
   watching_ = watch;
+  holding_ = true;
   moved_from_.clear();
 }
 
@@ -56,6 +57,7 @@ bool OrderKeeper::take(CutItem& item) {
 }
 
 bool OrderKeeper::waits(const CutItem& item) const {
+  if (!holding_) return false;
   if (held_.covers(item.key) || held_.holds_link(item.attr.link)) return true;
   if (item.removed) return !moved_from_.contains(item.key);
   return item.destroys;

@@ -38,6 +38,13 @@ class OrderKeeper {
 
   [[nodiscard]] size_t held() const { return held_.size(); }
   [[nodiscard]] std::vector<CutItem> release(CutNumber at) { return held_.release(at); }
+  // All that waits; until the next cut begins nothing does: this cut must not end before all that
+  // is under way is in it.
+  [[nodiscard]] std::vector<CutItem> stop_holding(CutNumber at) {
+    holding_ = false;
+    return held_.release(at);
+  }
+  [[nodiscard]] bool holding() const { return holding_; }
   // Its release is put off.
   void hold(CutItem item) { held_.hold(std::move(item)); }
   // The trees are compared: that finds what waits.
@@ -57,6 +64,7 @@ class OrderKeeper {
   LargeContents& large_;
   HeldBack held_;
   bool watching_ = false;
+  bool holding_ = true;
   std::unordered_set<Key> again_;  // changed while their stream was under way
   std::vector<Key> orphans_;
   std::unordered_set<Key> moved_from_;  // in this cut: their content lives on under another name

@@ -211,10 +211,6 @@ bool Sender::has_large() const {
 // ones began.
 bool Sender::goes_on_without() {
   if (!writer_.can_end_loose() || !writer_.under_way()) return false;
-  if (writer_.held_back() > limits::held_back_keys_max ||
-      writer_.large_files() > limits::large_contents_max) {
-    return false;
-  }
   return steps_waited_ > 0 && (was_loose_ || newer_waits());
 }
 
@@ -301,7 +297,8 @@ bool Sender::next_of_first_sync() {
 }
 
 bool Sender::step_cutting() {
-  if (!piece_full_) {
+  const bool crowded = writer_.crowded();
+  if (!piece_full_ && !crowded) {
     if (feed_writer()) {
       const bool in_pieces = mode_ == PlanMode::first_sync && !live_;
       piece_full_ =
@@ -312,13 +309,12 @@ bool Sender::step_cutting() {
     if (!live_ && mode_ == PlanMode::first_sync && next_of_first_sync()) return true;
   }
   const bool more_pieces = piece_full_ && (!candidates_.empty() || !walk_.empty());
-  const bool put_off = writer_.can_end_loose() && more_pieces && writer_.only_huge() &&
-                       writer_.large_files() <= limits::large_contents_max;
+  const bool put_off = writer_.can_end_loose() && more_pieces && writer_.only_huge();
   if (!put_off && !goes_on_without()) {
     const auto drained = writer_.drain();
     if (!writer_.searching() && (was_loose_ || newer_waits())) ++steps_waited_;
     if (drained == CutWriter::Drain::waiting) return goes_on_without();
-    if (drained == CutWriter::Drain::more) return true;
+    if (drained == CutWriter::Drain::more || crowded) return true;
   }
   if (!live_) remove_moved_off();
   piece_full_ = false;

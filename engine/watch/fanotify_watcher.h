@@ -35,9 +35,6 @@ class FanotifyWatcher final : public Watcher {
   void ignore(int dir_fd) override;
   [[nodiscard]] Result<Drained> drain(size_t bytes_max) override;
 
-  [[nodiscard]] size_t known_handles() const { return cache_.known_count(); }
-  [[nodiscard]] size_t foreign_handles() const { return cache_.foreign_count(); }
-
  private:
   FanotifyWatcher(Mode mode, Fd group, RootWatch root, std::string_view root_handle,
                   const HandleResolver& resolver);

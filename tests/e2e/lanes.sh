@@ -48,6 +48,9 @@ echo later >"$a/later" # a creation that came after them
 settled_small() { [ "$(cat "$b/later" 2>/dev/null)" = later ]; }
 wait_for 60 "a later creation" settled_small
 [ ! -e "$b/large" ] || fail "the large file was complete too early for this test"
+status_is A 's["peers"][0]["loose_since_cut"] > 0 and s["peers"][0]["large_files"] == 1 and s["peers"][0]["held_back"] >= 3' ||
+  { status A 's["peers"][0]'; fail "the status of A does not say what is under way, and what waits"; }
+status_is B 's["incomplete"]' || fail "the status of B does not say that it is not at a whole cut"
 [ -e "$b/removed" ] && [ "$(stat -c %s "$b/truncated")" = $((64 * KIB)) ] || fail "a version was destroyed before"
 
 step "both daemons are killed in the middle"
@@ -67,5 +70,7 @@ crossed=$(($(wire_bytes A) - before))
 step "$crossed bytes crossed for $size"
 [ "$crossed" -lt $((size + size / 4)) ] || fail "the large file was sent again"
 settle A
+status_is A 's["peers"][0]["loose_since_cut"] == s["peers"][0]["held_back"] == 0' || fail "A is still loose"
+status_is B 'not s["incomplete"]' || fail "B is still not at a whole cut"
 equal A B
 exit 0

@@ -19,6 +19,7 @@
 
 #include "engine/apply/applier.h"
 #include "engine/apply/recovery.h"
+#include "engine/base/limits.h"
 #include "engine/model/hash.h"
 
 namespace repl::apply::testing {
@@ -189,10 +190,45 @@ class Tree {
   uint64_t records_ = 0;
 };
 
+// Tests on each of several filesystems.
+class OnVolume : public ::testing::TestWithParam<std::string> {
+ protected:
+  // A fresh one. Ends the test where it cannot be had; CI can mount everything: there it is a
+  // failure.
+  void mount(int megabytes) {
+    tree_.reset();
+    volume_ = std::make_unique<Volume>(GetParam(), megabytes);
+    ASSERT_TRUE(volume_->ok() || std::getenv("CI") == nullptr) << "cannot mount " << GetParam();
+    if (!volume_->ok()) GTEST_SKIP() << "cannot mount " << GetParam();
+    tree_ = std::make_unique<Tree>(*volume_);
+  }
+  std::unique_ptr<Volume> volume_;
+  std::unique_ptr<Tree> tree_;
+};
+
+// The next bytes of a content that arrives in pieces.
+inline Status stage_data(ContentBuilder& contents, const StageId& id, uint64_t offset,
+                         std::string_view bytes) {
+  Status done;
+  while (done && !bytes.empty()) {
+    const std::string piece(bytes.substr(0, limits::data_chunk_bytes_max));
+    done = contents.data({.stage = id, .offset = offset, .bytes = piece});
+    offset += piece.size();
+    bytes.remove_prefix(piece.size());
+  }
+  return done;
+}
+
 inline Digest digest_of(std::string_view bytes) {
   ContentHasher hasher;
   hasher.update(bytes);
   return hasher.finish();
+}
+
+inline Status stage_whole(ContentBuilder& contents, const StageId& id, const std::string& bytes) {
+  if (Status begun = contents.begin({.stage = id}); !begun) return begun;
+  if (Status there = stage_data(contents, id, 0, bytes); !there) return there;
+  return contents.end({.stage = id, .size = bytes.size(), .digest = digest_of(bytes)});
 }
 
 inline Attributes file_attr(uint64_t size, uint16_t mode = 0644) {

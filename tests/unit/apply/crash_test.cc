@@ -59,6 +59,17 @@ bool killed_after(const Volume& volume, const std::function<void(Tree&)>& cuts) 
   return WIFSIGNALED(status);
 }
 
+// The child has stopped itself: it goes on, and is killed so long afterwards.
+bool killed_after(pid_t child, int microseconds) {
+  int status = 0;
+  ::waitpid(child, &status, WUNTRACED);
+  ::kill(child, SIGCONT);
+  ::usleep(static_cast<useconds_t>(microseconds));
+  ::kill(child, SIGKILL);
+  ::waitpid(child, &status, 0);
+  return WIFSIGNALED(status);
+}
+
 TEST(Crash, GoesBackToTheLastDurableCutAndForwardAgain) {
   for (int round = 0; round < 25; ++round) {
     const Volume volume("tmpfs", 32);
@@ -78,12 +89,7 @@ TEST(Crash, GoesBackToTheLastDurableCutAndForwardAgain) {
       if (!tree.try_end()) ::_exit(1);
       ::kill(::getpid(), SIGKILL);
     }
-    int status = 0;
-    ::waitpid(child, &status, WUNTRACED);
-    ::kill(child, SIGCONT);
-    ::usleep(static_cast<useconds_t>(round * 250));
-    ::kill(child, SIGKILL);
-    ::waitpid(child, &status, 0);
+    ASSERT_TRUE(killed_after(child, round * 250));
     Tree tree(volume);
     const auto after = walk(tree.root());
     for (const auto& [path, line] : before) {
@@ -328,14 +334,7 @@ void log_cut(Tree& tree) {
   tree.put(dir(root_dir, "a", 100));
   tree.put(dir(root_dir, "z", 101));
   const StageId id{Bits128{5, 6}};
-  ContentBuilder& contents = tree.applier->contents();
-  ASSERT_TRUE(contents.begin({.stage = id}));
-  for (uint64_t at = 0; at < long_bytes; at += limits::data_chunk_bytes_max) {
-    ASSERT_TRUE(contents.data({.stage = id,
-                               .offset = at,
-                               .bytes = long_content.substr(at, limits::data_chunk_bytes_max)}));
-  }
-  ASSERT_TRUE(contents.end({.stage = id, .size = long_bytes, .digest = digest_of(long_content)}));
+  ASSERT_TRUE(stage_whole(tree.applier->contents(), id, long_content));
   tree.put(with(file(root_dir, "log", long_content), ContentStaged{id}));
   tree.put(file(root_dir, "small", "small"));
   EXPECT_EQ(tree.end().refused.size(), 0u);
@@ -518,13 +517,7 @@ TEST(CrashOfAnAppend, AtAnyMoment) {
       Tree tree(volume);
       log_cut(tree);
       const StageId id{Bits128{6, 6}};
-      ContentBuilder& contents = tree.applier->contents();
-      ASSERT_TRUE(contents.begin({.stage = id}));
-      for (uint64_t at = 0; at < large.size(); at += limits::data_chunk_bytes_max) {
-        ASSERT_TRUE(contents.data(
-            {.stage = id, .offset = at, .bytes = large.substr(at, limits::data_chunk_bytes_max)}));
-      }
-      ASSERT_TRUE(contents.end({.stage = id, .size = large.size(), .digest = digest_of(large)}));
+      ASSERT_TRUE(stage_whole(tree.applier->contents(), id, large));
       tree.begin();
       tree.put(with(file(root_dir, "large", large), ContentStaged{id}));
       EXPECT_EQ(tree.end().refused.size(), 0u);
@@ -550,13 +543,7 @@ TEST(CrashOfAnAppend, AtAnyMoment) {
       }
       ::kill(::getpid(), SIGKILL);
     }
-    int status = 0;
-    ::waitpid(child, &status, WUNTRACED);
-    ::kill(child, SIGCONT);
-    ::usleep(static_cast<useconds_t>(round * 4000));
-    ::kill(child, SIGKILL);
-    ::waitpid(child, &status, 0);
-    ASSERT_TRUE(WIFSIGNALED(status)) << WEXITSTATUS(status);
+    ASSERT_TRUE(killed_after(child, round * 4000));
     Tree tree(volume);
     tree.expect_index_is_disk();
     for (const char* name : {"log", "large"}) {

@@ -1,6 +1,8 @@
 // Contents that arrive as differences from what is here: what they cost, and that they are right.
 #include <fcntl.h>
+#include <sys/resource.h>
 
+#include <iterator>
 #include <random>
 
 #include "tests/support/apply_tree.h"
@@ -31,29 +33,17 @@ uint64_t bytes_read() {
   return value;
 }
 
-class Delta : public ::testing::TestWithParam<std::string> {
+class Delta : public OnVolume {
  protected:
   void SetUp() override { mount(GetParam() == "xfs" ? 400 : 256); }
-  void mount(int megabytes) {
-    tree_.reset();
-    volume_ = std::make_unique<Volume>(GetParam(), megabytes);
-    ASSERT_TRUE(volume_->ok() || std::getenv("CI") == nullptr) << "cannot mount " << GetParam();
-    if (!volume_->ok()) GTEST_SKIP() << "cannot mount " << GetParam();
-    tree_ = std::make_unique<Tree>(*volume_);
-  }
   [[nodiscard]] static bool reflinks() { return GetParam() == "xfs" || GetParam() == "btrfs"; }
   [[nodiscard]] ContentBuilder& contents() { return tree_->applier->contents(); }
   [[nodiscard]] size_t second_copies() const { return tree_->applier->second_copies().size(); }
   StageId next_id() { return StageId{Bits128{7, ++ids_}}; }
 
   void data(const StageId& id, uint64_t offset, std::string_view bytes) {
-    while (!bytes.empty()) {
-      const std::string piece(bytes.substr(0, limits::data_chunk_bytes_max));
-      const Status done = contents().data({.stage = id, .offset = offset, .bytes = piece});
-      ASSERT_TRUE(done) << done.error().message;
-      offset += piece.size();
-      bytes.remove_prefix(piece.size());
-    }
+    const Status done = stage_data(contents(), id, offset, bytes);
+    ASSERT_TRUE(done) << done.error().message;
   }
   void copy(const StageId& id, uint64_t offset, uint64_t base_offset, uint64_t length) {
     const Status done = contents().copy(
@@ -85,9 +75,8 @@ class Delta : public ::testing::TestWithParam<std::string> {
   }
   void whole(const std::string& bytes) {
     const StageId id = next_id();
-    ASSERT_TRUE(contents().begin({.stage = id}));
-    data(id, 0, bytes);
-    ASSERT_TRUE(contents().end({.stage = id, .size = bytes.size(), .digest = digest_of(bytes)}));
+    const Status staged = stage_whole(contents(), id, bytes);
+    ASSERT_TRUE(staged) << staged.error().message;
     tree_->begin();
     tree_->put(with(file(root_dir, "f", bytes), ContentStaged{id}));
     EXPECT_EQ(tree_->end().refused.size(), 0u);
@@ -117,8 +106,6 @@ class Delta : public ::testing::TestWithParam<std::string> {
     return st.st_ino;
   }
 
-  std::unique_ptr<Volume> volume_;
-  std::unique_ptr<Tree> tree_;
   uint64_t ids_ = 0;
   uint64_t edits_ = 0;
 };
@@ -503,6 +490,46 @@ TEST_P(Delta, AppendsGoIntoTheFile) {
   }
   for (int n = 0; n < 4; ++n)
     EXPECT_TRUE(fs::is_empty(fmt::format("{}/staging/stage/{}", volume_->mount(), n)));
+}
+
+// A peer that was away gets what its logs grew by in one cut.
+TEST_P(Delta, ManyAppendsTakeFewDescriptors) {
+  constexpr size_t files = limits::held_fds_max + 200;
+  const std::string base(mib, '\0');
+  const std::string bytes = base + "more";
+  std::vector<StageId> ids;
+  const auto put_all = [&](const std::string& content) {
+    tree_->begin();
+    for (size_t n = 0; n < files; ++n)
+      tree_->put(with(file(root_dir, std::to_string(n), content), ContentStaged{ids[n]}));
+    ids.clear();
+    EXPECT_EQ(tree_->end().refused.size(), 0u);
+  };
+  for (size_t n = 0; n < files; ++n) {
+    ids.push_back(next_id());
+    ASSERT_TRUE(contents().begin({.stage = ids[n]}));
+    ASSERT_TRUE(contents().hole({.stage = ids[n], .offset = 0, .length = mib}));
+    ASSERT_TRUE(contents().end({.stage = ids[n], .size = mib, .digest = digest_of(base)}));
+  }
+  put_all(base);
+  for (size_t n = 0; n < files; ++n) {
+    ids.push_back(next_id());
+    ASSERT_TRUE(contents().begin(
+        {.stage = ids[n], .base = {root_dir, std::to_string(n)}, .base_digest = digest_of(base)}));
+    copy(ids[n], 0, 0, mib);
+    data(ids[n], mib, "more");
+    ASSERT_TRUE(
+        contents().end({.stage = ids[n], .size = bytes.size(), .digest = digest_of(bytes)}));
+  }
+  rlimit allowed{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &allowed), 0);
+  const auto open = std::distance(fs::directory_iterator("/proc/self/fd"), {});
+  rlimit few = allowed;
+  few.rlim_cur = static_cast<rlim_t>(open) + limits::held_fds_max + 50;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  put_all(bytes);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &allowed), 0);
+  EXPECT_TRUE(tree_->read(std::to_string(files - 1)) == bytes);
 }
 
 TEST_P(Delta, AnAppendToWhatSomebodyElseNamesOrReadsElsewhere) {

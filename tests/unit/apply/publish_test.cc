@@ -7,16 +7,9 @@ namespace {
 
 constexpr DirId a{100}, b{101}, c{102}, d{103};
 
-class Publish : public ::testing::TestWithParam<std::string> {
+class Publish : public OnVolume {
  protected:
-  void SetUp() override {
-    const int megabytes = GetParam() == "xfs" ? 320 : GetParam() == "btrfs" ? 160 : 48;
-    volume_ = std::make_unique<Volume>(GetParam(), megabytes);
-    // CI can mount everything: there it is a failure.
-    ASSERT_TRUE(volume_->ok() || std::getenv("CI") == nullptr) << "cannot mount " << GetParam();
-    if (!volume_->ok()) GTEST_SKIP() << "cannot mount " << GetParam();
-    tree_ = std::make_unique<Tree>(*volume_);
-  }
+  void SetUp() override { mount(GetParam() == "xfs" ? 320 : GetParam() == "btrfs" ? 160 : 48); }
   void make_basic() {
     tree_->begin();
     tree_->put(dir(root_dir, "a", 100));
@@ -30,8 +23,6 @@ class Publish : public ::testing::TestWithParam<std::string> {
     EXPECT_EQ(result.refused.size(), 0u);
     tree_->expect_index_is_disk();
   }
-  std::unique_ptr<Volume> volume_;
-  std::unique_ptr<Tree> tree_;
 };
 
 TEST_P(Publish, NewTreeEntersWhole) {

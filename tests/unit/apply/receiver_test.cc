@@ -335,6 +335,29 @@ TEST_F(Hostile, AsManyStagesAreToldAsAMessageHolds) {
   EXPECT_TRUE(std::ranges::is_sorted(*told, std::greater<>(), &StageProgress::bytes));
 }
 
+TEST_F(Hostile, SoManyContentsAtOnce) {
+  const auto id = [](uint64_t n) { return StageId{Bits128{3, n}}; };
+  const Digest wrong{Bits128{1, 1}};
+  const auto take = [&](const Message& message) {
+    const Status done = receiver_->on_message(message);
+    ASSERT_TRUE(done) << done.error().message;
+  };
+  for (uint64_t n = 1; n <= limits::stages_open_max; ++n) take(StageBegin{.stage = id(n)});
+  // Those that ended do not count, however they did.
+  take(StageEnd{.stage = id(1), .digest = digest_of("")});
+  take(StageEnd{.stage = id(2), .digest = wrong});
+  take(StageAbort{.stage = id(3)});
+  for (const uint64_t n : {1, 2, 3}) take(StageBegin{.stage = id(n)});
+  const Status one_more = receiver_->on_message(StageBegin{.stage = id(1000)});
+  ASSERT_FALSE(one_more);
+  EXPECT_EQ(one_more.error().code, ErrorCode::protocol);
+  // With the connection all of them end.
+  receiver_->stop();
+  receiver_->start(Epoch{3}, reign_,
+                   Position{.epoch = Epoch{3}, .reign = reign_, .cut = CutNumber{10}});
+  for (uint64_t n = 1; n <= limits::stages_open_max; ++n) take(StageBegin{.stage = id(n)});
+}
+
 // Holes cost nothing but hashes: those of more than is kept are not collected.
 TEST_F(Hostile, HolesWithoutEndCostNoMemoryWithoutEnd) {
   std::vector<StageId> ids;

@@ -35,6 +35,22 @@ class CutBuilderTest : public IndexTest {
   void mark(const std::string& name, uint32_t bits) {
     changes_.mark(at(root_dir.value, name), bits, clock_.now());
   }
+  // A file `stays`, with another name.
+  void make_linked(const std::string& other) {
+    std::ofstream(root() + "/stays") << "content";
+    std::filesystem::create_hard_link(root() + "/stays", root() + "/" + other);
+    mark("stays", hint_created | hint_closed);
+    if (!other.contains('/')) mark(other, hint_created);
+  }
+  // `stays` has no other name any more, and this content.
+  static void expect_alone(const std::vector<CutItem>& items, const std::string& content) {
+    const auto stays = std::ranges::find(items, at(root_dir.value, "stays"), &CutItem::key);
+    ASSERT_NE(stays, items.end());
+    EXPECT_EQ(stays->attr.link_names, 1U);
+    EXPECT_FALSE(stays->attr.link.is_set());
+    ASSERT_TRUE(stays->bytes);
+    EXPECT_EQ(*stays->bytes, content);
+  }
   std::vector<CutItem> build() {
     const std::shared_ptr<CutBatch> batch = builder_->build(CutNumber{++cut_});
     return batch ? batch->items : std::vector<CutItem>{};
@@ -53,10 +69,7 @@ class CutBuilderTest : public IndexTest {
 
 // Peers link the new name to one that they have: alone it would become a file of its own there.
 TEST_F(CutBuilderTest, ARenamedNameOfALinkGroupTakesTheOthersAlong) {
-  std::ofstream(root() + "/stays") << "content";
-  std::filesystem::create_hard_link(root() + "/stays", root() + "/old");
-  mark("stays", hint_created | hint_closed);
-  mark("old", hint_created);
+  make_linked("old");
   ASSERT_GE(build().size(), 2u);
   std::filesystem::rename(root() + "/old", root() + "/new");
   mark("old", hint_removed | hint_moved);
@@ -72,51 +85,34 @@ TEST_F(CutBuilderTest, ARenamedNameOfALinkGroupTakesTheOthersAlong) {
   EXPECT_LT(named("stays") - items.begin(), named("new") - items.begin());
 }
 
-// The directory of a key is replaced by another one: the build waits for it, and ends.
 // inotify names the directory entry that was written through, and it is gone: the name that lives
 // on is looked at.
 TEST_F(CutBuilderTest, TheNamesThatStayAreLookedAtWhenADirectoryTakesTheOthersAway) {
-  std::ofstream(root() + "/stays") << "content";
   std::filesystem::create_directory(root() + "/d");
-  std::filesystem::create_hard_link(root() + "/stays", root() + "/d/other");
-  mark("stays", hint_created | hint_closed);
   mark("d", hint_created | hint_directory);
+  make_linked("d/other");
   ASSERT_GE(build().size(), 3u);
   ASSERT_EQ(index_->get(at(root_dir.value, "stays"))->attr.link_names, 2U);
   std::ofstream(root() + "/d/other") << "written through the name that goes";
   std::filesystem::remove_all(root() + "/d");
   mark("d", hint_removed | hint_directory);
-  const std::vector<CutItem> items = build();
-  const auto stays = std::ranges::find(items, at(root_dir.value, "stays"), &CutItem::key);
-  ASSERT_NE(stays, items.end());
-  EXPECT_EQ(stays->attr.link_names, 1U);
-  EXPECT_FALSE(stays->attr.link.is_set());
-  ASSERT_TRUE(stays->bytes);
-  EXPECT_EQ(*stays->bytes, "written through the name that goes");
+  expect_alone(build(), "written through the name that goes");
 }
 
 // The same where another file takes the name.
 TEST_F(CutBuilderTest, TheNamesThatStayAreLookedAtWhenAnotherFileTakesTheName) {
-  std::ofstream(root() + "/stays") << "content";
-  std::filesystem::create_hard_link(root() + "/stays", root() + "/taken");
+  make_linked("taken");
   std::ofstream(root() + "/comes") << "another";
-  mark("stays", hint_created | hint_closed);
-  mark("taken", hint_created);
   mark("comes", hint_created | hint_closed);
   ASSERT_GE(build().size(), 3u);
   std::ofstream(root() + "/taken") << "written through the name that is taken";
   std::filesystem::rename(root() + "/comes", root() + "/taken");
   mark("taken", hint_modified | hint_closed | hint_created | hint_moved);
   mark("comes", hint_removed | hint_moved);
-  const std::vector<CutItem> items = build();
-  const auto stays = std::ranges::find(items, at(root_dir.value, "stays"), &CutItem::key);
-  ASSERT_NE(stays, items.end());
-  EXPECT_EQ(stays->attr.link_names, 1U);
-  EXPECT_FALSE(stays->attr.link.is_set());
-  ASSERT_TRUE(stays->bytes);
-  EXPECT_EQ(*stays->bytes, "written through the name that is taken");
+  expect_alone(build(), "written through the name that is taken");
 }
 
+// The directory of a key is replaced by another one: the build waits for it, and ends.
 TEST_F(CutBuilderTest, AKeyInADirectoryThatWasReplacedDoesNotWaitForEver) {
   std::filesystem::create_directory(root() + "/under");
   std::filesystem::create_directory(root() + "/over");

@@ -28,6 +28,9 @@ TreeStatus sample() {
   PeerStatus peer{.name = "mgmt2", .connected = true, .phase = "catching up", .lag_seconds = 1.25};
   peer.lag_paths = 3;
   peer.lag_bytes = 2048;
+  peer.loose_since_cut = 6;
+  peer.large_files = 1;
+  peer.held_back = 2;
   peer.hot_files = 2;
   peer.acked_applied_cut = 8;
   peer.acked_durable_cut = 7;
@@ -77,8 +80,11 @@ TEST(Status, Render) {
   EXPECT_EQ(text.find('\x1b'), std::string::npos);
   for (const char* part :
        {"idm  primary on mgmt1, synced", "/etc/idm: 12 entries, 4.9 KiB", "(1 cut not exact)",
-        "inotify (overlayfs)", "held      root is empty", "5 paths wait for a decision",
-        "repl approve idm", "... and 3 more", "error     disk full",
+        "cut       not whole: part of what the primary had is still to come",
+        "loose since cut 6: 1 large file under way, 2 paths of removals and replacements behind",
+        "2 versions of files that did not hold still, sent as read", "inotify (overlayfs)",
+        "held      root is empty", "5 paths wait for a decision", "repl approve idm",
+        "... and 3 more", "error     disk full",
         "peer      mgmt2 (tls): catching up, behind by 1.2 s, 3 paths, 2.0 KiB, cut 7 durable",
         "sending 1 of 2 files, 1.0 KiB of 2.0 KiB", "limited to 1.0 MiB/s",
         "; the link is the limit, zstd level -5", "last error: connection refused",

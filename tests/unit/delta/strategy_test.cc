@@ -11,7 +11,7 @@ namespace {
 
 constexpr uint64_t large = 100 << 20;
 
-ContentFacts with(ContentFacts facts, SignatureAt at) {
+ContentFacts with(ContentFacts facts, At at) {
   facts.signature = at;
   return facts;
 }
@@ -21,71 +21,92 @@ ContentFacts of_size(ContentFacts facts, uint64_t size, uint64_t base_size) {
   return facts;
 }
 
+// The table at the top of strategy.h: what is known, what is asked first, what is chosen then.
 TEST(Strategy, Table) {
   struct Row {
     const char* what;
     ContentFacts facts;
     Method method;
+    Ask ask = Ask::nothing;
   };
   const auto edited = [](uint64_t matching, uint64_t shifted_bytes) {
     return ContentFacts{
         .size = large,
         .base_available = true,
         .base_size = large,
-        .table_available = true,
+        .table = At::hand,
         .overlap = {.matching = matching, .total = 65, .shifted_bytes = shifted_bytes}};
   };
-  const ContentFacts no_table{.size = large, .base_available = true, .base_size = large};
-  ContentFacts sparse = no_table;
+  const ContentFacts unasked{.size = large, .base_available = true, .base_size = large};
+  ContentFacts no_table = unasked;
+  no_table.table = At::nowhere;
+  ContentFacts sparse = unasked;
   sparse.data_bytes = limits::inline_bytes_max;
   const uint64_t huge = limits::rolling_bytes_max + 1;
+  const uint64_t table_max =  // the largest content of which a table is asked for
+      limits::block_table_bytes_max / sizeof(Digest) * limits::block_bytes;
   const uint64_t worth = 8 * signature_bytes(large);
   const Row rows[] = {
+      // only metadata changed
       {"only metadata", {.size = large, .content_equal = true}, Method::metadata_only},
       {"equal and empty", {.size = 0, .content_equal = true}, Method::metadata_only},
+      // content known on the receiver under another key
       {"known elsewhere", {.size = large, .copy_available = true}, Method::copy},
       {"small, known elsewhere", {.size = 10, .copy_available = true}, Method::copy},
       {"empty is not worth a copy", {.size = 0, .copy_available = true}, Method::inline_whole},
+      // small file
       {"small", {.size = limits::inline_bytes_max}, Method::inline_whole},
       {"small with a base",
        {.size = 9, .base_available = true, .base_size = 8},
        Method::inline_whole},
+      // grew, old blocks unchanged
+      {"grew", of_size(edited(65, 0), large + 1, large), Method::append},
+      {"grew, signature at hand", with(of_size(edited(65, 0), large + 1, large), At::hand),
+       Method::append},
+      {"grew from less than a block",
+       of_size({.base_available = true, .table = At::hand, .signature = At::nowhere}, large, 9),
+       Method::whole},
+      {"grew, but not only", of_size(edited(64, 0), large + 1, large), Method::aligned},
+      // large, edited in place
+      {"nothing differs in the samples", edited(65, 0), Method::aligned},
+      {"scattered edits", edited(33, 0), Method::aligned},
+      {"scattered edits, signature at hand", with(edited(33, 0), At::hand), Method::rolling},
+      {"shifted a little", edited(60, worth - 1), Method::aligned},
+      {"shifted, no signature", with(edited(33, large / 2), At::nowhere), Method::aligned},
+      {"too large to search", of_size(edited(33, large), huge, large), Method::aligned},
+      {"too large a base to search", with(of_size(edited(33, large), large, huge), At::hand),
+       Method::aligned},
+      // large, shifted
+      {"shifted", edited(33, worth), Method::rolling, Ask::signature},
+      {"all shifted", edited(0, large), Method::rolling, Ask::signature},
+      {"all shifted, signature at hand", with(edited(0, large), At::hand), Method::rolling},
+      {"no table", no_table, Method::rolling, Ask::signature},
+      {"no table, signature at hand", with(no_table, At::hand), Method::rolling},
+      // all different, or nothing is known of the base
       {"new and large", {.size = limits::inline_bytes_max + 1}, Method::whole},
       {"empty base", {.size = large, .base_available = true, .base_size = 0}, Method::whole},
       {"hardly any data", sparse, Method::whole},
-      {"grew", of_size(edited(65, 0), large + 1, large), Method::append},
-      {"grew, signature at hand", with(of_size(edited(65, 0), large + 1, large), SignatureAt::hand),
-       Method::append},
-      {"grew from less than a block",
-       of_size({.base_available = true, .table_available = true, .signature = SignatureAt::nowhere},
-               large, 9),
-       Method::whole},
-      {"grew, but not only", of_size(edited(64, 0), large + 1, large), Method::aligned},
-      {"nothing differs in the samples", edited(65, 0), Method::aligned},
-      {"scattered edits", edited(33, 0), Method::aligned},
-      {"scattered edits, signature at hand", with(edited(33, 0), SignatureAt::hand),
-       Method::rolling},
-      {"shifted", edited(33, worth), Method::rolling},
-      {"shifted a little", edited(60, worth - 1), Method::aligned},
-      {"all shifted", edited(0, large), Method::rolling},
-      {"all shifted, no signature", with(edited(0, large), SignatureAt::nowhere), Method::whole},
-      {"shifted, no signature", with(edited(33, large / 2), SignatureAt::nowhere), Method::aligned},
-      {"no table", no_table, Method::rolling},
-      {"no table, signature at hand", with(no_table, SignatureAt::hand), Method::rolling},
-      {"neither", with(no_table, SignatureAt::nowhere), Method::whole},
-      {"too large to search", of_size(edited(33, large), huge, large), Method::aligned},
-      {"too large a base to search",
-       with(of_size(edited(33, large), large, huge), SignatureAt::hand), Method::aligned},
+      {"all shifted, no signature", with(edited(0, large), At::nowhere), Method::whole},
+      {"neither", with(no_table, At::nowhere), Method::whole},
       {"too large, nothing in common", of_size(edited(0, large), huge, huge), Method::whole},
+      // what is asked before anything can be said
+      {"table unasked", with(unasked, At::nowhere), Method::whole, Ask::table},
+      {"table unasked, signature at hand", with(unasked, At::hand), Method::rolling, Ask::table},
+      {"of 256 GiB", of_size(unasked, large, table_max), Method::whole, Ask::table},
+      {"of more than 256 GiB", of_size(unasked, large, table_max + limits::block_bytes),
+       Method::whole},
   };
-  for (const Row& row : rows) EXPECT_EQ(choose(row.facts), row.method) << row.what;
+  for (const Row& row : rows) {
+    EXPECT_EQ(choose(row.facts), row.method) << row.what;
+    EXPECT_EQ(ask_first(row.facts), row.ask) << row.what;
+  }
 }
 
 // A choice made from samples ends where a signature would have paid; there must be one to ask for.
 TEST(Strategy, WhatAnAlignedDifferenceMayCost) {
   constexpr uint64_t size = 64 << 20;
   const ContentFacts facts{
-      .size = size, .base_available = true, .base_size = size, .table_available = true};
+      .size = size, .base_available = true, .base_size = size, .table = At::hand};
   const uint64_t worth = 8 * signature_bytes(size);
   EXPECT_EQ(shifted_bytes_max(facts), worth);
   EXPECT_EQ(shifted_bytes_max(of_size(facts, 2 * size, size)), worth);
@@ -93,8 +114,8 @@ TEST(Strategy, WhatAnAlignedDifferenceMayCost) {
   ContentFacts edited = facts;
   edited.overlap = {.matching = 48, .total = 64, .shifted_bytes = 1 << 20};
   EXPECT_EQ(shifted_bytes_max(edited), worth + (1 << 20));
-  EXPECT_EQ(shifted_bytes_max(with(facts, SignatureAt::nowhere)), UINT64_MAX);
-  EXPECT_EQ(shifted_bytes_max(with(facts, SignatureAt::hand)), UINT64_MAX);
+  EXPECT_EQ(shifted_bytes_max(with(facts, At::nowhere)), UINT64_MAX);
+  EXPECT_EQ(shifted_bytes_max(with(facts, At::hand)), UINT64_MAX);
   EXPECT_EQ(shifted_bytes_max(of_size(facts, size, limits::rolling_bytes_max + 1)), UINT64_MAX);
 }
 

@@ -90,6 +90,23 @@ TEST_F(Kept, AnEditedFileGetsOneWhenTheTreeIsIdle) {
   EXPECT_FALSE(keeper.wanted());
 }
 
+// Nothing asks it while nothing waits: an idleness that ended unseen does not count.
+TEST_F(Kept, AnEditEndsTheRest) {
+  std::string bytes = random_bytes(1, 2 << 20);
+  write(bytes);
+  keeper.edited(key, bytes.size(), {});
+  settle();
+  ASSERT_FALSE(keeper.wanted());
+  now += 1h;
+  bytes[0] ^= 1;
+  const Digest content = write(bytes);
+  keeper.edited(key, bytes.size(), {});
+  EXPECT_FALSE(keeper.step(now, true));
+  EXPECT_EQ(keeper.deadline(), now + std::chrono::milliseconds(limits::signature_idle_ms));
+  settle();
+  EXPECT_TRUE(index->signature(content));
+}
+
 TEST_F(Kept, OnlyChangedBlocksAreReadAgain) {
   std::string bytes = random_bytes(1, (4 << 20) + 1234);
   const Digest before = write(bytes);

@@ -189,6 +189,25 @@ TEST_F(UnderWay, AFileThatChangesIsReadAgain) {
   EXPECT_LE(pair.receiver.staged_bytes, 2 * large_bytes + 3 * limits::block_bytes);
 }
 
+// Its digest may be known from another peer that has it already.
+TEST_F(UnderWay, NothingIsCopiedFromWhatIsNotThereYet) {
+  const Digest digest = digest_of_blocks(blocks_of(bytes));
+  pair.tree.write(at_root("copy"), bytes);
+  pair.tree.write(at_root("large"), random_bytes(rng, 3000), true, true);
+  const auto batch = pair.batch();
+  CutBatch told = *batch;
+  for (CutItem& item : told.items) {
+    if (item.key != at_root("large")) continue;
+    item.base_content = digest;
+    item.base_size = bytes.size();
+  }
+  pair.sender->on_cut(std::make_shared<CutBatch>(std::move(told)));
+  ++pair.tree.now.value;
+  all_equal();
+  EXPECT_EQ(pair.sender->counters().copied, 0u);
+  EXPECT_EQ(pair.sender->status().refused, 0u);
+}
+
 TEST_F(UnderWay, AFileThatIsRemovedIsGivenUp) {
   pair.tree.remove(at_root("large"));
   cut();
@@ -299,6 +318,60 @@ TEST_F(UnderWay, NoMoreThanSoMuchWaits) {
   staged(large_bytes - (1 << 20));
   EXPECT_FALSE(has("new")) << "it waits for what the last cut waits for";
   all_equal();
+}
+
+// Likewise in one merged cut: what it would keep waiting goes into it at once, and it ends whole.
+TEST(Lanes, NoMoreThanSoMuchWaitsOfAMergedCut) {
+  Pair pair;
+  std::mt19937_64 rng{5};
+  const DirId dir = pair.tree.mkdir(root_dir, "dir");
+  const size_t count = limits::held_back_keys_max + limits::held_back_keys_max / 10;
+  pair.first_sync();
+  // Both have them.
+  for (size_t n = 0; n < count; ++n) {
+    const Key key{dir, std::to_string(n)};
+    pair.tree.put(key, Attributes{.type = FileType::symlink, .target = "x"});
+    pair.receiver.index->put(key, *pair.tree.index->get(key));
+  }
+  const CutNumber since = pair.tree.now;
+  ++pair.tree.now.value;
+  for (size_t n = 0; n < count; ++n) pair.tree.remove({dir, std::to_string(n)});
+  pair.tree.write(at_root("large"), random_bytes(rng, 8 << 20), false);
+  pair.start(PlanMode::changes, since);
+  pair.run_until([&] {
+    EXPECT_LE(pair.sender->status().held_back, limits::held_back_keys_max + 1);
+    return pair.receiver.staged_bytes > (1 << 20) || ::testing::Test::HasFailure();
+  });
+  ++pair.tree.now.value;
+  pair.tree.touched.clear();
+  pair.tree.write(at_root("new"), "new");
+  pair.sender->on_cut(pair.batch());
+  pair.run_until([&] { return pair.receiver.index->contains(at_root("new")); });
+  EXPECT_TRUE(pair.receiver.index->contains(at_root("large")));
+  pair.settle();
+  pair.expect_equal();
+}
+
+// Nor are more large contents remembered than may be under way.
+TEST(Lanes, NoMoreThanSoManyLargeContentsOfAMergedCut) {
+  Pair pair;
+  pair.first_sync();
+  const CutNumber since = pair.tree.now;
+  ++pair.tree.now.value;
+  const Key first = at_root("0");
+  pair.tree.write(first, std::string(limits::inline_bytes_max + 1, 'x'), false);
+  const Entry entry = *pair.tree.index->get(first);
+  for (size_t n = 1; n < limits::large_contents_max + 1000; ++n) {
+    const Key key = at_root(std::to_string(n));
+    pair.tree.source.files[key] = pair.tree.source.files[first];
+    pair.tree.put(key, entry.attr, entry.local.inode);
+  }
+  pair.start(PlanMode::changes, since);
+  for (int cuts = 1; cuts < 20; ++cuts) {
+    pair.run_until([&] { return pair.receiver.staged_bytes > 300'000ull * cuts; });
+    EXPECT_LE(pair.sender->status().large_files, limits::large_contents_max + 1);
+  }
+  EXPECT_GT(pair.sender->status().large_files, limits::large_contents_max - 2);
 }
 
 struct Strict : UnderWay {
