@@ -207,6 +207,8 @@ void Publisher::refresh_links() {
 }
 
 void refresh_inode(Index& index, io::DirCache& dirs, uint64_t inode) {
+  std::optional<Entry> as_is;
+  std::vector<std::pair<Key, LinkId>> others;
   for (const Key& key : index.keys_of_inode(inode)) {
     const Result<int> dir = dirs.open(key.dir);
     const std::optional<Entry> entry = index.get(key);
@@ -214,8 +216,18 @@ void refresh_inode(Index& index, io::DirCache& dirs, uint64_t inode) {
     const Result<io::Stat> stat = io::stat_at(*dir, key.name);
     // What differs is drift, and stays recorded as it was.
     if (!stat || stat->local.inode != inode) continue;
-    if (stat_difference(entry->attr, *stat, DirTimes::compare).empty())
+    if (stat_difference(entry->attr, *stat, DirTimes::compare).empty()) {
       index.put_local(key, stat->local);
+      as_is = entry;
+      as_is->local = stat->local;
+    } else {
+      others.emplace_back(key, entry->attr.link);
+    }
+  }
+  // But for what was set through another name of it, in a cut that has not all of them: a merged
+  // one does not speak of a name that is already gone on the primary.
+  for (const auto& [key, link] : others) {
+    if (as_is && link.is_set() && link == as_is->attr.link) index.put(key, *as_is);
   }
 }
 

@@ -218,6 +218,30 @@ TEST_P(Publish, ANameOfATouchedFileInADirectoryThatTheFileReplaces) {
   EXPECT_EQ(fs::hard_link_count(tree_->root() + "/stays"), 2u);
 }
 
+// A merged cut does not speak of a name that is gone on the primary by then, and will go here
+// later.
+TEST_P(Publish, WhatIsSetThroughOneNameIsKnownOfAll) {
+  make_basic();
+  const auto member = [](DirId where, const std::string& name, uint16_t mode, Content content) {
+    Put put = with(file(where, name, "one", mode), std::move(content));
+    put.attr.link = LinkId{7};
+    put.attr.link_names = 2;
+    return put;
+  };
+  tree_->begin();
+  tree_->put(member(a, "stays", 0644, ContentInline{"one"}));
+  tree_->put(member(c, "goes", 0644, ContentLink{{a, "stays"}}));
+  EXPECT_EQ(tree_->end().refused.size(), 0u);
+  tree_->begin();
+  tree_->put(member(a, "stays", 0600, ContentNone{}));
+  EXPECT_EQ(tree_->end().refused.size(), 0u);
+  tree_->expect_index_is_disk();
+  ::chmod((tree_->root() + "/a/stays").c_str(), 0640);  // and not what was set here
+  tree_->begin();
+  tree_->remove(c, "goes");
+  EXPECT_EQ(tree_->end().refused.size(), 1u);
+}
+
 TEST_P(Publish, DriftIsHeldAndTheRestFlows) {
   make_basic();
   std::ofstream(tree_->root() + "/a/f") << "edited here";
