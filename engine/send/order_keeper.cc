@@ -32,6 +32,19 @@ void OrderKeeper::follow_rename(const CutItem& item) {
   if (changed) again_.insert(item.key);
 }
 
+// The name of the same link group whose content is under way. It may have become one of a group in
+// this very cut, by the item's name, and its own item is still to come.
+Work* OrderKeeper::other_name(const CutItem& item) {
+  if (!item.attr.link.is_set() || large_.empty() || held_.covers(item.key)) return nullptr;
+  if (Work* known = large_.find_link(item.attr.link); known != nullptr) return known;
+  const std::optional<Entry> entry = index_.get(item.key);
+  Work* work = entry ? large_.find_inode(entry->local.inode, entry->local.birth) : nullptr;
+  const std::optional<Entry> there = work != nullptr ? index_.get(work->key) : std::nullopt;
+  if (!there || there->attr.link != item.attr.link) return nullptr;
+  large_.changed(*work, there->attr);
+  return work;
+}
+
 bool OrderKeeper::take(CutItem& item) {
   if (!watching_) {
     if (item.copy_from) moved_from_.insert(*item.copy_from);
@@ -41,8 +54,7 @@ bool OrderKeeper::take(CutItem& item) {
   if (file) follow_rename(item);
   if (Work* work = large_.find(item.key); work != nullptr && take_under_way(item, *work))
     return true;
-  Work* first = file && !held_.covers(item.key) ? large_.find_link(item.attr.link) : nullptr;
-  if (first != nullptr) {
+  if (Work* first = file ? other_name(item) : nullptr; first != nullptr) {
     if (std::ranges::find(first->followers, item.key) == first->followers.end())
       first->followers.push_back(item.key);
     return true;

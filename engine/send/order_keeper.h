@@ -58,6 +58,7 @@ class OrderKeeper {
  private:
   [[nodiscard]] bool take_under_way(CutItem& item, Work& work);
   void follow_rename(const CutItem& item);
+  [[nodiscard]] Work* other_name(const CutItem& item);
   [[nodiscard]] bool waits(const CutItem& item) const;
 
   const Index& index_;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A seeded stream of file operations of every kind below one directory: random_ops.py ROOT --seed N --ops N
-[--pause-us N]. The same seed on the same tree does the same. Errors that a random choice brings (ENOTEMPTY,
+[--pause-us N] [--keep NAME]. The same seed on the same tree does the same. Errors that a random choice brings (ENOTEMPTY,
 EEXIST, ...) are part of the stream; anything else ends it with status 1."""
 import argparse
 import ctypes
@@ -20,7 +20,7 @@ EXPECTED = {errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR, errno.ENO
             errno.ENODATA, errno.ELOOP, errno.ENXIO, errno.EMLINK, errno.EOPNOTSUPP, errno.EPERM, errno.ENAMETOOLONG}
 SYLLABLES = [b"a", b"be", b"cy", b"\xff", b" ", b"\n", "ü".encode(), b"-", b".", b"*"]
 # Never touched: an emptied root is a question to a person, not a change.
-STAYS = b"stays"
+STAYS = {b"stays"}
 
 
 class Driver:
@@ -33,13 +33,13 @@ class Driver:
     def rescan(self):
         self.dirs, self.files, self.others = [self.root], [], []
         for path, dirs, files in os.walk(self.root):
-            dirs[:] = sorted(d for d in dirs if not d.startswith(b".repl"))
+            dirs[:] = sorted(d for d in dirs if not d.startswith(b".repl") and d not in STAYS)
             for name in list(dirs):
                 full = os.path.join(path, name)
                 (self.others if os.path.islink(full) else self.dirs).append(full)
             for name in sorted(files):
                 full = os.path.join(path, name)
-                if name == STAYS:
+                if name in STAYS:
                     continue
                 regular = stat.S_ISREG(os.lstat(full).st_mode)
                 (self.files if regular else self.others).append(full)
@@ -220,7 +220,10 @@ def main():
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--ops", type=int, required=True)
     parser.add_argument("--pause-us", type=int, default=0)
+    parser.add_argument("--keep", metavar="NAME", help="a directory that is somebody else's")
     arguments = parser.parse_args()
+    if arguments.keep:
+        STAYS.add(os.fsencode(arguments.keep))
     driver = Driver(arguments.root, arguments.seed)
     for _ in range(arguments.ops):
         driver.step()

@@ -232,6 +232,16 @@ TEST_F(UnderWay, OtherNamesOfItFollow) {
   EXPECT_EQ(pair.receiver.stages_begun, 1u);
 }
 
+// It comes first in its cut, when nobody has said yet that what is under way has become one of two.
+TEST_F(UnderWay, ANewNameThatComesBeforeItFollows) {
+  pair.tree.link(at_root("large"), at_root("a name"));
+  cut();
+  small_ones();
+  EXPECT_FALSE(has("a name"));
+  all_equal();
+  EXPECT_EQ(pair.receiver.stages_begun, 1u);
+}
+
 TEST_F(UnderWay, OtherNamesOfItOutliveTheFirst) {
   pair.tree.link(at_root("large"), at_root("name"));
   cut();

@@ -56,7 +56,8 @@ class ModelReceiver {
          disowned = 0;
   size_t moved_dirs = 0;
   size_t stages_begun = 0;
-  uint64_t staged_bytes = 0;  // StageData
+  std::map<Key, uint64_t> objects;  // the file that each key leads to, where a cut said it
+  uint64_t staged_bytes = 0;        // StageData
   bool loose = false;
   // A record whose directory is not known is refused, as the real one does; else a failed test.
   bool refuse_orphans = false;
@@ -76,6 +77,7 @@ class ModelReceiver {
   };
   std::map<StageId, Stage> stages_;
   std::vector<Record> records_;
+  uint64_t last_object_ = 0;
   CutBegin begin_;
   bool open_ = false;
 
@@ -257,8 +259,20 @@ class ModelReceiver {
                             .identity = index->root_identity()});
     }
   }
+  // Which file a key leads to: its own still, another name's, or a new one. As Applier does.
+  uint64_t object_of(const Put& put, const std::map<Key, uint64_t>& placed) {
+    if (const auto* link = std::get_if<ContentLink>(&put.content)) return placed.at(link->to);
+    const auto there = index->get(put.key);
+    const bool stays = std::holds_alternative<ContentNone>(put.content) && there &&
+                       there->attr.type == put.attr.type;
+    const bool leaves = stays && there->attr.link.is_set() && there->attr.link != put.attr.link &&
+                        index->keys_of_link(there->attr.link).size() > 1;
+    const uint64_t own = stays && !leaves ? objects[put.key] : 0;
+    return own != 0 ? own : ++last_object_;
+  }
   void apply() {
     std::map<Key, Attributes> resolved;
+    std::map<Key, uint64_t> placed;
     std::vector<std::pair<Key, Attributes>> dirs_and_files;
     std::set<Key> seen;
     for (const Record& record : records_) {
@@ -276,6 +290,7 @@ class ModelReceiver {
         continue;
       }
       resolved[put->key] = *attr;
+      placed[put->key] = object_of(*put, placed);
       dirs_and_files.emplace_back(put->key, *attr);
     }
     size_t parked = 0;
@@ -302,6 +317,7 @@ class ModelReceiver {
       EXPECT_TRUE(key.is_root() || key.dir == root_dir || index->place_of(key.dir))
           << "a child before its directory: " << key.name;
       index->put(key, Entry{.attr = attr, .cut = begin_.cut});
+      objects[key] = placed[key];
     }
     records_.clear();
   }

@@ -339,10 +339,19 @@ struct Pair {
     EXPECT_EQ(sender->status().phase, SendPhase::live);
     EXPECT_EQ(tree.index->root_content(), receiver.index->root_content());
     EXPECT_EQ(tree.index->root_identity(), receiver.index->root_identity());
+    std::map<uint64_t, LinkId> groups;
     for (const Key& key : tree.keys(false)) {
       const auto theirs = receiver.index->get(key);
       ASSERT_TRUE(theirs) << key.name;
       EXPECT_EQ(tree.index->get(key)->attr, theirs->attr) << key.name;
+      const LinkId link = theirs->attr.link;
+      if (receiver.objects[key] == 0) continue;
+      const auto [at, first] = groups.emplace(receiver.objects[key], link);
+      EXPECT_TRUE(first || (link.is_set() && at->second == link))
+          << key.name << " is the same file as a name of another group";
+      if (link.is_set())
+        EXPECT_EQ(receiver.objects[key], receiver.objects[receiver.index->keys_of_link(link)[0]])
+            << key.name << " is another file than the others of its group";
     }
     EXPECT_EQ(tree.index->counts().entries, receiver.index->counts().entries);
   }
