@@ -206,6 +206,23 @@ void Publisher::refresh_links() {
   shop_.own_ctime.clear();
 }
 
+// Names of one group lead to one file. Where they do not, the index says so: what is proved equal
+// is the tree, not what was sent, and the comparison that follows sends the group.
+void Publisher::part_groups() {
+  std::unordered_set<LinkId> seen;
+  for (const Item& item : shop_.cut.items) {
+    if (!item.published || item.dropped || !item.attr.link.is_set()) continue;
+    const std::optional<Entry> entry = shop_.index.get(item.key);
+    if (!entry || entry->attr.link != item.attr.link) continue;
+    if (!seen.insert(item.attr.link).second) continue;
+    for (const Key& name : shop_.index.keys_of_link(item.attr.link)) {
+      const std::optional<Entry> other = shop_.index.get(name);
+      if (other && other->local.inode != entry->local.inode)
+        shop_.index.set_link(name, LinkId{}, 1);
+    }
+  }
+}
+
 void refresh_inode(Index& index, io::DirCache& dirs, uint64_t inode) {
   std::optional<Entry> as_is;
   std::vector<std::pair<Key, LinkId>> others;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <memory>
+#include <utility>
 
 #include "engine/base/bytes.h"
 #include "engine/index/entry_codec.h"
@@ -12,11 +12,44 @@ namespace repl::apply {
 
 namespace {
 
-constexpr std::string_view magic = "repl plan 1\n";
+constexpr std::string_view magic = "repl plan 2\n";
 constexpr uint8_t kind_put = 0;
 constexpr uint8_t kind_remove = 1;
 constexpr uint8_t kind_append = 2;
-constexpr uint64_t plan_bytes_max = 4ull << 30;
+constexpr size_t piece_bytes = 1000;  // xfs: XFS_SYMLINK_MAXLEN is 1024
+constexpr char first_piece = '1';
+constexpr char later_piece = '2';
+// A target has no NUL.
+constexpr char escape_byte = '\1';
+constexpr char escaped_nul = '\2';
+constexpr char escaped_escape = '\3';
+
+std::string without_nul(std::string_view bytes) {
+  std::string out;
+  out.reserve(bytes.size() + bytes.size() / 4);
+  for (const char c : bytes) {
+    if (c != '\0' && c != escape_byte) {
+      out.push_back(c);
+      continue;
+    }
+    out.push_back(escape_byte);
+    out.push_back(c == '\0' ? escaped_nul : escaped_escape);
+  }
+  return out;
+}
+
+std::string with_nul(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != escape_byte || i + 1 == text.size()) {
+      out.push_back(text[i]);
+      continue;
+    }
+    out.push_back(text[++i] == escaped_nul ? '\0' : escape_byte);
+  }
+  return out;
+}
 
 std::string encode(const CutState& cut) {
   std::string out(magic);
@@ -74,32 +107,37 @@ Result<std::vector<std::string>> plan_names(int dir) {
 
 }  // namespace
 
-Result<Slot> write_plan(Staging& staging, const CutState& cut) {
-  Slot slot{.dir = staging.plan_dir(), .name = staging.fresh_name()};
-  const Result<Fd> file = io::create_file(slot.dir, slot.name);
-  if (!file) return fail(file.error());
-  if (const Status written = io::write_at(file->get(), 0, encode(cut)); !written) {
-    if (const Status gone = io::unlink_at(slot.dir, slot.name); !gone) return fail(gone.error());
-    return fail(written.error());
+Result<std::vector<Slot>> write_plan(Staging& staging, const CutState& cut) {
+  const std::string text = without_nul(encode(cut));
+  std::vector<Slot> pieces;
+  for (size_t at = 0; at < text.size(); at += piece_bytes) {
+    const Slot slot{.dir = staging.plan_dir(), .name = staging.fresh_name()};
+    const std::string target = (at == 0 ? first_piece : later_piece) + text.substr(at, piece_bytes);
+    if (const Status made = io::make_symlink(slot.dir, slot.name, target); !made) {
+      for (const Slot& piece : pieces) {
+        if (const Status gone = io::unlink_at(piece.dir, piece.name); !gone)
+          return fail(gone.error());
+      }
+      return fail(made.error());
+    }
+    pieces.push_back(slot);
   }
-  return slot;
+  return pieces;
 }
 
 Result<std::vector<PlannedKey>> read_plans(const Staging& staging) {
   const Result<std::vector<std::string>> names = plan_names(staging.plan_dir());
   if (!names) return fail(names.error());
   std::vector<PlannedKey> planned;
+  std::string text;
   for (const std::string& name : *names) {
-    const Result<Fd> file = io::open_read(staging.plan_dir(), name);
-    if (!file) return fail(file.error());
-    const Result<io::Stat> stat = io::stat_fd(file->get());
-    if (!stat) return fail(stat.error());
-    std::string bytes(std::min<uint64_t>(stat->attr.size, plan_bytes_max), '\0');
-    const Result<size_t> got = io::read_at(file->get(), 0, bytes.data(), bytes.size());
-    if (!got) return fail(got.error());
-    bytes.resize(*got);
-    decode(bytes, planned);
+    const Result<std::string> piece = io::read_link(staging.plan_dir(), name);
+    if (!piece && piece.error().code == ErrorCode::changed) continue;  // not ours
+    if (!piece) return fail(piece.error());
+    if (piece->starts_with(first_piece)) decode(with_nul(std::exchange(text, {})), planned);
+    text += piece->substr(1);
   }
+  decode(with_nul(text), planned);
   return planned;
 }
 

@@ -26,9 +26,9 @@ size_t depth_of(const Index& index, DirId dir) {
 
 Status Publisher::run() {
   choose_appends();
-  const Result<Slot> plan = write_plan(shop_.staging, shop_.cut);
+  Result<std::vector<Slot>> plan = write_plan(shop_.staging, shop_.cut);
   if (!plan) return fail(plan.error());
-  shop_.work.plans.push_back(*plan);
+  std::ranges::move(*plan, std::back_inserter(shop_.work.plans));
   if (const Status done = finish_items(); !done) return done;
   if (const Status done = seal_new_dirs(); !done) return done;
   // Deepest first, by where they are now: a directory is reached through those above it.
@@ -61,6 +61,7 @@ Status Publisher::run() {
   }
   if (done = finish_directories(); !done) return done;
   refresh_links();
+  part_groups();
   return {};
 }
 

@@ -90,6 +90,7 @@ class Publisher {
   Status finish_directory(Item& item);
   Status restore_times();
   void refresh_links();
+  void part_groups();
 
   Workshop& shop_;
   ContentBuilder& contents_;

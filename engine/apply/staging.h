@@ -10,7 +10,7 @@
 //                         file (second_copies.h) for as long as it is kept
 //   old/<n>               removed objects, directories on their way to another place
 //   kept/<n>              drifted versions; durable, never deleted from here
-//   plan/<n>              one file per cut that is not durable yet (plan.h)
+//   plan/<n>              a piece of the plan of a cut that is not durable yet (plan.h)
 //
 // stage and new are several directories each: xfs gives each directory another allocation group.
 //

@@ -111,11 +111,12 @@ void RecordScan::look_later() {
 void RecordScan::settle_missing() {
   parts_.index->remove_detached(cut_);
   const std::optional<DirSummary> root = parts_.index->summary(root_dir);
-  uint64_t gone_from_root = 0;
+  std::unordered_set<Key> gone_from_root;  // missed by its listing and by looks at it: one
   for (const Key& key : missing_) {
-    if (key.dir == root_dir && parts_.index->contains(key)) ++gone_from_root;
+    if (key.dir == root_dir && parts_.index->contains(key)) gone_from_root.insert(key);
   }
-  if (root && root->children > 0 && gone_from_root >= root->children && !root_emptied_accepted_) {
+  const bool emptied = root && root->children > 0 && gone_from_root.size() >= root->children;
+  if (emptied && !root_emptied_accepted_) {
     root_emptied_ = true;
     return;
   }

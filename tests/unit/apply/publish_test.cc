@@ -242,6 +242,28 @@ TEST_P(Publish, WhatIsSetThroughOneNameIsKnownOfAll) {
   EXPECT_EQ(tree_->end().refused.size(), 1u);
 }
 
+// Whatever a primary says: its fingerprint must not be the same then.
+TEST_P(Publish, NamesThatAreTwoFilesAreNoGroup) {
+  make_basic();
+  const auto member = [](const std::string& name) {
+    Put put = file(root_dir, name, "one");
+    put.attr.link = LinkId{7};
+    put.attr.link_names = 2;
+    return put;
+  };
+  tree_->begin();
+  tree_->put(member("one"));
+  tree_->put(member("two"));
+  EXPECT_EQ(tree_->end().refused.size(), 0u);
+  EXPECT_EQ(tree_->index->keys_of_link(LinkId{7}).size(), 1u);
+  tree_->begin();
+  tree_->put(with(member("one"), ContentNone{}));
+  tree_->put(with(member("two"), ContentLink{{root_dir, "one"}}));
+  EXPECT_EQ(tree_->end().refused.size(), 0u);
+  EXPECT_EQ(tree_->index->keys_of_link(LinkId{7}).size(), 2u);
+  EXPECT_EQ(fs::hard_link_count(tree_->root() + "/two"), 2u);
+}
+
 TEST_P(Publish, DriftIsHeldAndTheRestFlows) {
   make_basic();
   std::ofstream(tree_->root() + "/a/f") << "edited here";
