@@ -58,6 +58,7 @@ struct TreeConfig {
   std::vector<FilterRule> rules;     // `filter`, then `exclude`
   bool ids_by_name = false;
   bool strict_order = false;
+  bool repair_drift = false;
   std::string staging;  // absolute; empty: a directory inside the root
   WatchChoice watch = WatchChoice::automatic;
   std::map<std::string, PeerConfig> peers;  // one for every node of the tree

@@ -141,6 +141,7 @@ class Parser {
     filters(reader, where, tree);
     if (auto ids = reader.choice("ids", {"numeric", "name"})) tree.ids_by_name = *ids == 1;
     if (auto order = reader.choice("order", {"loose", "strict"})) tree.strict_order = *order == 1;
+    if (auto drift = reader.choice("on_drift", {"hold", "repair"})) tree.repair_drift = *drift == 1;
     if (auto staging = reader.text("staging")) {
       tree.staging = normal_path(*staging);
       if (tree.staging.empty()) {

@@ -37,6 +37,8 @@ class Holds {
   [[nodiscard]] bool holds_dir(DirId dir) const { return dirs_.contains(dir); }
   // A person said yes: the next record of this key keeps the local version aside and goes in.
   bool approve(const Key& key);
+  // Of those that are held.
+  [[nodiscard]] size_t not_approved() const { return holds_.size() - approved_.size(); }
   [[nodiscard]] bool is_approved(const Key& key) const { return approved_.contains(key); }
 
  private:

@@ -67,7 +67,7 @@ void note_kept(Index& index, const std::string& name, const Key& key, CutNumber 
   out.string(index.path_of(key).value_or(key.name));
   out.string(key_bytes(key));
   out.u64(cut.value);
-  index.put_meta("kept/" + name, value);
+  index.put_meta(std::string(kept_meta) + name, value);
 }
 
 std::string Workshop::path(const Key& key) const {

@@ -66,6 +66,7 @@ struct Workshop {
 
 // Where a kept object came from: meta "kept/<name>", string path, string key (8 bytes directory id,
 // name), u64 cut.
+inline constexpr std::string_view kept_meta = "kept/";
 void note_kept(Index& index, const std::string& name, const Key& key, CutNumber cut);
 
 }  // namespace repl::apply

@@ -8,8 +8,10 @@ namespace repl::run {
 
 void DriftCheck::hold(const Key& key, std::string reason) {
   if (holds_.all().contains(key)) return;
-  parts_.log.warn("{}: {}: held until the primary's version is approved or the same is here",
-                  parts_.describe(key), reason);
+  parts_.log.warn("{}: {}: {}", parts_.describe(key), reason,
+                  parts_.options.repair_drift
+                      ? "it is kept, and the primary's version takes its place"
+                      : "held until the primary's version is approved or the same is here");
   apply::Hold hold;
   hold.key = key;
   hold.reason = std::move(reason);

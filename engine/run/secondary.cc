@@ -198,6 +198,7 @@ bool Secondary::step(MonotonicTime now) {
     begin_verify(next);
   }
   send_answers();
+  repair_drift();
   step_sync(now);
   tell_holds();
   // A commit that has just ended let go of the disk: what waited for it begins at once.
@@ -435,6 +436,15 @@ Result<uint64_t> Secondary::approve() {
   uint64_t approved = 0;
   for (const Key& key : keys) approved += receiver_->approve(key) ? 1 : 0;
   return approved;
+}
+
+// What was changed here is fetched again without asking, as long as there is room for what it was.
+void Secondary::repair_drift() {
+  if (!parts_.options.repair_drift || !receiver_ || !synced() || applier_->in_cut()) return;
+  if (applier_->holds().not_approved() == 0) return;
+  size_t kept = 0;
+  parts_.index->for_meta(apply::kept_meta, [&](std::string_view, std::string_view) { ++kept; });
+  if (kept < limits::kept_by_repair_max) static_cast<void>(approve());
 }
 
 void Secondary::describe(TreeFacts& facts) const {

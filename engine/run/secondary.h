@@ -63,6 +63,7 @@ class Secondary final : public Duty {
   void watch_below(DirId dir);
   void step_new_dirs();
   void tell_holds();
+  void repair_drift();
   void begin_digests();
   void answer(Message message, bool bulk);
   void send_answers();

@@ -29,6 +29,7 @@ struct TreeOptions {
   Policy policy;
   Standing standing = Standing::configured;
   bool strict_order = false;  // no cut is published before the large files of earlier ones
+  bool repair_drift = false;  // what was changed on a replica is kept aside and replaced
   bool keep_extra = false;    // mirror without --delete: what only the copy has stays
   std::optional<watch::Mode> watch_mode;
   bool watch_live = true;  // false: a scan and what it finds, no watch (mirror --once)

@@ -92,6 +92,21 @@ start B
 ready A
 equal A B
 held 0 || fail "something is held after the restart"
+
+step 'on_drift = "repair": nobody is asked, and nothing is lost'
+stop B
+usual_config 'on_drift = "repair"'
+echo "before the start" >"$b/content"
+start B
+ready A
+echo repaired >"$b/owner"
+rm "$b/mode"
+mkdir "$b/made here" && echo inside >"$b/made here/inside"
+chmod 600 "$b/dir/deep/inner"
+wait_for 20 "the primary's tree is back" judge "$a" "$b"
+wait_for 20 "nothing is held" held 0
+verify_is 0
+for word in "before the start" repaired inside; do grep -qx "$word" <<<"$(kept)" || fail "the local version '$word' was not kept"; done
 stop A
 stop B
 exit 0

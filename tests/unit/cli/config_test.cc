@@ -31,7 +31,7 @@ TEST(Config, FullExample) {
           "options = [\"Compression=no\"]\nrepl = \"/usr/local/bin/repl\"\n" +
           tree("idm", "/etc/idm/", 421,
                "exclude = [\"*.swp\"]\nfilter = [\"+ keep.swp\"]\nids = \"name\"\n"
-               "order = \"strict\"\n"
+               "order = \"strict\"\non_drift = \"repair\"\n"
                "staging = \"/etc/.staging\"\nwatch = \"inotify\"\nbandwidth = \"1.5M\"\n"
                "[tree.idm.peer.mgmt2]\ntransport = \"ssh\"\nbandwidth = 4096\n"),
       "r.toml");
@@ -44,6 +44,7 @@ TEST(Config, FullExample) {
   EXPECT_TRUE(idm.rules[0].include) << "filter comes before exclude";
   EXPECT_TRUE(idm.ids_by_name);
   EXPECT_TRUE(idm.strict_order);
+  EXPECT_TRUE(idm.repair_drift);
   EXPECT_EQ(idm.staging, "/etc/.staging");
   EXPECT_EQ(idm.watch, WatchChoice::inotify);
   EXPECT_EQ(idm.peers.at("mgmt1").bandwidth_bytes_per_second, 1572864u);
