@@ -54,6 +54,7 @@ Result<run::TreeOptions> tree_options(const RunOptions& options, const TreeConfi
   if (!policy) return fail(policy.error());
   out.policy = std::move(*policy);
   out.strict_order = tree.strict_order;
+  out.deletes = tree.deletes;
   out.watch_mode = watch_mode(tree.watch);
   return out;
 }
