@@ -170,6 +170,7 @@ void Primary::report_held() {
         "of it is removed on any peer until `repl approve {}` says that this was meant",
         parts_.options.name, held_removals_.entries(), parts_.options.name);
   }
+  if (!held && held_said_) parts_.log.info("{}: no removal is held any more", parts_.options.name);
   held_said_ = held;
 }
 
