@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "engine/base/error.h"
+#include "engine/change/brake.h"
 #include "engine/model/filter.h"
 #include "engine/model/policy.h"
 
@@ -59,6 +60,7 @@ struct TreeConfig {
   bool ids_by_name = false;
   bool strict_order = false;
   bool repair_drift = false;
+  change::DeleteLimits deletes;
   std::string staging;  // absolute; empty: a directory inside the root
   WatchChoice watch = WatchChoice::automatic;
   std::map<std::string, PeerConfig> peers;  // one for every node of the tree

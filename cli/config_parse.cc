@@ -142,6 +142,7 @@ class Parser {
     if (auto ids = reader.choice("ids", {"numeric", "name"})) tree.ids_by_name = *ids == 1;
     if (auto order = reader.choice("order", {"loose", "strict"})) tree.strict_order = *order == 1;
     if (auto drift = reader.choice("on_drift", {"hold", "repair"})) tree.repair_drift = *drift == 1;
+    delete_limits(reader, tree.deletes);
     if (auto staging = reader.text("staging")) {
       tree.staging = normal_path(*staging);
       if (tree.staging.empty()) {
@@ -186,6 +187,14 @@ class Parser {
       reader.fault("root", fmt::format("{} root = \"{}\" must be an absolute path without \"..\"",
                                        where, escape(*written)));
     }
+  }
+
+  void delete_limits(TableReader& reader, change::DeleteLimits& limits) {
+    bool off = false;
+    const auto entries = reader.number_or("off", off, "max_delete", 0, INT64_MAX);
+    if (entries) limits.entries = *entries;
+    limits.on = !off;
+    if (auto percent = reader.number("max_delete_percent", 0, 100)) limits.percent = *percent;
   }
 
   void filters(TableReader& reader, const std::string& where, TreeConfig& tree) {

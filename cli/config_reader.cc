@@ -82,6 +82,20 @@ std::optional<uint64_t> TableReader::number(std::string_view key, uint64_t min, 
   return static_cast<uint64_t>(*value);
 }
 
+std::optional<uint64_t> TableReader::number_or(std::string_view word, bool& is_word,
+                                               std::string_view key, uint64_t min, uint64_t max) {
+  const toml::node* node = table_.get(key);
+  const auto written = node ? node->value_exact<std::string>() : std::nullopt;
+  is_word = written == word;
+  if (!written) return number(key, min, max);
+  static_cast<void>(find(key));
+  if (!is_word) {
+    fault(key, fmt::format("{} {} = \"{}\" must be a number or \"{}\"", where_, key,
+                           escape(*written), word));
+  }
+  return {};
+}
+
 std::optional<std::vector<std::string>> TableReader::texts(std::string_view key) {
   const toml::node* node = find(key);
   if (!node) return {};

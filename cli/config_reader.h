@@ -62,6 +62,9 @@ class TableReader {
   // Each marks the key as known; nothing if it is missing or of the wrong type (a fault).
   std::optional<std::string> text(std::string_view key);
   std::optional<uint64_t> number(std::string_view key, uint64_t min, uint64_t max);
+  // Nothing, too, if the text `word` is in its place: then `is_word`.
+  std::optional<uint64_t> number_or(std::string_view word, bool& is_word, std::string_view key,
+                                    uint64_t min, uint64_t max);
   // A list of texts; one text is a list of one.
   std::optional<std::vector<std::string>> texts(std::string_view key);
   const toml::table* table(std::string_view key);

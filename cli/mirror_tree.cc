@@ -67,6 +67,7 @@ Result<run::TreeOptions> mirror_tree_options(const MirrorTree& tree, run::Standi
   options.policy = tree.policy;
   options.standing = standing;
   options.keep_extra = !tree.delete_extra;
+  options.deletes.on = false;  // who starts it says with --delete what is meant
   options.watch_live = !tree.once && standing == run::Standing::mirror_source;
   return options;
 }

@@ -278,10 +278,15 @@ std::string render(const TreeStatus& s, const RenderOptions& options) {
   for (const std::string& hold : s.holds)
     out += fmt::format("  {}      {}\n", paint.bad("held"), hold);
   if (s.held_keys_total > 0) {
-    out += fmt::format(
-        "  {}      {} wait for a decision (`repl approve {}` takes the primary's "
-        "version and keeps these):\n",
-        paint.bad("held"), counted(s.held_keys_total, "path", "paths"), s.tree);
+    const std::string paths = counted(s.held_keys_total, "path", "paths");
+    const std::string what =
+        s.role == "primary"
+            ? fmt::format("{}, not removed on the peers", paths)
+            : fmt::format(
+                  "{} wait for a decision (`repl approve {}` takes the primary's version "
+                  "and keeps these)",
+                  paths, s.tree);
+    out += fmt::format("  {}      {}:\n", paint.bad("held"), what);
     for (const std::string& key : s.held_keys) out += fmt::format("            {}\n", key);
     if (s.held_keys_total > s.held_keys.size()) {
       out += fmt::format("            ... and {} more\n", s.held_keys_total - s.held_keys.size());

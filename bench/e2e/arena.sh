@@ -6,7 +6,7 @@ node A "$BENCH_FILESYSTEM" "$BENCH_MIB"
 node B "$BENCH_FILESYSTEM" "$BENCH_MIB"
 # shellcheck disable=SC2086  # RTT_MS LOSS RATE_MBIT
 [ -z "${BENCH_WIRE:-}" ] || wire A B $BENCH_WIRE
-usual_config
+usual_config 'max_delete = "off"' # what is removed there is nearly all there is
 [ -z "${BENCH_SSH:-}" ] || sshd B
 export BENCH_HOLDER_A=${HOLDER[A]} BENCH_HOLDER_B=${HOLDER[B]} BENCH_ADDRESS_A=${ADDRESS[A]} \
   BENCH_ADDRESS_B=${ADDRESS[B]} BENCH_FINGERPRINT_A=${FINGERPRINT[A]} BENCH_W=$W BENCH_REPL=$REPL \

@@ -74,6 +74,11 @@ inline constexpr int cut_hold_ms_max = 1'000;
 inline constexpr int cut_close_wait_us = 300;  // a key modified but not yet closed waits this long
 inline constexpr int drain_pause_us = 1'500;   // between drains under load
 
+// A mass delete: more entries, and more per cent of what the tree had, less than so long before.
+inline constexpr uint64_t max_delete_entries = 1'000;
+inline constexpr uint64_t max_delete_percent = 50;
+inline constexpr int delete_window_ms = 600'000;
+
 // Index.
 inline constexpr size_t index_overlay_keys_max =
     200'000;  // uncommitted; then the engine waits for the commit

@@ -15,11 +15,12 @@ constexpr int rounds_max = 4;
 }  // namespace
 
 CutBuilder::CutBuilder(Observer& observer, Index& index, io::DirCache& dirs, ChangeSet& changes,
-                       CutHooks hooks, const Clock& clock)
+                       HeldRemovals& held, CutHooks hooks, const Clock& clock)
     : observer_(observer),
       index_(index),
       dirs_(dirs),
       changes_(changes),
+      held_(held),
       hooks_(std::move(hooks)),
       clock_(clock) {}
 
@@ -30,6 +31,9 @@ void CutBuilder::begin(CutNumber cut) {
   looked_.clear();
   items_.clear();
   gone_.clear();
+  excluded_.clear();
+  replaced_.clear();
+  there_.clear();
   left_.clear();
   parents_.clear();
   orphans_.clear();
@@ -41,6 +45,7 @@ std::shared_ptr<CutBatch> CutBuilder::build(CutNumber cut) {
   begin(cut);
   dirs_.next_generation();
   since_ = clock_.now();
+  held_.begin();
   for (const Dirty& dirty : changes_.take(limits::cut_keys_max)) {
     since_ = std::min(since_, dirty.since);
     enqueue(dirty.key, dirty.bits);
@@ -49,6 +54,7 @@ std::shared_ptr<CutBatch> CutBuilder::build(CutNumber cut) {
   for (int round = 0; round < rounds_max && !ordered; ++round) {
     work_off();
     record_removals();
+    look_again_where_replaced();
     hooks_.drain();
     ordered = !look_again_at_newer();
   }
@@ -64,6 +70,7 @@ std::shared_ptr<CutBatch> CutBuilder::build(CutNumber cut) {
   index_.remove_detached(cut_);
   settle_orphans();
   name_left_places();
+  settle_held();
   return finish(ordered);
 }
 
@@ -89,6 +96,10 @@ void CutBuilder::work_off() {
     for (const Work& orphan : std::exchange(orphans_, {})) enqueue(orphan.key, orphan.bits);
     work_off_queue();
   }
+  // What lies in a held directory is as gone as that.
+  std::erase_if(orphans_, [&](const Work& orphan) {
+    return held_.covers(orphan.key.dir) && (gone_.insert(orphan.key), true);
+  });
 }
 
 // Keys whose directory was not found: if it is gone, they went with it; else the next cut looks for
@@ -125,15 +136,27 @@ void CutBuilder::look(const Work& work) {
     if (!again || !looked_.contains(key) || outcome.verdict == Verdict::changed) enqueue(key, 0);
   }
   for (const Key& key : outcome.left_behind) enqueue(key, hint_modified);
-  for (const auto& [dir, from] : outcome.left) left_.try_emplace(dir, from);
+  for (const auto& [dir, from] : outcome.left) {
+    left_.try_emplace(dir, from);
+    held_.present(from);
+  }
   covered_.erase(work.key);
   switch (outcome.verdict) {
     case Verdict::gone:
-    case Verdict::excluded:
       gone_.insert(work.key);
+      break;
+    case Verdict::excluded:
+      excluded_.insert(work.key);
+      break;
+    case Verdict::held:
+      gone_.erase(work.key);
+      if (outcome.there.is_set()) there_.insert(outcome.there);
+      if (const std::optional<Entry> entry = index_.get(work.key))
+        replaced_[work.key] = entry->attr.dir;
       break;
     case Verdict::changed:
       gone_.erase(work.key);
+      held_.present(work.key);
       take_item(std::move(outcome.item));
       break;
     case Verdict::unreadable:
@@ -149,6 +172,7 @@ void CutBuilder::look(const Work& work) {
       break;
     case Verdict::unchanged:
       gone_.erase(work.key);
+      held_.present(work.key);
       break;
     case Verdict::no_parent:
       orphans_.push_back(work);
@@ -270,19 +294,56 @@ void CutBuilder::name_left_places() {
 }
 
 void CutBuilder::record_removals() {
-  for (const Key& key : std::exchange(gone_, {})) {
-    const std::optional<Entry> old = index_.get(key);
-    if (!old) continue;
-    if (old->attr.type == FileType::directory) hooks_.unwatch(old->attr.dir);
-    for (CutItem& item : observer_.record_removal(key, cut_)) {
-      const Key of = item.key;
-      // A write through the name that is gone may have left no other trace (inotify knows no
-      // handles).
-      if (!item.removed) enqueue(of, hint_modified);
-      if (item.removed) take_base_back(item);
-      take_item(std::move(item));
-    }
-    touch_parent(key);
+  // What left the filter is nobody's loss.
+  for (const Key& key : std::exchange(excluded_, {})) record_removal(key);
+  const std::set<Key> gone = std::exchange(gone_, {});
+  for (const Key& key : held_.judge(gone)) record_removal(key);
+  // Of what is held the directory's times are new all the same.
+  for (const Key& key : gone) {
+    if (index_.contains(key)) touch_parent(key);
+  }
+}
+
+void CutBuilder::record_removal(const Key& key) {
+  const std::optional<Entry> old = index_.get(key);
+  if (!old) return;
+  if (old->attr.type == FileType::directory) hooks_.unwatch(old->attr.dir);
+  for (CutItem& item : observer_.record_removal(key, cut_)) {
+    const Key of = item.key;
+    // A write through the name that is gone may have left no other trace (inotify knows no
+    // handles).
+    if (!item.removed) enqueue(of, hint_modified);
+    if (item.removed) take_base_back(item);
+    take_item(std::move(item));
+  }
+  touch_parent(key);
+}
+
+// A directory whose place another object took may have been found at a place of its own since, or
+// be one of those that took another one's.
+void CutBuilder::look_again_where_replaced() {
+  std::erase_if(replaced_, [&](const auto& replaced) {
+    const auto& [key, dir] = replaced;
+    const std::optional<Entry> entry = index_.get(key);
+    const bool left = !entry || entry->attr.dir != dir;
+    if (!left && !there_.contains(dir)) return false;
+    if (left)
+      held_.present(key);
+    else
+      held_.lives(key);
+    enqueue(key, 0);
+    return true;
+  });
+}
+
+// A directory whose removal is held may live on outside the tree; should it come back, all below it
+// is looked at.
+void CutBuilder::settle_held() {
+  for (const Key& key : held_.settle(changes_.empty() && !changes_.rescan_needed())) {
+    const std::optional<Entry> entry = index_.get(key);
+    if (!entry || entry->attr.type != FileType::directory) continue;
+    hooks_.unwatch(entry->attr.dir);
+    owe_listing(entry->attr.dir);
   }
 }
 

@@ -5,6 +5,8 @@
 // look again at those that have, for rounds_max rounds; a cut that is still not exact then says so
 // (`ordered` false) and its hot keys stay dirty.
 //
+// A removal that HeldRemovals holds is not recorded, and its key waits for no later cut.
+//
 // Directories that are new to the tree are watched, then listed, and their children join the cut.
 // What is gone is recorded last, so that a directory that moved has been found at its new place
 // before its old name is taken for a removal.
@@ -25,6 +27,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/change/change_set.h"
+#include "engine/change/held_removals.h"
 #include "engine/change/observer.h"
 #include "engine/index/cut_items.h"
 
@@ -46,7 +49,7 @@ struct Unreadable {
 class CutBuilder {
  public:
   CutBuilder(Observer& observer, Index& index, io::DirCache& dirs, ChangeSet& changes,
-             CutHooks hooks, const Clock& clock);
+             HeldRemovals& held, CutHooks hooks, const Clock& clock);
 
   // Null if nothing changed: looking at hints often finds nothing new.
   [[nodiscard]] std::shared_ptr<CutBatch> build(CutNumber cut);
@@ -75,6 +78,9 @@ class CutBuilder {
   void touch_parent(const Key& key);
   void take_base_back(CutItem& removed);
   void record_removals();
+  void record_removal(const Key& key);
+  void look_again_where_replaced();
+  void settle_held();
   bool look_again_at_newer();
   [[nodiscard]] bool full() const;
   [[nodiscard]] std::shared_ptr<CutBatch> finish(bool ordered);
@@ -83,6 +89,7 @@ class CutBuilder {
   Index& index_;
   io::DirCache& dirs_;
   ChangeSet& changes_;
+  HeldRemovals& held_;
   CutHooks hooks_;
   const Clock& clock_;
 
@@ -93,6 +100,9 @@ class CutBuilder {
   std::unordered_map<Key, int> looked_;       // how often
   CutItems items_;
   std::set<Key> gone_;
+  std::set<Key> excluded_;              // there, but no longer in the tree
+  std::map<Key, DirId> replaced_;       // held directories in whose place something else is
+  std::unordered_set<DirId> there_;     // directories among that
   std::map<DirId, Key> left_;           // directories that moved: where peers have them
   std::unordered_set<DirId> unlisted_;  // known, but nothing in them is watched
   std::vector<Work> orphans_;

@@ -136,6 +136,10 @@ Outcome Observer::observe(const Key& key, int dir_fd, Seen seen, uint32_t bits, 
     pass.now.attr.type = FileType::directory;
     pass.now.attr.transit = true;
   }
+  if (!directory && pass.old && pass.old->attr.type == FileType::directory && !may_replace(pass)) {
+    outcome.verdict = Verdict::held;
+    return std::move(outcome);
+  }
   if (directory && !settle_directory(pass)) return std::move(outcome);
   if (seen.stat.attr.type == FileType::regular && !settle_content(pass)) return std::move(outcome);
   if (!directory) settle_links(pass);
@@ -227,6 +231,10 @@ bool Observer::read_details(Pass& pass) {
   return true;
 }
 
+bool Observer::may_replace(const Pass& pass) const {
+  return !parts_.may_replace || parts_.may_replace(pass.key, *pass.old);
+}
+
 // Which directory is it? A known handle keeps its id wherever it is found now; an unknown handle at
 // a known key keeps the key's id (a restored filesystem); else it is new.
 bool Observer::settle_directory(Pass& pass) {
@@ -254,6 +262,11 @@ bool Observer::settle_directory(Pass& pass) {
                             (from && to && parts_.policy.filter.same_below(*from, *to));
     if (at && same_rules && index.can_move(*known, pass.key.dir)) {
       if (was_directory) {
+        if (!may_replace(pass)) {
+          pass.outcome.verdict = Verdict::held;
+          pass.outcome.there = *known;
+          return false;
+        }
         pass.outcome.left.emplace_back(pass.old->attr.dir, pass.key);
         index.detach_dir(pass.old->attr.dir);
         parts_.dirs.forget(pass.old->attr.dir);
@@ -264,6 +277,10 @@ bool Observer::settle_directory(Pass& pass) {
       attr.dir = *known;
       return true;
     }
+  }
+  if (was_directory && known && !may_replace(pass)) {
+    pass.outcome.verdict = Verdict::held;
+    return false;
   }
   attr.dir = was_directory && !known ? pass.old->attr.dir : parts_.ids.next_dir();
   pass.outcome.list = attr.dir;

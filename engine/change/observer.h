@@ -41,6 +41,7 @@ enum class Verdict : uint8_t {
   gone,        // nothing is there
   excluded,    // something is there, but it is not in the tree
   covered,     // another filesystem is mounted there: its keys are frozen
+  held,        // a directory was there whose removal is held: what is there now is not looked at
   no_parent,   // its directory is not where the index has it: the directory's own key is in `also`
   unreadable,  // `error` says why; to be tried again
 };
@@ -53,6 +54,7 @@ struct Outcome {
       also;  // other keys to look at: names of the same inode, the former place of a moved one
   // Other names of the file that the key had before: what was written through it is theirs.
   std::vector<Key> left_behind;
+  DirId there;  // held: the directory that is there, if that is a known one
   std::vector<std::pair<DirId, Key>> left;  // directories that left a place, where peers have them
   std::optional<Error> error;
 };
@@ -68,6 +70,8 @@ struct ObserverParts {
   IdAllocator& ids;
   uint64_t root_mount = 0;    // STATX_MNT_ID of the root
   std::string reserved_name;  // our staging directory below the root; empty: elsewhere
+  // May the directory that the index has at the key go, since another object is there? Empty: yes.
+  std::function<bool(const Key&, const Entry& old)> may_replace = {};
 };
 
 [[nodiscard]] bool same_stat(const Entry& entry, const io::Stat& stat);
@@ -94,6 +98,7 @@ class Observer {
  private:
   struct Pass;  // one look at one key
   bool read_details(Pass& pass);
+  [[nodiscard]] bool may_replace(const Pass& pass) const;
   bool settle_directory(Pass& pass);
   bool settle_content(Pass& pass);
   void settle_links(Pass& pass);

@@ -50,8 +50,16 @@ Primary::Primary(TreeParts& parts, SyncThread& sync, std::function<void()> wake)
     : parts_(parts),
       wake_(std::move(wake)),
       drain_([] {}),
-      observer_(parts.observer_parts()),
-      builder_(observer_, *parts.index, *parts.dirs, parts.changes,
+      held_removals_(*parts.index, parts.options.deletes, parts.clock, parts.log,
+                     parts.options.name),
+      observer_([&] {
+        change::ObserverParts observed = parts.observer_parts();
+        observed.may_replace = [this](const Key& key, const Entry& old) {
+          return held_removals_.may_replace(key, old);
+        };
+        return observed;
+      }()),
+      builder_(observer_, *parts.index, *parts.dirs, parts.changes, held_removals_,
                change::CutHooks{.drain = [this] { drain_(); },
                                 .watch =
                                     [this](DirId dir, int fd, std::string_view handle) {
@@ -62,7 +70,8 @@ Primary::Primary(TreeParts& parts, SyncThread& sync, std::function<void()> wake)
                                 .unwatch = [this](DirId dir) { parts_.unwatch_tree(dir); }},
                parts.clock),
       committer_(parts, sync, [this] { before_commit(); }),
-      verifier_(parts),
+      verifier_(parts, {.here = [this] { return held_paths(); },
+                        .without = [this](const std::string& node) { return without_held(node); }}),
       contents_(*parts.dirs, *parts.backend),
       signatures_(*parts.index, contents_, parts.log) {
   parts_.index->for_meta(peer_meta, [this](std::string_view name, std::string_view value) {
@@ -91,7 +100,7 @@ void Primary::start_scan(std::vector<DirId> below) {
   scan_cut_ = CutNumber{parts_.state.position.cut.value + 1};
   parts_.dirs->next_generation();
   scan_errors_.clear();
-  scan_ = std::make_unique<RecordScan>(parts_, observer_, scan_cut_, wake_);
+  scan_ = std::make_unique<RecordScan>(parts_, observer_, &held_removals_, scan_cut_, wake_);
   if (below.empty()) below.push_back(root_dir);
   for (const DirId dir : below) scan_->begin(dir);
 }
@@ -125,6 +134,8 @@ void Primary::end_scan() {
   }
   scan_.reset();
   emptied_ = false;
+  held_removals_.scanned();
+  report_held();
   if (!changed) return;
   auto batch = std::make_shared<CutBatch>();
   batch->cut = scan_cut_;
@@ -134,11 +145,33 @@ void Primary::end_scan() {
 }
 
 Result<uint64_t> Primary::approve() {
-  if (!emptied_ || !scan_) return uint64_t{0};
-  scan_->accept_emptied_root();
-  emptied_ = false;
+  uint64_t entries = 0;
+  if (emptied_ && scan_) {
+    entries = parts_.index->counts().entries - 1;
+    scan_->accept_emptied_root();
+    emptied_ = false;
+  } else {
+    entries = held_removals_.entries();
+    for (const Key& key : held_removals_.approve()) on_hint(key, hint_removed);
+  }
+  if (entries > 0)
+    parts_.log.info("{}: the removal of {} entries was approved", parts_.options.name, entries);
+  report_held();
   wake_();
-  return uint64_t{1};
+  return entries;
+}
+
+// Once for each time that something is held, however much it becomes.
+void Primary::report_held() {
+  const bool held = !held_removals_.empty();
+  if (held && !held_said_) {
+    parts_.log.error(
+        "{}: {} entries were removed here, more than max_delete allows: they are held, and nothing "
+        "of it is removed on any peer until `repl approve {}` says that this was meant",
+        parts_.options.name, held_removals_.entries(), parts_.options.name);
+  }
+  if (!held && held_said_) parts_.log.info("{}: no removal is held any more", parts_.options.name);
+  held_said_ = held;
 }
 
 // --- cuts
@@ -167,6 +200,7 @@ void Primary::make_cut(MonotonicTime now) {
   const std::shared_ptr<CutBatch> batch = builder_.build(next);
   cut_made_at_ = now;
   report_unreadable(now);
+  report_held();
   if (!batch) return;
   if (!batch->ordered) ++unordered_cuts_;
   for (const CutItem& item : batch->items) {
@@ -348,7 +382,9 @@ void Primary::on_hello(Session& session, Hello self) {
       .left_out = [this](const Key& key, const Error& why) { left_out(key, why); },
       .content_known =
           [this](const Key& key, const Attributes& attr, const Digest& digest,
-                 const std::vector<Digest>& blocks) { content_known(key, attr, digest, blocks); }};
+                 const std::vector<Digest>& blocks) { content_known(key, attr, digest, blocks); },
+      .withheld = [this](const Key& key) { return held_removals_.covers(key); },
+      .withheld_unknown = [this] { return held_removals_.unknown(); }};
   auto sender = std::make_unique<PeerSender>(
       parts_, session, std::move(callbacks),
       parts_.options.policy.ids_by_name

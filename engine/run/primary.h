@@ -51,7 +51,7 @@ class Primary final : public Duty {
   // Call with the kernel's events drained.
   void wait(const WaitRequest& request, std::function<void(WaitAnswer)> answer);
   void verify(const VerifyOptions& options, std::function<void(VerifyAnswer)> answer);
-  // An emptied root was meant: its removals are recorded and sent.
+  // What is held was meant: those removals are recorded and sent. How many entries go.
   [[nodiscard]] Result<uint64_t> approve();
   void describe(TreeFacts& facts) const;
   // Asked by the cut builder between its rounds; set by the engine.
@@ -69,6 +69,10 @@ class Primary final : public Duty {
   void retry_unreadable(MonotonicTime now);
   [[nodiscard]] std::optional<Error> content_error(const Key& key) const;
   void watch_failed(const Error& why);
+  void report_held();
+  void describe_held(TreeFacts& facts) const;
+  [[nodiscard]] std::vector<std::string> held_paths() const;
+  [[nodiscard]] std::optional<Fingerprint> without_held(const std::string& node) const;
   void step_waiters(MonotonicTime now);
   [[nodiscard]] bool step_proofs(MonotonicTime now);
   void begin_digests();
@@ -84,11 +88,13 @@ class Primary final : public Duty {
   TreeParts& parts_;
   std::function<void()> wake_;
   std::function<void()> drain_;
+  change::HeldRemovals held_removals_;
   change::Observer observer_;
   change::CutBuilder builder_;
   Committer committer_;
   std::unique_ptr<RecordScan> scan_;
   CutNumber scan_cut_;
+  bool held_said_ = false;
   bool emptied_ = false;  // the root lost everything: held until approved
   std::unique_ptr<ContentWalk> digests_;
   std::map<const Session*, std::unique_ptr<PeerSender>> senders_;

@@ -58,6 +58,7 @@ void Primary::describe(TreeFacts& facts) const {
         "approve " +
         parts_.options.name + "`");
   }
+  describe_held(facts);
   for (const auto& [key, unread] : unreadable_) {
     if (facts.errors.size() >= limits::holds_listed_max) break;
     facts.errors.push_back(parts_.describe(key) + ": " + unread.reason);
@@ -90,6 +91,44 @@ void Primary::describe(TreeFacts& facts) const {
   }
 }
 
+std::vector<std::string> Primary::held_paths() const {
+  std::vector<std::string> paths;
+  for (const auto& [key, held] : held_removals_.keys()) {
+    if (paths.size() >= limits::holds_listed_max) break;
+    std::string path = parts_.describe(key);
+    if (held.dir.is_set())
+      path += ": a directory, " + std::to_string(held.entries) + " entries with what was in it";
+    if (held.replaced)
+      path += "; what is there now waits, because it would take the place of all that";
+    paths.push_back(std::move(path));
+  }
+  return paths;
+}
+
+std::optional<Fingerprint> Primary::without_held(const std::string& node) const {
+  for (const auto& [session, sender] : senders_) {
+    if (sender->node() == node) return sender->status().without_held;
+  }
+  return std::nullopt;
+}
+
+void Primary::describe_held(TreeFacts& facts) const {
+  if (held_removals_.empty()) return;
+  facts.holds.push_back(
+      std::to_string(held_removals_.entries()) +
+      " entries were removed here, more than max_delete allows: the peers keep them. `repl "
+      "approve " +
+      parts_.options.name + "` removes them there, too; put back here, they are as before");
+  facts.held_paths = held_paths();
+  facts.held_keys = held_removals_.keys().size();
+  for (const auto& [session, sender] : senders_) {
+    const uint64_t lacks = sender->status().withheld;
+    if (lacks == 0) continue;
+    facts.holds.push_back(sender->node() + " has not, or in an older version, " +
+                          std::to_string(lacks) + " of them: nobody here can send it");
+  }
+}
+
 // A cut that was not exact (a scan's, a hot file's) says nothing of equality. When the tree holds
 // still, or somebody waits, what the peer has is compared with the index.
 // True: there may be more to send.
@@ -104,7 +143,7 @@ bool Primary::step_proofs(MonotonicTime now) {
   if (now < *prove_at_ && waiters_.empty()) return false;
   prove_at_.reset();
   const std::optional<DirSummary> root = parts_.index->summary(root_dir);
-  if (root && root->unknown > 0) {
+  if (root && root->unknown > held_removals_.unknown()) {
     if (digests_) return false;
     // What cannot be read is named elsewhere; once tried, it keeps nobody waiting.
     const bool tried =

@@ -6,12 +6,14 @@
 
 namespace repl::run {
 
-RecordScan::RecordScan(TreeParts& parts, change::Observer& observer, CutNumber cut,
-                       std::function<void()> wake)
+RecordScan::RecordScan(TreeParts& parts, change::Observer& observer, change::HeldRemovals* held,
+                       CutNumber cut, std::function<void()> wake)
     : parts_(parts),
       observer_(observer),
+      held_(held),
       cut_(cut),
       scan_(parts, *this, parts.index->counts().entries <= 1, std::move(wake)) {
+  if (held_) held_->begin();
   take(root_key, observer_.look(root_key, 0, cut_, change::Contents::leave_unknown));
 }
 
@@ -20,7 +22,7 @@ bool RecordScan::step() {
   do {
     if (!scan_.step()) return false;
     look_later();
-  } while (!scan_.step() || !later_.empty());
+  } while (!scan_.step() || !later_.empty() || replaced_moved());
   settle_missing();
   return true;
 }
@@ -28,16 +30,27 @@ bool RecordScan::step() {
 DirId RecordScan::take(const Key& key, change::Outcome outcome) {
   for (Key& other : outcome.also) later_.push_back(std::move(other));
   for (Key& other : outcome.left_behind) later_.push_back(std::move(other));
+  if (held_) {
+    for (const auto& [dir, from] : outcome.left) held_->present(from);
+  }
   switch (outcome.verdict) {
     case change::Verdict::changed:
       ++changed_;
       note_edit(outcome.item);
+      if (held_) held_->present(key);
       break;
     case change::Verdict::unchanged:
+      if (held_) held_->present(key);
       break;
     case change::Verdict::gone:
+      missing_.insert(key);
+      return {};
     case change::Verdict::excluded:
-      missing_.push_back(key);
+      excluded_.push_back(key);
+      return {};
+    case change::Verdict::held:
+      if (outcome.there.is_set()) there_.insert(outcome.there);
+      if (const std::optional<Entry> old = parts_.index->get(key)) replaced_[key] = old->attr.dir;
       return {};
     case change::Verdict::covered:
       return {};
@@ -70,7 +83,7 @@ void RecordScan::note_edit(const CutItem& item) {
   edits_.push_back(Edit{.key = item.key, .size = item.attr.size, .before = item.base_content});
 }
 
-void RecordScan::missing(const Key& key) { missing_.push_back(key); }
+void RecordScan::missing(const Key& key) { missing_.insert(key); }
 
 // RACE: what came and went between the look at the directory and its watch left no event, only its
 // times.
@@ -108,23 +121,63 @@ void RecordScan::look_later() {
   }
 }
 
+// As in CutBuilder::look_again_where_replaced().
+bool RecordScan::replaced_moved() {
+  return std::erase_if(replaced_, [&](const auto& replaced) {
+           const auto& [key, dir] = replaced;
+           const std::optional<Entry> entry = parts_.index->get(key);
+           const bool left = !entry || entry->attr.dir != dir;
+           if (!left && !there_.contains(dir)) return false;
+           if (left)
+             held_->present(key);
+           else
+             held_->lives(key);
+           later_.push_back(key);
+           return true;
+         }) > 0;
+}
+
+bool RecordScan::root_is_empty() const {
+  const std::optional<DirSummary> root = parts_.index->summary(root_dir);
+  uint64_t gone_from_root = 0;
+  for (const Key& key : missing_) {
+    if (key.dir == root_dir && parts_.index->contains(key)) ++gone_from_root;
+  }
+  return root && root->children > 0 && gone_from_root >= root->children;
+}
+
 void RecordScan::settle_missing() {
   parts_.index->remove_detached(cut_);
-  const std::optional<DirSummary> root = parts_.index->summary(root_dir);
-  std::unordered_set<Key> gone_from_root;  // missed by its listing and by looks at it: one
-  for (const Key& key : missing_) {
-    if (key.dir == root_dir && parts_.index->contains(key)) gone_from_root.insert(key);
-  }
-  const bool emptied = root && root->children > 0 && gone_from_root.size() >= root->children;
-  if (emptied && !root_emptied_accepted_) {
+  for (const Key& key : std::exchange(excluded_, {})) record_removal(key);
+  // What is held already is held for each key by itself, and the rest goes on.
+  const bool engaged = held_ && held_->engaged();
+  if (!engaged && !root_emptied_accepted_ && root_is_empty()) {
     root_emptied_ = true;
     return;
   }
-  for (const Key& key : std::exchange(missing_, {})) {
-    const std::optional<Entry> old = parts_.index->get(key);
-    if (old && old->attr.type == FileType::directory) parts_.unwatch_tree(old->attr.dir);
-    if (!observer_.record_removal(key, cut_).empty()) ++changed_;
+  std::set<Key> missing = std::exchange(missing_, {});
+  if (!held_) {
+    for (const Key& key : missing) record_removal(key);
+    return;
   }
+  if (root_emptied_accepted_) held_->approve({missing.begin(), missing.end()});
+  for (const Key& key : held_->judge(missing)) record_removal(key);
+  settle_held();
+}
+
+void RecordScan::settle_held() {
+  for (const Key& key : held_->settle(false)) {
+    const std::optional<Entry> old = parts_.index->get(key);
+    if (!old || old->attr.type != FileType::directory) continue;
+    parts_.unwatch_tree(old->attr.dir);
+    unlisted_.insert(old->attr.dir);
+  }
+}
+
+void RecordScan::record_removal(const Key& key) {
+  const std::optional<Entry> old = parts_.index->get(key);
+  if (old && old->attr.type == FileType::directory) parts_.unwatch_tree(old->attr.dir);
+  if (!observer_.record_removal(key, cut_).empty()) ++changed_;
 }
 
 }  // namespace repl::run

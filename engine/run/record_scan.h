@@ -9,10 +9,13 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <set>
 #include <string>
 #include <unordered_set>
 #include <vector>
 
+#include "engine/change/held_removals.h"
 #include "engine/change/observer.h"
 #include "engine/run/tree_scan.h"
 
@@ -29,8 +32,9 @@ class RecordScan final : public ScanVisitor {
     uint64_t size = 0;
     Digest before;
   };
-  RecordScan(TreeParts& parts, change::Observer& observer, CutNumber cut,
-             std::function<void()> wake);
+  // `held`: asked before removals are recorded; null: they all are.
+  RecordScan(TreeParts& parts, change::Observer& observer, change::HeldRemovals* held,
+             CutNumber cut, std::function<void()> wake);
 
   void begin(DirId dir) { scan_.begin(dir); }
   // True when it has ended: everything is recorded.
@@ -41,8 +45,8 @@ class RecordScan final : public ScanVisitor {
   // Large files whose content changed, and what it was; limits::signature_keys_max of them.
   [[nodiscard]] const std::vector<Edit>& edits() const { return edits_; }
   [[nodiscard]] const std::vector<Error>& watch_errors() const { return watch_errors_; }
-  // Directories that moved away from the scan, or could not be read: to be scanned when they are
-  // seen again.
+  // Directories that moved away from the scan, could not be read, or are held: to be scanned when
+  // they are seen again.
   [[nodiscard]] const std::unordered_set<DirId>& unlisted() const { return unlisted_; }
   // The scan found fewer than it should: an empty root where the index has entries. Nothing was
   // recorded.
@@ -64,13 +68,21 @@ class RecordScan final : public ScanVisitor {
   DirId take(const Key& key, change::Outcome outcome);
   void note_edit(const CutItem& item);
   void look_later();
+  [[nodiscard]] bool replaced_moved();
+  [[nodiscard]] bool root_is_empty() const;
   void settle_missing();
+  void settle_held();
+  void record_removal(const Key& key);
   TreeParts& parts_;
   change::Observer& observer_;
+  change::HeldRemovals* held_;
   CutNumber cut_;
   TreeScan scan_;
   std::vector<Key> later_;
-  std::vector<Key> missing_;
+  std::set<Key> missing_;
+  std::vector<Key> excluded_;        // there, but no longer in the tree
+  std::map<Key, DirId> replaced_;    // held directories in whose place something else is
+  std::unordered_set<DirId> there_;  // directories among that
   std::vector<Trouble> troubles_;
   std::vector<Edit> edits_;
   std::vector<Error> watch_errors_;

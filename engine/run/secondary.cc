@@ -84,7 +84,7 @@ void Secondary::start_scan() {
   troubles_.clear();
   if (records()) {
     record_scan_ =
-        std::make_unique<RecordScan>(parts_, observer_, parts_.state.position.cut, wake_);
+        std::make_unique<RecordScan>(parts_, observer_, nullptr, parts_.state.position.cut, wake_);
     record_scan_->accept_emptied_root();
     record_scan_->begin(root_dir);
   } else {

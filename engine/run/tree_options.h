@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/change/brake.h"
 #include "engine/io/backend.h"
 #include "engine/model/policy.h"
 #include "engine/watch/watcher.h"
@@ -28,9 +29,10 @@ struct TreeOptions {
   std::string state_dir;           // of this tree on this node; made if missing, mode 0700
   Policy policy;
   Standing standing = Standing::configured;
-  bool strict_order = false;  // no cut is published before the large files of earlier ones
-  bool repair_drift = false;  // what was changed on a replica is kept aside and replaced
-  bool keep_extra = false;    // mirror without --delete: what only the copy has stays
+  bool strict_order = false;     // no cut is published before the large files of earlier ones
+  change::DeleteLimits deletes;  // what a primary sends without asking a person
+  bool repair_drift = false;     // what was changed on a replica is kept aside and replaced
+  bool keep_extra = false;       // mirror without --delete: what only the copy has stays
   std::optional<watch::Mode> watch_mode;
   bool watch_live = true;  // false: a scan and what it finds, no watch (mirror --once)
   io::BackendChoice io = io::BackendChoice::automatic;

@@ -82,6 +82,7 @@ bool Verifier::step(MonotonicTime now, const Around& primary) {
       peer.answer.outcome = Outcome::peer_away;
       peer.answer.detail = "not connected";
     }
+    nothing_to_prove(*run);
     if (!run->walked) more = step_walk(*run, now, primary) || more;
     if (!run->options.sha256) continue;
     for (auto& [node, peer] : run->peers) {
@@ -97,6 +98,21 @@ bool Verifier::step(MonotonicTime now, const Around& primary) {
   });
   for (const auto& run : ended) finish(*run);
   return more;
+}
+
+// What is held here is not on disk to be hashed.
+void Verifier::nothing_to_prove(Run& run) {
+  if (!run.options.sha256 || !held_.here) return;
+  const std::vector<std::string> held = held_.here();
+  if (held.empty()) return;
+  run.walked = true;
+  for (auto& [node, peer] : run.peers) {
+    if (std::exchange(peer.done, true)) continue;
+    peer.answer.outcome = Outcome::held;
+    peer.answer.differences = held;
+    peer.answer.detail =
+        "removals are held here, and what is held cannot be proved: --full compares the rest";
+  }
 }
 
 bool Verifier::step_walk(Run& run, MonotonicTime now, const Around& primary) {
@@ -167,11 +183,16 @@ void Verifier::judge(Peer& peer, const VerifyReply& reply) {
       peer.answer.differences.push_back(path);
   }
   const std::optional<DirSummary> root = parts_.index->summary(root_dir);
+  std::vector<std::string> held = held_.here ? held_.here() : std::vector<std::string>();
+  const std::optional<Fingerprint> without =
+      held_.without && !held.empty() ? held_.without(peer.answer.name) : std::nullopt;
+  const bool at_ours = reply.position == parts_.state.position;
+  const bool lacks_held = at_ours && without == reply.content;
+  const bool same = reply.content == parts_.index->root_content() || lacks_held;
   // Equal fingerprints prove equality whatever the positions are; different ones prove a difference
   // only at one.
   const bool comparable =
-      reply.synced && root && root->unknown == 0 &&
-      (reply.position == parts_.state.position || reply.content == parts_.index->root_content());
+      reply.synced && root && (root->unknown == 0 || lacks_held) && (at_ours || same);
   if (!comparable && ++peer.tries < compare_tries) {
     peer.asked = false;
     peer.again = parts_.clock.now() + compare_pause;
@@ -183,15 +204,17 @@ void Verifier::judge(Peer& peer, const VerifyReply& reply) {
     peer.answer.detail = !reply.synced ? "the peer is scanning or making a cut durable"
                          : !root || root->unknown != 0 ? "not every content has been read here yet"
                                                        : keeps_changing;
-  } else if (reply.content != parts_.index->root_content() || !peer.answer.differences.empty()) {
+  } else if (!same || !peer.answer.differences.empty()) {
     peer.answer.outcome = Outcome::different;
-    peer.answer.detail = reply.content != parts_.index->root_content()
-                             ? "the root fingerprints differ"
-                             : "bytes on the peer are not what its index says";
-  } else if (!reply.held.empty()) {
+    peer.answer.detail =
+        !same ? "the root fingerprints differ" : "bytes on the peer are not what its index says";
+  } else if (!reply.held.empty() || !held.empty()) {
     peer.answer.outcome = Outcome::equal_except_held;
-    peer.answer.differences = reply.held;
-    peer.answer.detail = "equal, except paths that are held";
+    peer.answer.detail = held.empty() ? "equal, except paths that are held"
+                                      : "equal, except what was removed here and is held";
+    peer.answer.differences = std::move(held);
+    peer.answer.differences.insert(peer.answer.differences.end(), reply.held.begin(),
+                                   reply.held.end());
   } else {
     peer.answer.outcome = Outcome::equal;
   }

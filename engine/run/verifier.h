@@ -32,7 +32,13 @@ class Verifier {
     bool quiet = false;           // nothing is dirty, uncut or being scanned
     std::function<void()> drain;  // the kernel's events become hints
   };
-  explicit Verifier(TreeParts& parts) : parts_(parts) {}
+  // Removals that are held: equal is then equal except held. Either may be empty.
+  struct Held {
+    std::function<std::vector<std::string>()> here;  // paths
+    // What a peer's root fingerprint is that lacks nothing but some of them, if it is such a peer.
+    std::function<std::optional<Fingerprint>(const std::string& node)> without;
+  };
+  explicit Verifier(TreeParts& parts, Held held = {}) : parts_(parts), held_(std::move(held)) {}
 
   // Called when the wait that comes before has ended.
   void begin(const VerifyOptions& options, std::vector<std::string> peers, const WaitAnswer& waited,
@@ -81,9 +87,11 @@ class Verifier {
   [[nodiscard]] bool step_proof(Run& run, MonotonicTime now, const Around& primary);
   void tell(Run& run, MonotonicTime now) const;
   void judge(Peer& peer, const VerifyReply& reply);
+  void nothing_to_prove(Run& run);
   void judge_proof(Run& run, Peer& peer, MonotonicTime now);
   void finish(Run& run);
   TreeParts& parts_;
+  Held held_;
   uint64_t next_id_ = 1;
   std::vector<std::unique_ptr<Run>> runs_;
 };

@@ -62,11 +62,15 @@ void CutWriter::begin(const CutBegin& begin, CutNumber peer_at, bool disown, Loo
   begin_ = begin;
   may_end_ = may_end;
   order_.begin(may_end == Loose::yes);
-  peer_contents_.begin(peer_at, [this](const Key& key) { return order_.lacks(key); });
+  // Nor is what is withheld copied from: the peer may never have got it.
+  peer_contents_.begin(peer_at, [this](const Key& key) {
+    return order_.lacks(key) || (parts_.callbacks.withheld && parts_.callbacks.withheld(key));
+  });
   disown_ = disown;
   open_ = true;
   exact_ = true;
   records_ = 0;
+  withheld_ = 0;
   bytes_sent_ = 0;
   links_.clear();
   recorded_.clear();
@@ -164,6 +168,7 @@ void CutWriter::take_candidate(const Candidate& candidate) {
   }
   const std::optional<Entry> entry = parts_.index.get(candidate.key);
   if (!entry) return not_exact();  // removed since: a newer cut says so
+  if (is_withheld(candidate.key)) return;
   const bool base = !candidate.whole && candidate.peer_type == FileType::regular;
   Work work{.key = candidate.key, .attr = entry->attr, .whole = candidate.whole};
   work.base_on_peer = base && candidate.peer_content.is_set();
@@ -201,6 +206,7 @@ void CutWriter::put_item(const CutItem& item) {
     record(Remove{.key = item.key, .disown = disown_});
     return;
   }
+  if (is_withheld(item.key)) return;
   Work work{.key = item.key, .attr = item.attr, .whole = item.unsent};
   work.base_on_peer = item.base_content.is_set();
   work.base = item.base_content;
@@ -219,6 +225,12 @@ void CutWriter::put_item(const CutItem& item) {
   const bool keeps = work.content_equal && item.attr.type == FileType::regular;
   if (keeps && !work.attr.content.is_set()) work.attr.content = item.base_content;
   put(std::move(work));
+}
+
+bool CutWriter::is_withheld(const Key& key) {
+  if (!parts_.callbacks.withheld || !parts_.callbacks.withheld(key)) return false;
+  ++withheld_;
+  return true;
 }
 
 // Later names of a group that is in this cut already.

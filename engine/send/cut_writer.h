@@ -62,6 +62,10 @@ struct SenderCallbacks {
   // The content that was sent: the attributes as sent, its digest and block table.
   std::function<void(const Key&, const Attributes&, const Digest&, const std::vector<Digest>&)>
       content_known;
+  // An entry whose removal is held: it cannot be read, and is not sent. May be empty.
+  std::function<bool(const Key&)> withheld = {};
+  // How many files among them have a content that nobody knows. May be empty.
+  std::function<uint64_t()> withheld_unknown = {};
 };
 
 class CutWriter {
@@ -112,6 +116,8 @@ class CutWriter {
   void not_exact() { exact_ = false; }
   [[nodiscard]] bool exact() const { return exact_; }
   [[nodiscard]] bool open() const { return open_; }
+  [[nodiscard]] uint64_t records() const { return records_; }        // since begin, or reopen
+  [[nodiscard]] uint64_t withheld() const { return withheld_; }      // since begin
   [[nodiscard]] uint64_t bytes_sent() const { return bytes_sent_; }  // since begin
   [[nodiscard]] const MethodCounters& counters() const { return counters_; }
   // Published as they were read, since they never held still.
@@ -139,6 +145,7 @@ class CutWriter {
 
   void take_candidate(const Candidate& candidate);
   void put_item(const CutItem& item);
+  [[nodiscard]] bool is_withheld(const Key& key);
   void add_later(Candidate candidate);
   void bound_held_back();
   bool release_one();
@@ -176,6 +183,7 @@ class CutWriter {
   bool open_ = false;
   bool exact_ = true;
   uint64_t records_ = 0;
+  uint64_t withheld_ = 0;
   uint64_t bytes_sent_ = 0;
   std::unordered_map<LinkId, LinkGroup> links_;
   uint64_t piece_ = 0;

@@ -355,6 +355,8 @@ void Sender::end_cut() {
   if (!loose) loose_since_ = CutNumber{};
   if (loose && !loose_since_.is_set()) loose_since_ = cut;
   if (loose || was_loose_) owed_until_ = ends_sent_;
+  if (mode_ == PlanMode::compare && merged)
+    only_withheld_ = writer_.records() == 0 ? writer_.withheld() : 0;
   known = known && writer_.exact() && resend_.empty() && !loose;
   if (resend_.empty() && !compare_wanted_) refusals_settled_ = status_.refused;
   writer_.end(whole, content, known, refusals_settled_);
@@ -405,7 +407,8 @@ void Sender::on_ack(const Ack& ack) {
   if (ack.level != AckLevel::applied) return;
   status_.held_keys = ack.held_keys;
   applied_ = ack.content_known ? std::optional(Equality{ack.content, ack.identity}) : std::nullopt;
-  if (exact_ && resend_.empty()) judge_equality();
+  // Of a peer that lacks something only a comparison knows whether that is all: not at every cut.
+  if (exact_ && resend_.empty() && !without_held_) judge_equality();
 }
 
 bool Sender::caught_up() const {
@@ -422,22 +425,30 @@ bool Sender::prove() {
 // differ, and a person knows; without every content there is nothing to compare.
 void Sender::judge_equality() {
   const std::optional<DirSummary> root = index_.summary(root_dir);
+  const uint64_t withheld = callbacks_.withheld_unknown ? callbacks_.withheld_unknown() : 0;
   const bool comparable = caught_up() && applied_ && status_.held_keys == 0 && root &&
-                          root->unknown == 0 &&
+                          root->unknown <= withheld &&
                           ends_acked_[static_cast<size_t>(AckLevel::applied)] == ends_sent_;
   if (!comparable) return;
   unproved_ = false;
   differs_ = false;
   if (*applied_ == Equality{index_.root_content(), index_.root_identity()}) {
     given_up_.clear();
+    without_held_.reset();
     return refusals_.clear();
   }
-  ++status_.mismatches;
   if (compared_for_ != sent_) compares_ = 0;
+  if (compares_ > 0 && only_withheld_ > 0) {
+    without_held_ = applied_;
+    return;
+  }
+  ++status_.mismatches;
   compared_for_ = sent_;
   differs_ = ++compares_ > limits::compares_max;
-  log_.warn("send: the peer's tree differs after cut {}; {}", sent_.value,
-            differs_ ? "comparing does not help" : "the trees are compared");
+  if (differs_ || !without_held_) {
+    log_.warn("send: the peer's tree differs after cut {}; {}", sent_.value,
+              differs_ ? "comparing does not help" : "the trees are compared");
+  }
   if (differs_) return;
   compare_wanted_ = true;
 }
@@ -486,6 +497,10 @@ SenderStatus Sender::status() const {
   s.owes = owes_sending() || ends_acked_[static_cast<size_t>(AckLevel::durable)] < owed_until_;
   s.unproved = unproved_ && applied_ && status_.held_keys == 0;
   s.differs = differs_;
+  if (without_held_) {
+    s.withheld = only_withheld_;
+    s.without_held = without_held_->content;
+  }
   s.in_sync = phase_ == SendPhase::live && queue_.empty() && !s.owes && !s.unproved && !differs_ &&
               (applied >= sent_ || mode_ == PlanMode::in_sync);
   return s;

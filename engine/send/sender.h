@@ -10,7 +10,8 @@
 // wait in a bounded queue; past the bound the queue is dropped and the log is asked instead. A key
 // that the peer refuses is sent whole in a following cut. After `applied`, when both sides know
 // every content, nothing is held and no newer cut is on its way, root fingerprints must be equal;
-// if not, the trees are compared, once per cut.
+// if not, the trees are compared, once per cut. A peer that lacks nothing but what is withheld
+// (SenderCallbacks) is as equal as it can be.
 //
 // Large contents do not keep later cuts waiting: as soon as one waits, a cut ends without them
 // (`loose`), they go on in the background, and each is put into whatever cut is open when it is
@@ -71,9 +72,11 @@ struct SenderStatus {
   size_t held_back = 0;    // keys that wait for them
   uint64_t hot_files = 0;  // published as they were read, since they never held still; so far
   int torn_reads = 0;     // in a row, of what waits to be read again: read_torn_again(); 0: nothing
-  bool in_sync = false;   // live, nothing pending, all applied
-  bool owes = false;      // something of an acknowledged cut must be sent again
-  bool differs = false;   // after the trees were compared at this very cut
+  uint64_t withheld = 0;  // keys that the peer lacks, or has older, and that cannot be sent
+  std::optional<Fingerprint> without_held;  // the peer's content, if nothing else differs
+  bool in_sync = false;                     // live, nothing pending, all applied
+  bool owes = false;                        // something of an acknowledged cut must be sent again
+  bool differs = false;                     // after the trees were compared at this very cut
   bool unproved = false;  // the last cut was not compared with the peer's fingerprint, and can be
 };
 
@@ -225,6 +228,9 @@ class Sender {
   CutNumber compared_for_;
   int compares_ = 0;  // at that cut
   bool compare_wanted_ = false;
+  // The last comparison found nothing to send, but so much that is withheld.
+  uint64_t only_withheld_ = 0;
+  std::optional<Equality> without_held_;  // what the peer was then
   SenderStatus status_;
 };
 

@@ -178,6 +178,7 @@ void Sender::judge(const KeyInfo& theirs, const Candidate& asked) {
 
 void Sender::begin_compare() {
   compare_wanted_ = false;
+  only_withheld_ = 0;
   diverted_ = false;
   queue_.clear();  // the comparison reads the index, which has them all
   queue_bytes_ = 0;

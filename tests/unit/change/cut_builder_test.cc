@@ -21,15 +21,26 @@ class CutBuilderTest : public IndexTest {
     std::filesystem::create_directory(root());
     dirs_ = std::make_unique<io::DirCache>(
         Fd(::open(root().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)), *index_);
-    observer_ = std::make_unique<Observer>(ObserverParts{
-        .index = *index_, .dirs = *dirs_, .policy = policy_, .ids = ids_, .reserved_name = {}});
+    make_held(DeleteLimits{});
+    observer_ = std::make_unique<Observer>(
+        ObserverParts{.index = *index_,
+                      .dirs = *dirs_,
+                      .policy = policy_,
+                      .ids = ids_,
+                      .reserved_name = {},
+                      .may_replace = [this](const Key& key, const Entry& old) {
+                        return held_->may_replace(key, old);
+                      }});
     builder_ = std::make_unique<CutBuilder>(
-        *observer_, *index_, *dirs_, changes_,
+        *observer_, *index_, *dirs_, changes_, *held_,
         CutHooks{.drain = [this] { std::exchange(on_drain_, [] {})(); },
                  .watch = [](DirId, int, std::string_view) {},
-                 .unwatch = [](DirId) {}},
+                 .unwatch = [this](DirId dir) { unwatched_.push_back(dir); }},
         clock_);
     static_cast<void>(observer_->look(root_key, 0, CutNumber{1}, Contents::read_small));
+  }
+  void make_held(const DeleteLimits& limits) {
+    held_ = std::make_unique<HeldRemovals>(*index_, limits, clock_, log_, "t");
   }
   [[nodiscard]] std::string root() const { return temp_.path() + "/root"; }
   void mark(const std::string& name, uint32_t bits) {
@@ -58,6 +69,9 @@ class CutBuilderTest : public IndexTest {
 
   std::function<void()> on_drain_ = [] {};  // once
   SystemClock clock_;
+  NullLog log_;
+  std::unique_ptr<HeldRemovals> held_;
+  std::vector<DirId> unwatched_;
   Policy policy_;
   IdAllocator ids_{1, 0, [](uint64_t) { return false; }};
   ChangeSet changes_{1000};
@@ -177,6 +191,224 @@ TEST_F(CutBuilderTest, WhatACutWentWithoutIsInTheNextWhole) {
   EXPECT_TRUE(items[0].unsent);
   EXPECT_TRUE(items[0].content_changed);
   EXPECT_FALSE(items[0].base_content.is_set());
+}
+
+// A tree of which no more than 4 entries, or 30 %, may go: directories `d` and `e` of 6 files each.
+class HeldCutsTest : public CutBuilderTest {
+ protected:
+  void SetUp() override {
+    CutBuilderTest::SetUp();
+    rebuild();
+    for (const char* dir : {"d", "e"}) {
+      std::filesystem::create_directory(path(dir));
+      for (int i = 0; i < 6; ++i) write(std::string(dir) + "/f" + std::to_string(i));
+      mark(dir, hint_created | hint_directory);
+    }
+    ASSERT_EQ(build().size(), 15U);
+    d_ = index_->get(at(root_dir.value, "d"))->attr.dir;
+    before_ = index_->root_content();
+  }
+  void rebuild() {
+    held_.reset();
+    make_held({.on = true, .entries = 4, .percent = 30});
+    builder_ = std::make_unique<CutBuilder>(
+        *observer_, *index_, *dirs_, changes_, *held_,
+        CutHooks{.drain = [this] { std::exchange(on_drain_, [] {})(); },
+                 .watch = [](DirId, int, std::string_view) {},
+                 .unwatch = [this](DirId dir) { unwatched_.push_back(dir); }},
+        clock_);
+  }
+  [[nodiscard]] std::string path(const std::string& name) const { return root() + "/" + name; }
+  void write(const std::string& name) const { std::ofstream(path(name)) << name; }
+  void remove_d() {
+    std::filesystem::remove_all(path("d"));
+    for (int i = 0; i < 6; ++i)
+      changes_.mark(Key{.dir = d_, .name = "f" + std::to_string(i)}, hint_removed, clock_.now());
+    mark("d", hint_removed | hint_directory);
+  }
+  static bool has(const std::vector<CutItem>& items, const Key& key, bool removed) {
+    return std::ranges::any_of(
+        items, [&](const CutItem& item) { return item.key == key && item.removed == removed; });
+  }
+  static bool removes(const std::vector<CutItem>& items) {
+    return std::ranges::any_of(items, &CutItem::removed);
+  }
+
+  DirId d_;
+  Fingerprint before_;
+};
+
+TEST_F(HeldCutsTest, AMassDeleteIsInNoCutAndKeepsNobodyBusy) {
+  remove_d();
+  EXPECT_FALSE(removes(build()));
+  EXPECT_TRUE(changes_.empty()) << "nothing waits for a cut";
+  EXPECT_EQ(held_->entries(), 7U);
+  EXPECT_TRUE(index_->contains(Key{.dir = d_, .name = "f3"}));
+  EXPECT_EQ(unwatched_, std::vector<DirId>{d_});
+  // Whatever else is hinted there.
+  changes_.mark(Key{.dir = d_, .name = "f0"}, hint_removed, clock_.now());
+  mark("d", hint_removed);
+  EXPECT_FALSE(removes(build()));
+  EXPECT_TRUE(changes_.empty());
+  EXPECT_EQ(held_->entries(), 7U);
+}
+
+TEST_F(HeldCutsTest, AFewAreRemovedAsEver) {
+  std::filesystem::remove(path("d/f0"));
+  changes_.mark(Key{.dir = d_, .name = "f0"}, hint_removed, clock_.now());
+  EXPECT_TRUE(has(build(), Key{.dir = d_, .name = "f0"}, true));
+  EXPECT_TRUE(held_->empty());
+}
+
+TEST_F(HeldCutsTest, TheRestFlowsAndRenamesDo) {
+  remove_d();
+  static_cast<void>(build());
+  write("new");
+  mark("new", hint_created | hint_closed);
+  std::filesystem::rename(path("e/f0"), path("moved"));
+  const DirId e = index_->get(at(root_dir.value, "e"))->attr.dir;
+  changes_.mark(Key{.dir = e, .name = "f0"}, hint_removed | hint_moved, clock_.now());
+  mark("moved", hint_created | hint_moved);
+  const std::vector<CutItem> items = build();
+  EXPECT_TRUE(has(items, at(root_dir.value, "new"), false));
+  EXPECT_TRUE(has(items, at(root_dir.value, "moved"), false));
+  EXPECT_TRUE(has(items, Key{.dir = e, .name = "f0"}, true));
+}
+
+TEST_F(HeldCutsTest, ApprovedTheyAreRemoved) {
+  remove_d();
+  static_cast<void>(build());
+  for (const Key& key : held_->approve()) changes_.mark(key, hint_removed, clock_.now());
+  EXPECT_TRUE(has(build(), at(root_dir.value, "d"), true));
+  EXPECT_FALSE(index_->summary(d_));
+  EXPECT_TRUE(held_->empty());
+}
+
+TEST_F(HeldCutsTest, AFileAtAHeldFilesNameFlows) {
+  for (int i = 0; i < 6; ++i) {
+    std::filesystem::remove(path("d/f" + std::to_string(i)));
+    changes_.mark(Key{.dir = d_, .name = "f" + std::to_string(i)}, hint_removed, clock_.now());
+  }
+  EXPECT_FALSE(removes(build()));
+  EXPECT_EQ(held_->entries(), 6U);
+  write("d/f0");
+  changes_.mark(Key{.dir = d_, .name = "f0"}, hint_created | hint_closed, clock_.now());
+  EXPECT_TRUE(has(build(), Key{.dir = d_, .name = "f0"}, false));
+  EXPECT_EQ(held_->entries(), 5U);
+  std::filesystem::create_directory(path("d/f1"));
+  changes_.mark(Key{.dir = d_, .name = "f1"}, hint_created | hint_directory, clock_.now());
+  EXPECT_TRUE(has(build(), Key{.dir = d_, .name = "f1"}, false));
+  EXPECT_EQ(held_->entries(), 4U);
+}
+
+// It takes the directory's id; what was in the old one stays held, each by itself.
+TEST_F(HeldCutsTest, ADirectoryAtAHeldDirectorysNameFlows) {
+  remove_d();
+  static_cast<void>(build());
+  std::filesystem::create_directory(path("d"));
+  write("d/young");
+  write("d/f0");
+  mark("d", hint_created | hint_directory);
+  const std::vector<CutItem> items = build();
+  EXPECT_TRUE(has(items, Key{.dir = d_, .name = "young"}, false));
+  EXPECT_TRUE(has(items, Key{.dir = d_, .name = "f0"}, false));
+  EXPECT_FALSE(removes(items));
+  EXPECT_EQ(held_->entries(), 5U);
+}
+
+TEST_F(HeldCutsTest, AFileInAHeldDirectorysPlaceWaitsWithIt) {
+  remove_d();
+  static_cast<void>(build());
+  write("d");
+  mark("d", hint_created | hint_closed);
+  EXPECT_TRUE(build().empty() || !has(build(), at(root_dir.value, "d"), false));
+  EXPECT_EQ(index_->get(at(root_dir.value, "d"))->attr.type, FileType::directory);
+  EXPECT_EQ(held_->entries(), 7U);
+  EXPECT_TRUE(held_->keys().at(at(root_dir.value, "d")).replaced);
+  for (const Key& key : held_->approve()) changes_.mark(key, hint_removed, clock_.now());
+  EXPECT_TRUE(has(build(), at(root_dir.value, "d"), false));
+  EXPECT_EQ(index_->get(at(root_dir.value, "d"))->attr.type, FileType::regular);
+}
+
+// Between two looks: the directory's removal is nowhere said but by what is there instead.
+TEST_F(HeldCutsTest, TheRemovalThatAReplacementImpliesCounts) {
+  std::filesystem::remove_all(path("d"));
+  write("d");
+  mark("d", hint_created | hint_removed | hint_closed);
+  static_cast<void>(build());
+  EXPECT_EQ(index_->get(at(root_dir.value, "d"))->attr.type, FileType::directory);
+  EXPECT_EQ(held_->entries(), 7U);
+  EXPECT_TRUE(changes_.empty());
+}
+
+TEST_F(HeldCutsTest, AnotherDirectoryInItsPlaceWaits) {
+  std::filesystem::remove_all(path("d"));
+  std::filesystem::rename(path("e"), path("d"));
+  mark("d", hint_created | hint_removed | hint_moved);
+  mark("e", hint_removed | hint_moved);
+  EXPECT_FALSE(removes(build()));
+  EXPECT_TRUE(index_->contains(Key{.dir = d_, .name = "f0"}));
+  EXPECT_TRUE(index_->contains(at(root_dir.value, "e")));
+  EXPECT_TRUE(changes_.empty());
+  for (const Key& key : held_->approve()) changes_.mark(key, hint_removed, clock_.now());
+  EXPECT_FALSE(build().empty());
+  EXPECT_FALSE(index_->contains(at(root_dir.value, "e")));
+  EXPECT_FALSE(index_->summary(d_)) << "it went; its place is the other one's";
+  EXPECT_THAT(index_->check(), testing::IsEmpty());
+}
+
+// Neither is lost, so neither is held.
+TEST_F(HeldCutsTest, DirectoriesThatChangePlacesAreNotHeld) {
+  std::filesystem::rename(path("d"), path("t"));
+  std::filesystem::rename(path("e"), path("d"));
+  std::filesystem::rename(path("t"), path("e"));
+  mark("d", hint_created | hint_moved);
+  mark("e", hint_created | hint_moved);
+  EXPECT_FALSE(removes(build()));
+  EXPECT_TRUE(held_->empty());
+  EXPECT_FALSE(held_->engaged());
+  EXPECT_EQ(index_->get(at(root_dir.value, "e"))->attr.dir, d_);
+  EXPECT_NE(index_->get(at(root_dir.value, "d"))->attr.dir, d_);
+  EXPECT_EQ(index_->counts().entries, 15U) << "the contents of both";
+}
+
+TEST_F(HeldCutsTest, ADirectoryThatComesBackIsScanned) {
+  std::filesystem::rename(path("d"), temp_.path() + "/away");
+  mark("d", hint_removed | hint_moved);
+  static_cast<void>(build());
+  ASSERT_EQ(held_->entries(), 7U);
+  std::filesystem::rename(temp_.path() + "/away", path("d"));
+  mark("d", hint_created | hint_moved);
+  static_cast<void>(build());
+  EXPECT_TRUE(held_->empty());
+  EXPECT_EQ(changes_.take_rescan().below, std::vector<DirId>{d_});
+}
+
+// Found at another place by a later cut: it moved.
+TEST_F(HeldCutsTest, ADirectoryThatIsFoundElsewhereIsNotHeld) {
+  std::filesystem::rename(path("d"), path("z"));
+  mark("d", hint_removed | hint_moved);
+  static_cast<void>(build());
+  ASSERT_EQ(held_->entries(), 7U);
+  mark("z", hint_created | hint_moved);
+  EXPECT_FALSE(build().empty());
+  EXPECT_TRUE(held_->empty());
+  EXPECT_EQ(index_->get(at(root_dir.value, "z"))->attr.dir, d_);
+}
+
+// A name of a file that is elsewhere goes even out of a held directory: no link group has names
+// that are held and names that are not.
+TEST_F(HeldCutsTest, AHeldDirectoryKeepsNoNameOfAFileThatLives) {
+  std::filesystem::create_hard_link(path("d/f0"), path("stays"));
+  mark("stays", hint_created);
+  ASSERT_FALSE(build().empty());
+  ASSERT_EQ(index_->get(at(root_dir.value, "stays"))->attr.link_names, 2U);
+  remove_d();
+  const std::vector<CutItem> items = build();
+  EXPECT_TRUE(has(items, Key{.dir = d_, .name = "f0"}, true));
+  EXPECT_EQ(index_->get(at(root_dir.value, "stays"))->attr.link_names, 1U);
+  EXPECT_EQ(held_->entries(), 6U);
+  EXPECT_TRUE(changes_.empty());
 }
 
 }  // namespace

@@ -29,11 +29,12 @@ TEST(Config, FullExample) {
       nodes() +
           "[node.mgmt2.ssh]\nuser = \"repl\"\nport = 2222\nidentity = \"/root/.ssh/id\"\n"
           "options = [\"Compression=no\"]\nrepl = \"/usr/local/bin/repl\"\n" +
-          tree("idm", "/etc/idm/", 421,
-               "exclude = [\"*.swp\"]\nfilter = [\"+ keep.swp\"]\nids = \"name\"\n"
-               "order = \"strict\"\non_drift = \"repair\"\n"
-               "staging = \"/etc/.staging\"\nwatch = \"inotify\"\nbandwidth = \"1.5M\"\n"
-               "[tree.idm.peer.mgmt2]\ntransport = \"ssh\"\nbandwidth = 4096\n"),
+          tree(
+              "idm", "/etc/idm/", 421,
+              "exclude = [\"*.swp\"]\nfilter = [\"+ keep.swp\"]\nids = \"name\"\n"
+              "order = \"strict\"\non_drift = \"repair\"\nmax_delete = 20\nmax_delete_percent = 7\n"
+              "staging = \"/etc/.staging\"\nwatch = \"inotify\"\nbandwidth = \"1.5M\"\n"
+              "[tree.idm.peer.mgmt2]\ntransport = \"ssh\"\nbandwidth = 4096\n"),
       "r.toml");
   ASSERT_TRUE(config.has_value()) << config.error().message;
   const TreeConfig& idm = config->trees.at("idm");
@@ -45,6 +46,7 @@ TEST(Config, FullExample) {
   EXPECT_TRUE(idm.ids_by_name);
   EXPECT_TRUE(idm.strict_order);
   EXPECT_TRUE(idm.repair_drift);
+  EXPECT_EQ(idm.deletes, (change::DeleteLimits{.on = true, .entries = 20, .percent = 7}));
   EXPECT_EQ(idm.staging, "/etc/.staging");
   EXPECT_EQ(idm.watch, WatchChoice::inotify);
   EXPECT_EQ(idm.peers.at("mgmt1").bandwidth_bytes_per_second, 1572864u);
@@ -58,6 +60,18 @@ TEST(Config, FullExample) {
   const auto policy = policy_of(idm);
   ASSERT_TRUE(policy.has_value());
   EXPECT_EQ(policy->filter.membership("a.swp", false), Membership::excluded);
+}
+
+TEST(Config, MassDeletesAreBrakedUnlessThatIsOff) {
+  const auto deletes = [](const std::string& line) {
+    const auto config = parse_config(nodes() + tree("a", "/etc/a", 421, line), "r.toml");
+    EXPECT_TRUE(config) << config.error().message;
+    return config ? config->trees.at("a").deletes : change::DeleteLimits{};
+  };
+  EXPECT_EQ(deletes(""), change::DeleteLimits{});
+  EXPECT_TRUE(deletes("").on);
+  EXPECT_FALSE(deletes("max_delete = \"off\"\n").on);
+  EXPECT_EQ(deletes("max_delete_percent = 0\n").percent, 0U);
 }
 
 TEST(Config, NodeByHostName) {
@@ -135,6 +149,8 @@ INSTANTIATE_TEST_SUITE_P(
              "r.toml:10: [tree.a] port = 420 is outside 1024 to 65535"},
         Case{nodes() + tree("a", "/a", 5, "ids = \"names\"\n"),
              "r.toml:11: [tree.a] ids = \"names\" must be \"numeric\" or \"name\""},
+        Case{nodes() + tree("a", "/a", 5, "max_delete = \"none\"\n"),
+             "r.toml:11: [tree.a] max_delete = \"none\" must be a number or \"off\""},
         Case{nodes() + tree("a", "/a", 5, "exclude = [\"[a\"]\n"),
              "r.toml:11: [tree.a]: filter pattern \"[a\": has a '[' without its ']' (a literal '[' "
              "is \"\\[\")"},

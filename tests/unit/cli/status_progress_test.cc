@@ -83,8 +83,8 @@ TEST(Status, Render) {
         "cut       not whole: part of what the primary had is still to come",
         "loose since cut 6: 1 large file under way, 2 paths of removals and replacements behind",
         "2 versions of files that did not hold still, sent as read", "inotify (overlayfs)",
-        "held      root is empty", "5 paths wait for a decision", "repl approve idm",
-        "... and 3 more", "error     disk full",
+        "held      root is empty", "held      5 paths, not removed on the peers:", "... and 3 more",
+        "error     disk full",
         "peer      mgmt2 (tls): catching up, behind by 1.2 s, 3 paths, 2.0 KiB, cut 7 durable",
         "sending 1 of 2 files, 1.0 KiB of 2.0 KiB", "limited to 1.0 MiB/s",
         "; the link is the limit, zstd level -5", "last error: connection refused",
@@ -93,6 +93,10 @@ TEST(Status, Render) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   }
   EXPECT_NE(render(sample(), {.color = true}).find('\x1b'), std::string::npos);
+  TreeStatus secondary = sample();
+  secondary.role = "secondary";
+  const std::string drifted = render(secondary, {.color = false});
+  EXPECT_NE(drifted.find("5 paths wait for a decision (`repl approve idm`"), std::string::npos);
 }
 
 TEST(Human, Numbers) {

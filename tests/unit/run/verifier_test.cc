@@ -27,7 +27,9 @@ struct VerifierTest : testing::Test {
     root.attr.type = FileType::directory;
     root.attr.dir = root_dir;
     EXPECT_TRUE(parts->index->put(root_key, root));
-    verifier.emplace(*parts);
+    verifier.emplace(*parts,
+                     Verifier::Held{.here = [this] { return held; },
+                                    .without = [this](const std::string&) { return without; }});
   }
   ~VerifierTest() override {
     verifier.reset();
@@ -62,6 +64,8 @@ struct VerifierTest : testing::Test {
   std::optional<Verifier> verifier;
   std::optional<VerifyRequest> asked;
   std::optional<VerifyAnswer> answer;
+  std::vector<std::string> held;
+  std::optional<Fingerprint> without;
 };
 
 TEST_F(VerifierTest, APeerThatIsAwayHidesNoDifference) {
@@ -102,6 +106,54 @@ TEST_F(VerifierTest, WhoWentAwayEndsIt) {
   verifier->on_reply("b", reply());
   step();
   EXPECT_FALSE(answer);
+}
+
+TEST_F(VerifierTest, EqualIsEqualExceptHeldWhileRemovalsAre) {
+  held = {"gone"};
+  begin({}, WaitResult::reached);
+  step();
+  verifier->on_reply("b", reply());
+  step();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->peers[0].outcome, Outcome::equal_except_held);
+  EXPECT_EQ(answer->peers[0].differences, held);
+}
+
+// A peer that never had what is held: its fingerprint is known from a comparison.
+TEST_F(VerifierTest, APeerThatLacksOnlyWhatIsHeldIsEqualExceptHeld) {
+  held = {"gone"};
+  begin({}, WaitResult::reached);
+  step();
+  VerifyReply lacking = reply();
+  lacking.content.low ^= 1;
+  without = lacking.content;
+  verifier->on_reply("b", lacking);
+  step();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->peers[0].outcome, Outcome::equal_except_held) << answer->peers[0].detail;
+}
+
+TEST_F(VerifierTest, APeerThatLacksMoreIsDifferent) {
+  held = {"gone"};
+  begin({}, WaitResult::reached);
+  step();
+  VerifyReply lacking = reply();
+  lacking.content.low ^= 1;
+  without = lacking.content;
+  lacking.content.low ^= 2;
+  verifier->on_reply("b", lacking);
+  step();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->peers[0].outcome, Outcome::different);
+}
+
+TEST_F(VerifierTest, WhatIsHeldCannotBeProved) {
+  held = {"gone"};
+  begin({.full = true, .sha256 = true}, WaitResult::reached);
+  step();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->peers[0].outcome, Outcome::held);
+  EXPECT_EQ(answer->peers[0].differences, held);
 }
 
 }  // namespace

@@ -243,6 +243,7 @@ struct Pair {
   NullLog log;
   std::set<Key> dirty;
   std::set<Key> left_out;
+  std::function<bool(const Key&)> withheld;
   bool read_torn_again = true;  // when nothing else moves, as after a pause
   std::unique_ptr<Sender> sender;
   Pair() { tree.root(); }
@@ -252,6 +253,7 @@ struct Pair {
     SenderCallbacks callbacks;
     callbacks.mark_dirty = [this](const Key& key) { dirty.insert(key); };
     callbacks.left_out = [this](const Key& key, const Error&) { left_out.insert(key); };
+    callbacks.withheld = [this](const Key& key) { return withheld && withheld(key); };
     receiver.ends = 0;
     callbacks.content_known = [this](const Key& key, const Attributes& attr, const Digest& digest,
                                      const std::vector<Digest>& blocks) {

@@ -750,6 +750,118 @@ TEST(Sender, ADifferenceThatComparingDoesNotMendIsSaid) {
   EXPECT_LE(pair.receiver.cuts, 30u);
 }
 
+// Removed on the primary, and held there: nobody can read it any more.
+struct WithheldPair : Pair {
+  WithheldPair() {
+    held = tree.mkdir(root_dir, "held");
+    tree.write({held, "f"}, "x");
+    tree.write({root_dir, "gone"}, random_bytes(rng, 300'000));
+    tree.write({root_dir, "kept"}, "y");
+  }
+  void withhold() {
+    withheld = [this](const Key& key) { return key.dir == held || is_top(key); };
+    std::erase_if(tree.source.files, [this](const auto& file) { return withheld(file.first); });
+  }
+  static bool is_top(const Key& key) { return key.name == "held" || key.name == "gone"; }
+  void prove() {
+    settle();
+    for (int i = 0; i < 5 && sender->prove(); ++i) settle();
+  }
+  void write_and_send(const std::string& name) {
+    tree.touched.clear();
+    ++tree.now.value;
+    tree.write({root_dir, name}, name);
+    sender->on_cut(batch());
+    settle();
+  }
+  void expect_all_but_held() const {
+    const SenderStatus status = sender->status();
+    EXPECT_TRUE(status.in_sync);
+    EXPECT_FALSE(status.owes);
+    EXPECT_FALSE(status.differs);
+    EXPECT_GT(status.withheld, 0U);
+    EXPECT_EQ(status.without_held, receiver.index->root_content());
+    EXPECT_TRUE(left_out.empty());
+    EXPECT_FALSE(receiver.index->contains({root_dir, "gone"}));
+    EXPECT_FALSE(receiver.index->contains({root_dir, "held"}));
+  }
+  std::mt19937_64 rng{1};
+  DirId held;
+};
+
+TEST(Sender, ANewPeerGoesWithoutWhatIsWithheld) {
+  WithheldPair pair;
+  pair.withhold();
+  pair.start(PlanMode::first_sync);
+  pair.prove();
+  pair.expect_all_but_held();
+  EXPECT_TRUE(pair.receiver.index->contains({root_dir, "kept"}));
+  pair.write_and_send("other");
+  EXPECT_TRUE(pair.receiver.index->contains({root_dir, "other"}));
+  EXPECT_TRUE(pair.sender->status().unproved) << "compared when the tree rests, not at each cut";
+  pair.prove();
+  pair.expect_all_but_held();
+}
+
+TEST(Sender, APeerThatHasWhatIsWithheldIsEqual) {
+  WithheldPair pair;
+  pair.first_sync();
+  pair.withhold();
+  pair.write_and_send("other");
+  pair.expect_equal();
+  EXPECT_EQ(pair.sender->status().withheld, 0U);
+  EXPECT_FALSE(pair.sender->status().without_held);
+  EXPECT_EQ(pair.sender->status().mismatches, 0U);
+}
+
+TEST(Sender, WhatElseAPeerLacksIsSentAllTheSame) {
+  WithheldPair pair;
+  pair.first_sync();
+  pair.withhold();
+  for (const char* name : {"gone", "held", "kept"})
+    pair.receiver.index->remove({root_dir, name}, CutNumber{1});
+  pair.start(PlanMode::compare);
+  pair.prove();
+  pair.expect_all_but_held();
+  EXPECT_TRUE(pair.receiver.index->contains({root_dir, "kept"}));
+}
+
+TEST(Sender, WhatIsWithheldIsNoSourceOfACopy) {
+  WithheldPair pair;
+  pair.withhold();
+  pair.start(PlanMode::first_sync);
+  pair.prove();
+  std::mt19937_64 same(1);
+  const std::string bytes = random_bytes(same, 300'000);
+  pair.tree.touched.clear();
+  ++pair.tree.now.value;
+  pair.tree.write({root_dir, "copy"}, bytes);
+  ASSERT_EQ(pair.tree.index->get({root_dir, "copy"})->attr.content,
+            pair.tree.index->get({root_dir, "gone"})->attr.content);
+  pair.sender->on_cut(pair.batch());
+  pair.prove();
+  EXPECT_EQ(pair.sender->counters().copied, 0U);
+  EXPECT_TRUE(pair.receiver.index->contains({root_dir, "copy"}));
+  pair.expect_all_but_held();
+}
+
+TEST(Sender, ReleasedIsEqual) {
+  WithheldPair pair;
+  pair.withhold();
+  pair.start(PlanMode::first_sync);
+  pair.prove();
+  pair.withheld = {};
+  pair.tree.touched.clear();
+  ++pair.tree.now.value;
+  pair.tree.remove({root_dir, "held"});
+  pair.tree.remove({root_dir, "gone"});
+  pair.sender->on_cut(pair.batch());
+  pair.prove();
+  pair.expect_equal();
+  EXPECT_EQ(pair.sender->status().withheld, 0U);
+  EXPECT_TRUE(pair.sender->status().in_sync);
+}
+
 TEST(Sender, BreachesOfTheProtocolAreErrors) {
   Pair pair;
   pair.start(PlanMode::compare);
