@@ -88,6 +88,7 @@ void members(TreeStatus& s, Visit&& visit) {
   visit("reign", s.reign);
   visit("cut", s.cut);
   visit("incomplete", s.incomplete);
+  visit("consistency", s.consistency);
   visit("unordered_cuts", s.unordered_cuts);
   visit("watch_mode", s.watch_mode);
   visit("watch_why", s.watch_why);
@@ -271,6 +272,8 @@ std::string render(const TreeStatus& s, const RenderOptions& options) {
                          ? fmt::format(" ({} not exact)", counted(s.unordered_cuts, "cut", "cuts"))
                          : "");
   if (s.incomplete) out += "  cut       not whole: part of what the primary had is still to come\n";
+  if (s.consistency == "unordered")
+    out += "  cut       not exact: what it holds changed while it was made\n";
   if (!s.watch_mode.empty()) {
     out += fmt::format("  watch     {}{}\n", s.watch_mode,
                        s.watch_why.empty() ? "" : fmt::format(" ({})", s.watch_why));

@@ -101,6 +101,7 @@ struct TreeStatus {
   std::string reign;  // 32 hex digits; empty: none
   uint64_t cut = 0;
   bool incomplete = false;      // a replica that is not at a whole cut
+  std::string consistency;      // of a replica: "exact", "loose", "unordered", "partial"
   uint64_t unordered_cuts = 0;  // cuts that could not be exact
   std::string watch_mode;       // "fanotify filesystem", "fanotify directories", "inotify"
   std::string watch_why;

@@ -270,6 +270,7 @@ TreeStatus TreeHost::to_status(const run::TreeFacts& facts) const {
   status.reign = facts.position.reign.is_set() ? to_hex(facts.position.reign) : "";
   status.cut = facts.position.cut.value;
   status.incomplete = facts.incomplete;
+  status.consistency = facts.consistency;
   status.unordered_cuts = facts.unordered_cuts;
   status.watch_mode = facts.watch_mode;
   status.watch_why = facts.watch_why;

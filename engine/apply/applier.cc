@@ -250,7 +250,10 @@ Result<PublishResult> Applier::publish(const CutEnd& end, bool settled,
       fault_ = done.error();
       fault_->remedy = Remedy::hold;
     }
-    if (publisher.changed_tree()) index_.put_meta(incomplete_meta, "1");
+    if (publisher.changed_tree()) {
+      index_.put_meta(incomplete_meta, "1");
+      index_.put_meta(consistency_meta, "partial");
+    }
     work_pending_ = work_pending_ || publisher.changed_tree();
     abandon();
     return fail(as_retry(done).error());
@@ -258,6 +261,7 @@ Result<PublishResult> Applier::publish(const CutEnd& end, bool settled,
   const bool incomplete = !end.last || end.loose || !shop_.owed.empty();
   if (incomplete && !was_incomplete) index_.put_meta(incomplete_meta, "1");
   if (!incomplete && was_incomplete) index_.remove_meta(incomplete_meta);
+  note_consistency(end);
   if (end.last) {
     if (!end.loose) drop_unused_stages();
     work_.ends = ++ends_;
@@ -275,6 +279,19 @@ Result<PublishResult> Applier::publish(const CutEnd& end, bool settled,
   result.notices = std::move(shop_.notices);
   discard_unused();
   return result;
+}
+
+void Applier::note_consistency(const CutEnd& end) {
+  const std::string_view now = !end.last || !shop_.owed.empty() ? "partial"
+                               : !end.ordered                   ? "unordered"
+                               : end.loose                      ? "loose"
+                                                                : "";
+  const std::string was = index_.meta(consistency_meta).value_or("");
+  if (now == was) return;
+  if (now.empty())
+    index_.remove_meta(consistency_meta);
+  else
+    index_.put_meta(consistency_meta, now);
 }
 
 // All but what this cut itself could not use.

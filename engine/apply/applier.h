@@ -26,6 +26,10 @@
 namespace repl::apply {
 
 inline constexpr std::string_view incomplete_meta = "incomplete";
+// What the tree is, as of the last cut, if it is not a state that the primary's tree had:
+// "unordered" (the cut could not be exact), "loose" (large files are under way), "partial" (not a
+// whole cut). Unlike `incomplete` it is what a recovery leads back to.
+inline constexpr std::string_view consistency_meta = "consistency";
 
 struct PublishResult {
   uint64_t published = 0;
@@ -101,6 +105,7 @@ class Applier {
   Status item_failed(Item& item, const Error& error);
   void discard_unused();
   void settle_owed();
+  void note_consistency(const CutEnd& end);
   void drop_lost_holds();
   void drop_unused_stages();
   void make_room(const Error& error);

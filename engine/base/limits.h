@@ -65,8 +65,9 @@ inline constexpr int connections_unauthenticated_max = 64;
 // Change set, cuts.
 inline constexpr size_t dirty_keys_max = 1'000'000;  // then it degrades to "rescan this subtree"
 inline constexpr int cut_looks_max = 64;  // at one key while a cut is made; then the next one looks
-inline constexpr size_t cut_keys_max = 8'192;               // a cut closes at this many keys
-inline constexpr uint64_t cut_inline_bytes_max = 16 << 20;  // and at this many bytes held in memory
+inline constexpr size_t cut_keys_max = 8'192;  // a cut closes at this many keys, and is not exact
+// Small contents that a cut holds in memory; further ones are read when they are sent.
+inline constexpr uint64_t cut_inline_bytes_max = 16 << 20;
 // No cut is made while each peer has so many before it, or cut_inline_bytes_max; but for one in so
 // long.
 inline constexpr size_t cuts_ahead_max = 8;

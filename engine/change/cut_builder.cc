@@ -10,7 +10,7 @@ namespace repl::change {
 
 namespace {
 
-constexpr int rounds_max = 4;
+constexpr int rounds_max = 8;
 
 }  // namespace
 
@@ -39,24 +39,50 @@ void CutBuilder::begin(CutNumber cut) {
   orphans_.clear();
   unreadable_.clear();
   bytes_ = 0;
+  put_off_ = false;
 }
 
-std::shared_ptr<CutBatch> CutBuilder::build(CutNumber cut) {
-  begin(cut);
-  dirs_.next_generation();
+void CutBuilder::take_dirty() {
   since_ = clock_.now();
   held_.begin();
   for (const Dirty& dirty : changes_.take(limits::cut_keys_max)) {
     since_ = std::min(since_, dirty.since);
     enqueue(dirty.key, dirty.bits);
   }
+  put_off_ = !changes_.empty();
+}
+
+std::shared_ptr<CutBatch> CutBuilder::build(CutNumber cut, bool always) {
+  begin(cut);
+  dirs_.next_generation();
+  take_dirty();
   bool ordered = false;
   for (int round = 0; round < rounds_max && !ordered; ++round) {
+    look_at_all();
+    hooks_.drain();
+    ordered = !join_newer(true);
+  }
+  if (!ordered) {
+    look_at_all();
+    hooks_.drain();
+    // Hot keys were read last: what their versions refer to goes with them.
+    static_cast<void>(join_newer(false));
+    look_at_all();
+  }
+  // A directory whose place another one took, and which was found nowhere else, is gone.
+  index_.remove_detached(cut_);
+  settle_orphans();
+  name_left_places();
+  settle_held();
+  return finish(ordered, always);
+}
+
+void CutBuilder::look_at_all() {
+  listed_ = false;
+  for (int pass = 0; pass < rounds_max && (pass == 0 || !queue_.empty()); ++pass) {
     work_off();
     record_removals();
     look_again_where_replaced();
-    hooks_.drain();
-    ordered = !look_again_at_newer();
   }
   work_off();
   record_removals();
@@ -66,12 +92,6 @@ std::shared_ptr<CutBatch> CutBuilder::build(CutNumber cut) {
     work_off();
     record_removals();
   }
-  // A directory whose place another one took, and which was found nowhere else, is gone.
-  index_.remove_detached(cut_);
-  settle_orphans();
-  name_left_places();
-  settle_held();
-  return finish(ordered);
 }
 
 void CutBuilder::enqueue(const Key& key, uint32_t bits) {
@@ -83,9 +103,7 @@ void CutBuilder::enqueue(const Key& key, uint32_t bits) {
   }
 }
 
-bool CutBuilder::full() const {
-  return items_.size() >= limits::cut_keys_max || bytes_ >= limits::cut_inline_bytes_max;
-}
+bool CutBuilder::full() const { return items_.size() >= limits::cut_keys_max; }
 
 void CutBuilder::work_off() {
   work_off_queue();
@@ -106,8 +124,14 @@ void CutBuilder::work_off() {
 // them.
 void CutBuilder::settle_orphans() {
   for (const Work& orphan : std::exchange(orphans_, {})) {
-    if (index_.summary(orphan.key.dir)) changes_.mark(orphan.key, orphan.bits, since_);
+    if (index_.summary(orphan.key.dir)) put_off(orphan);
   }
+}
+
+// For the next cut; so this one is not exact.
+void CutBuilder::put_off(const Work& work) {
+  changes_.mark(work.key, work.bits, since_);
+  put_off_ = true;
 }
 
 void CutBuilder::work_off_queue() {
@@ -120,7 +144,7 @@ void CutBuilder::work_off_queue() {
     const auto looks = looked_.find(work.key);
     const bool enough = looks == looked_.end() ? full() : looks->second >= limits::cut_looks_max;
     if (enough) {
-      changes_.mark(work.key, work.bits, since_);
+      put_off(work);
     } else {
       look(work);
     }
@@ -128,7 +152,9 @@ void CutBuilder::work_off_queue() {
 }
 
 void CutBuilder::look(const Work& work) {
-  Outcome outcome = observer_.look(work.key, work.bits, cut_, Contents::read_small);
+  const bool room = bytes_ < limits::cut_inline_bytes_max;
+  Outcome outcome = observer_.look(work.key, work.bits, cut_,
+                                   room ? Contents::read_small : Contents::leave_unknown);
   const bool again = looked_[work.key]++ > 0;
   for (const Key& key : outcome.also) {
     // A key whose directory is elsewhere waits for the directory; once is enough.
@@ -162,7 +188,7 @@ void CutBuilder::look(const Work& work) {
     case Verdict::unreadable:
       // RACE: it was replaced during the look; the next one sees what is there now.
       if (outcome.error->code == ErrorCode::changed) {
-        changes_.mark(work.key, work.bits, since_);
+        put_off(work);
         break;
       }
       unreadable_.push_back(Unreadable{.key = work.key, .error = *outcome.error});
@@ -234,11 +260,12 @@ void CutBuilder::list_directory(DirId dir, const Key& key) {
   const Result<int> fd = dirs_.open(dir);
   if (!fd) {
     owe_listing(dir);
-    changes_.mark(key, hint_self, since_);
+    put_off(Work{.key = key, .bits = hint_self});
     return;
   }
   const std::optional<Entry> entry = index_.get(key);
   hooks_.watch(dir, *fd, entry ? entry->local.handle : std::string());
+  listed_ = true;
   std::unordered_set<std::string> present;
   // RACE: what came and went in it between the look and the watch left no event, only its times.
   parents_.insert(key);
@@ -250,7 +277,7 @@ void CutBuilder::list_directory(DirId dir, const Key& key) {
   if (!listed) {
     owe_listing(dir);
     if (listed.error().code == ErrorCode::not_found)
-      changes_.mark(key, hint_self, since_);  // RACE: it was removed since
+      put_off(Work{.key = key, .bits = hint_self});  // RACE: it was removed since
     else
       unreadable_.push_back(Unreadable{.key = key, .error = listed.error()});
   }
@@ -357,30 +384,33 @@ void CutBuilder::take_base_back(CutItem& removed) {
   items_.erase(looked);
 }
 
-// True if a key of this cut has a newer event: it is looked at again.
-bool CutBuilder::look_again_at_newer() {
-  bool newer = false;
-  for (const Dirty& dirty : changes_.take(limits::dirty_keys_max)) {
-    if (looked_.contains(dirty.key)) {
-      newer = true;
+// True if a key of this cut has a newer event, or a directory was listed: then all that is dirty
+// joins the cut, those keys last (the queue is a stack). Without `again` only what is new joins.
+bool CutBuilder::join_newer(bool again) {
+  const auto hot = [&](const Dirty& dirty) { return looked_.contains(dirty.key); };
+  std::vector<Dirty> newer = changes_.take(limits::dirty_keys_max);
+  std::ranges::partition(newer, hot);
+  const bool join = !again || listed_ || (!newer.empty() && hot(newer.front()));
+  put_off_ = put_off_ && !(join && again);
+  for (const Dirty& dirty : newer) {
+    if (join && (again || !hot(dirty)))
       enqueue(dirty.key, dirty.bits);
-    } else {
+    else
       changes_.mark(dirty.key, dirty.bits, dirty.since);
-    }
   }
-  return newer;
+  return join;
 }
 
-std::shared_ptr<CutBatch> CutBuilder::finish(bool ordered) {
+std::shared_ptr<CutBatch> CutBuilder::finish(bool ordered, bool always) {
   auto batch = std::make_shared<CutBatch>();
   batch->cut = cut_;
-  batch->ordered = ordered && unreadable_.empty();
+  batch->ordered = ordered && unreadable_.empty() && !put_off_;
   complete_link_groups(items_, index_, cut_);
   // What lies below a directory that went in this cut is left out: it went with it.
   batch->items = in_order(std::exchange(items_, {}), index_, [&](const CutItem& item) {
     return item.removed != index_.contains(item.key);
   });
-  if (batch->items.empty()) return nullptr;
+  if (batch->items.empty() && !(always && batch->ordered)) return nullptr;
   const std::optional<DirSummary> root = index_.summary(root_dir);
   batch->content = index_.root_content();
   batch->content_known = root && root->unknown == 0;

@@ -1,9 +1,11 @@
 // cut_builder.h: dirty keys → one cut.
 //
 // The cut rule: at T0 drain the events; D is the dirty set. Look at every key of D. Drain again. If
-// no key of the cut has a newer event, the cut is the state of T0 for those keys: it is exact. Else
-// look again at those that have, for rounds_max rounds; a cut that is still not exact then says so
-// (`ordered` false) and its hot keys stay dirty.
+// no key of the cut has a newer event, the cut is the state of T0 for those keys, and whatever
+// changed before T0 is in it or in one before: it is exact. Else all that was drained joins, since
+// the newer versions may refer to it, and T0 is now; keys that were looked at already come last,
+// so what they refer to is drained after them. A cut that is not exact after rounds_max rounds says
+// so (`ordered` false), and its hot keys stay dirty. So does one that could not take all of D.
 //
 // A removal that HeldRemovals holds is not recorded, and its key waits for no later cut.
 //
@@ -11,8 +13,8 @@
 // What is gone is recorded last, so that a directory that moved has been found at its new place
 // before its old name is taken for a removal.
 //
-// Thread: one owner. Bounds: limits::cut_keys_max keys and limits::cut_inline_bytes_max bytes; what
-// does not fit stays dirty for the next cut.
+// Thread: one owner. Bounds: limits::cut_keys_max keys; what does not fit stays dirty for the next
+// cut. limits::cut_inline_bytes_max bytes of contents; what does not fit is read when it is sent.
 #pragma once
 
 #include <functional>
@@ -51,8 +53,9 @@ class CutBuilder {
   CutBuilder(Observer& observer, Index& index, io::DirCache& dirs, ChangeSet& changes,
              HeldRemovals& held, CutHooks hooks, const Clock& clock);
 
-  // Null if nothing changed: looking at hints often finds nothing new.
-  [[nodiscard]] std::shared_ptr<CutBatch> build(CutNumber cut);
+  // Null if nothing changed: looking at hints often finds nothing new. `always`: a cut without
+  // items then, which says that the one before is the state of now, if it is exact.
+  [[nodiscard]] std::shared_ptr<CutBatch> build(CutNumber cut, bool always = false);
   // What the last build could not read, and directories under another mount.
   [[nodiscard]] const std::vector<Unreadable>& unreadable() const { return unreadable_; }
   [[nodiscard]] const std::set<Key>& covered() const { return covered_; }
@@ -66,9 +69,12 @@ class CutBuilder {
     uint32_t bits = 0;
   };
   void begin(CutNumber cut);
+  void take_dirty();
+  void look_at_all();
   void enqueue(const Key& key, uint32_t bits);
   void work_off();
   void work_off_queue();
+  void put_off(const Work& work);
   void settle_orphans();
   void look(const Work& work);
   void list_directory(DirId dir, const Key& key);
@@ -81,9 +87,9 @@ class CutBuilder {
   void record_removal(const Key& key);
   void look_again_where_replaced();
   void settle_held();
-  bool look_again_at_newer();
+  bool join_newer(bool again);
   [[nodiscard]] bool full() const;
-  [[nodiscard]] std::shared_ptr<CutBatch> finish(bool ordered);
+  [[nodiscard]] std::shared_ptr<CutBatch> finish(bool ordered, bool always);
 
   Observer& observer_;
   Index& index_;
@@ -108,6 +114,8 @@ class CutBuilder {
   std::vector<Work> orphans_;
   std::set<Key> parents_;
   uint64_t bytes_ = 0;
+  bool put_off_ = false;  // something that was dirty is not in this cut
+  bool listed_ = false;  // in this round: what came into a directory before its watch left no event
   std::vector<Unreadable> unreadable_;
   std::set<Key> covered_;
 };

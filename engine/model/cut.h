@@ -33,7 +33,7 @@ struct CutItem {
 // group together, the first of them carrying the content.
 struct CutBatch {
   CutNumber cut;
-  bool ordered = true;
+  bool ordered = true;  // exact; then, without items: the cut before it is the state of now
   bool by_log = false;  // after a scan: no items, the index's log of changes names the keys
   std::vector<CutItem> items;
   Fingerprint content;  // of the root, after this cut

@@ -53,6 +53,8 @@ struct TreeFacts {
   std::string state;  // "scanning", "synced", "rescanning", "waiting", "held", "catching up"
   Position position;
   bool incomplete = false;  // a replica that is not at a whole cut
+  // Of a replica: "exact" (its tree is a state that the primary's had), or applier.h's words.
+  std::string consistency;
   uint64_t unordered_cuts = 0;
   std::string watch_mode;
   std::string watch_why;

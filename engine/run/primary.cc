@@ -17,11 +17,13 @@ constexpr Duration rewatch_delay = std::chrono::seconds(60);
 constexpr size_t cut_times_max = 4096;
 constexpr std::string_view peer_meta = "peer/";
 
-send::Plan plan_of(const TreeParts& parts, const role::SendDecision& decision, const Hello& peer) {
+send::Plan plan_of(const TreeParts& parts, const role::SendDecision& decision, const Hello& peer,
+                   bool exact) {
   send::Plan plan;
   plan.epoch = parts.state.position.epoch;
   plan.reign = parts.state.position.reign;
   plan.cut = parts.state.position.cut;
+  plan.exact = exact;
   plan.since = decision.since;
   plan.strict = parts.options.strict_order;
   plan.disown_extra = parts.options.keep_extra;
@@ -140,6 +142,8 @@ void Primary::end_scan() {
   auto batch = std::make_shared<CutBatch>();
   batch->cut = scan_cut_;
   batch->by_log = true;
+  batch->ordered = false;  // what was read first may have changed since
+  exact_ = false;
   advance_to(scan_cut_, parts_.clock.now());
   for (auto& [session, sender] : senders_) sender->on_cut(batch);
 }
@@ -188,20 +192,22 @@ std::optional<MonotonicTime> Primary::cut_held_until() const {
 }
 
 bool Primary::cut_is_due(MonotonicTime now) const {
-  if (!synced() || parts_.changes.empty() || parts_.changes.rescan_needed()) return false;
+  if (!synced() || parts_.changes.rescan_needed()) return false;
+  if (parts_.changes.empty() && exact_) return false;
   if (const auto held = cut_held_until(); held && now < *held) return false;
-  if (!parts_.changes.all_open()) return true;
+  if (parts_.changes.empty() || !parts_.changes.all_open()) return true;
   const std::optional<MonotonicTime> oldest = parts_.changes.oldest();
   return oldest && now >= *oldest + std::chrono::microseconds(limits::cut_close_wait_us);
 }
 
 void Primary::make_cut(MonotonicTime now) {
   const CutNumber next{parts_.state.position.cut.value + 1};
-  const std::shared_ptr<CutBatch> batch = builder_.build(next);
+  const std::shared_ptr<CutBatch> batch = builder_.build(next, !exact_);
   cut_made_at_ = now;
   report_unreadable(now);
   report_held();
   if (!batch) return;
+  exact_ = batch->ordered;
   if (!batch->ordered) ++unordered_cuts_;
   for (const CutItem& item : batch->items) {
     if (item.content_changed && item.base_size > 0)
@@ -305,6 +311,7 @@ bool Primary::step(MonotonicTime now) {
   more = verifier_.step(now, {.ask = ask, .quiet = quiet, .drain = drain_}) || more;
   more = step_proofs(now) || more;
   if (!waiters_.empty()) step_waiters(now);
+  more = more || (!exact_ && cut_is_due(now));
   // Behind all that may come to rest in this step: nothing else would wake it.
   if (signatures_.wanted()) more = signatures_.step(now, idle()) || more;
   while (!cut_times_.empty() && std::ranges::all_of(durable_, [&](const auto& peer) {
@@ -332,9 +339,10 @@ std::optional<MonotonicTime> Primary::deadline() const {
   const auto consider = [&](std::optional<MonotonicTime> at) {
     if (at && (!first || *at < *first)) first = at;
   };
-  if (const auto held = cut_held_until(); synced() && !parts_.changes.empty() && held) {
+  const bool cut_wanted = synced() && (!parts_.changes.empty() || !exact_);
+  if (const auto held = cut_held_until(); cut_wanted && held) {
     consider(*held);
-  } else if (synced() && !parts_.changes.all_open()) {
+  } else if (cut_wanted && (parts_.changes.empty() || !parts_.changes.all_open())) {
     consider(parts_.clock.now());
   } else if (const auto oldest = parts_.changes.oldest(); synced() && oldest) {
     consider(*oldest + std::chrono::microseconds(limits::cut_close_wait_us));
@@ -383,6 +391,7 @@ void Primary::on_hello(Session& session, Hello self) {
       .content_known =
           [this](const Key& key, const Attributes& attr, const Digest& digest,
                  const std::vector<Digest>& blocks) { content_known(key, attr, digest, blocks); },
+      .not_exact = [this] { exact_ = false; },
       .withheld = [this](const Key& key) { return held_removals_.covers(key); },
       .withheld_unknown = [this] { return held_removals_.unknown(); }};
   auto sender = std::make_unique<PeerSender>(
@@ -390,8 +399,10 @@ void Primary::on_hello(Session& session, Hello self) {
       parts_.options.policy.ids_by_name
           ? [this](Attributes& attr) { observer_.describe_owner(attr); }
           : std::function<void(Attributes&)>{});
-  sender->start(plan_of(parts_, decision, *session.hello));
+  sender->start(plan_of(parts_, decision, *session.hello, exact_));
   session.well = decision.send == role::Send::in_sync;
+  // Its last cut may have been one that was not, and nothing else would tell it.
+  if (decision.send == role::Send::in_sync) exact_ = false;
   senders_[&session] = std::move(sender);
 }
 

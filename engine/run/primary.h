@@ -108,6 +108,9 @@ class Primary final : public Duty {
   send::FsContentSource contents_;
   SignatureKeeper signatures_;
   uint64_t unordered_cuts_ = 0;
+  // The index is a state that the tree had, and every peer has or gets a cut that is. If not, a cut
+  // without items says so when it is again, should none with items come.
+  bool exact_ = true;
   // What could not be read, and is tried again.
   struct Unread {
     std::string reason;

@@ -97,8 +97,10 @@ void Secondary::step_scan() {
   if (record_scan_ && record_scan_->step()) {
     for (const Error& error : record_scan_->watch_errors()) troubles_.push_back(error.message);
     for (const auto& trouble : record_scan_->troubles()) troubles_.push_back(trouble.reason);
-    if (has_history() && record_scan_->changed())
+    if (has_history() && record_scan_->changed()) {
       parts_.index->put_meta(apply::incomplete_meta, "1");
+      parts_.index->put_meta(apply::consistency_meta, "partial");
+    }
     parts_.log.info("{}: scanned {} entries", parts_.options.name, record_scan_->seen());
     record_scan_.reset();
     begin_digests();
@@ -453,6 +455,7 @@ void Secondary::describe(TreeFacts& facts) const {
                 : receiver_                            ? "following"
                                                        : "waiting";
   facts.incomplete = parts_.index->meta(apply::incomplete_meta).has_value();
+  facts.consistency = parts_.index->meta(apply::consistency_meta).value_or("exact");
   facts.held_keys = applier_->holds().size();
   for (const auto& [key, hold] : applier_->holds().all()) {
     if (facts.held_paths.size() >= limits::holds_listed_max) break;

@@ -82,6 +82,8 @@ class ContentStreamer {
   // `aborted`, `torn`: StageAbort was emitted, error() says why. `unlike`: likewise, because of
   // shifted_max.
   [[nodiscard]] Step step(size_t budget_bytes, const Emit& emit);
+  // The peer has been told of it.
+  [[nodiscard]] bool begun() const { return begun_; }
   [[nodiscard]] const StreamPlan& plan() const { return plan_; }
   [[nodiscard]] const StreamResult& result() const { return result_; }  // after `done`
   [[nodiscard]] const Error& error() const { return error_; }

@@ -66,7 +66,7 @@ void ContentTrack::renamed(Work& work, const Key& to) {
 Work ContentTrack::cancel(const Key& key) {
   Work out;
   if (streaming_ && streaming_->key == key) {
-    parts_.emit(StageAbort{.stage = streamer_->plan().stage}, lane_);
+    if (streamer_->begun()) parts_.emit(StageAbort{.stage = streamer_->plan().stage}, lane_);
     out = std::move(*streaming_);
     streaming_.reset();
     streamer_.reset();

@@ -35,11 +35,7 @@ CutWriter::CutWriter(Parts parts)
                 return work.torn_reads + 1 >= limits::stable_read_tries_max ||
                        hot_.contains(work.key);
               },
-          .failed =
-              [this](const Work& work, const Error& why) {
-                skip(work.key, work.attr.link, why);
-                for (const Key& name : work.followers) add_later(Candidate{.key = name});
-              }}),
+          .failed = [this](const Work& work, const Error& why) { give_up(work, why); }}),
       order_(parts_.index, large_) {}
 
 void CutWriter::emit(Message message, Lane lane) {

@@ -62,6 +62,9 @@ struct SenderCallbacks {
   // The content that was sent: the attributes as sent, its digest and block table.
   std::function<void(const Key&, const Attributes&, const Digest&, const std::vector<Digest>&)>
       content_known;
+  // A cut could not be what the tree was at a moment: another one is to follow, with or without
+  // items.
+  std::function<void()> not_exact;
   // An entry whose removal is held: it cannot be read, and is not sent. May be empty.
   std::function<bool(const Key&)> withheld = {};
   // How many files among them have a content that nobody knows. May be empty.
@@ -171,6 +174,7 @@ class CutWriter {
   void emit(Message message, Lane lane = Lane::bulk);
   void changed_meanwhile(const Key& key);
 
+  void give_up(const Work& work, const Error& why);
   void finish_stream(const Work& work, ContentStreamer& streamer);
   void count(const ContentStreamer& streamer);
   void count_hot(const Key& key, bool torn);

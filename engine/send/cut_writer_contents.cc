@@ -201,9 +201,17 @@ void CutWriter::count_hot(const Key& key, bool torn) {
                   escape(parts_.index.path_of(key).value_or(key.name)));
 }
 
+void CutWriter::give_up(const Work& work, const Error& why) {
+  skip(work.key, work.attr.link, why);
+  for (const Key& name : work.followers) add_later(Candidate{.key = name});
+}
+
 void CutWriter::finish_stream(const Work& work, ContentStreamer& streamer) {
   const StreamResult& result = streamer.result();
   count(streamer);
+  // Its removal need not come behind it: a merged cut has none of what the peer has not.
+  if (!parts_.index.contains(work.key))
+    return give_up(work, make_error(ErrorCode::not_found, "it was removed while it was sent"));
   Result<Attributes> attr = as_on_disk(work, streamer.handle(), streamer.state());
   if (!attr) return skip(work.key, work.attr.link, attr.error());
   if (result.changed) changed_meanwhile(work.key);

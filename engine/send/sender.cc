@@ -60,7 +60,8 @@ Sender::~Sender() = default;
 void Sender::start(const Plan& plan) {
   REPL_CHECK(phase_ == SendPhase::idle);
   plan_ = plan;
-  tree_cut_ = plan.cut;
+  tree_cut_ = moved_at_ = plan.cut;
+  tree_exact_ = plan.exact;
   sent_ = plan.mode == PlanMode::in_sync ? plan.cut : plan.since;
   // The position that a peer names is durable there: whoever waits for it need not wait for another
   // cut.
@@ -123,9 +124,13 @@ bool Sender::step() {
 void Sender::on_cut(std::shared_ptr<const CutBatch> batch) {
   if (phase_ == SendPhase::idle || batch->cut <= tree_cut_) return;
   tree_cut_ = batch->cut;
-  // The index that a merged cut is made from has moved on: the cut may hold some of this one
-  // already.
-  if (phase_ != SendPhase::live && !live_) writer_.not_exact();
+  tree_exact_ = batch->ordered;
+  if (batch->by_log || !batch->items.empty()) {
+    moved_at_ = batch->cut;
+    // The index that a merged cut is made from has moved on: the cut may hold some of this one
+    // already.
+    if (phase_ != SendPhase::live && !live_) writer_.not_exact();
+  }
   if (diverted_) return;
   if (batch->by_log) return divert();
   queue_bytes_ += batch_bytes(*batch);
@@ -167,7 +172,6 @@ bool Sender::step_live() {
   queue_bytes_ -= std::min(queue_bytes_, batch_bytes(*live_));
   live_at_ = 0;
   open_writer(CutBegin{.epoch = plan_.epoch, .reign = plan_.reign, .cut = live_->cut}, sent_);
-  if (!live_->ordered) writer_.not_exact();
   return true;
 }
 
@@ -250,7 +254,7 @@ void Sender::begin_cut(bool first_sync) {
       CutBegin{
           .epoch = plan_.epoch, .reign = plan_.reign, .cut = merging_, .first_sync = first_sync},
       peer_at);
-  if (merging_ < tree_cut_) writer_.not_exact();
+  if (merging_ < moved_at_) writer_.not_exact();
   given_.clear();
   given_dirs_.clear();
   piece_records_ = 0;
@@ -341,7 +345,13 @@ void Sender::end_cut() {
   if (!live_) owed_until_ = ends_sent_;
   Fingerprint content;
   bool known = false;
+  const CutNumber inexact_until = inexact_until_;
+  if (!writer_.exact()) {
+    inexact_until_ = tree_cut_;
+    callbacks_.not_exact();
+  }
   if (live_) {
+    if (!live_->ordered) writer_.not_exact();
     cut = live_->cut;
     content = live_->content;
     known = live_->content_known;
@@ -357,8 +367,10 @@ void Sender::end_cut() {
   if (loose || was_loose_) owed_until_ = ends_sent_;
   if (mode_ == PlanMode::compare && merged)
     only_withheld_ = writer_.records() == 0 ? writer_.withheld() : 0;
+  if (cut <= inexact_until) writer_.not_exact();
   known = known && writer_.exact() && resend_.empty() && !loose;
   if (resend_.empty() && !compare_wanted_) refusals_settled_ = status_.refused;
+  if (merged && !tree_exact_) writer_.not_exact();  // equal it is all the same
   writer_.end(whole, content, known, refusals_settled_);
   exact_ = known;
   if (whole) sent_ = cut;

@@ -45,6 +45,7 @@ struct Plan {
   Epoch epoch;
   Reign reign;
   CutNumber cut;              // the tree's now
+  bool exact = true;          // the index is what the tree was at that cut
   CutNumber since;            // the peer's; changes only
   bool strict = false;        // no cut is published before the large contents of earlier ones
   bool disown_extra = false;  // what only the peer has stays on its disk (mirror without --delete)
@@ -170,9 +171,13 @@ class Sender {
   Plan plan_;
   SendPhase phase_ = SendPhase::idle;
   PlanMode mode_ = PlanMode::in_sync;
-  CutNumber tree_cut_;  // the newest that we know of
-  CutNumber merging_;   // number of the merged cut that is being made
-  CutNumber sent_;      // last cut that was sent whole
+  CutNumber tree_cut_;      // the newest that we know of
+  CutNumber moved_at_;      // the newest that changed something
+  bool tree_exact_ = true;  // the newest is what the tree was at a moment
+  // Up to this cut none is exact: the peer has something that only a later one knows of.
+  CutNumber inexact_until_;
+  CutNumber merging_;  // number of the merged cut that is being made
+  CutNumber sent_;     // last cut that was sent whole
 
   std::deque<Message> out_;         // bulk that the outbox did not take yet
   std::deque<Message> background_;  // likewise

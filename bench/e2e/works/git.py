@@ -9,17 +9,18 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import hosts
 import meter
 from works.base import Work
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[3] / "tests/e2e"))
+from git_repository import ENVIRONMENT, fault, git
+
 FILES = 40
 COMMITS_PER_GC = 30
-ENVIRONMENT = {"GIT_AUTHOR_NAME": "bench", "GIT_AUTHOR_EMAIL": "bench@localhost", "GIT_COMMITTER_NAME": "bench",
-               "GIT_COMMITTER_EMAIL": "bench@localhost", "GIT_CONFIG_GLOBAL": "/dev/null",
-               "GIT_CONFIG_NOSYSTEM": "1", "PATH": os.environ["PATH"], "HOME": "/nonexistent"}
 WRITER = """set -e
 cd "$1"
 stop=$2 n=0
@@ -33,24 +34,6 @@ until [ -e "$stop" ]; do
 done
 echo "$n"
 """ % (FILES, COMMITS_PER_GC)
-
-
-def git(repository, *arguments):
-    return subprocess.run(["git", "-c", f"safe.directory={repository}", "-c", "gc.auto=0", *arguments], cwd=repository,
-                          capture_output=True, text=True, env=ENVIRONMENT)
-
-
-def fault(repository):
-    """What is broken, or an empty string."""
-    checked = git(repository, "fsck", "--full", "--connectivity-only", "--no-dangling")
-    if checked.returncode:
-        return "fsck: " + " | ".join((checked.stderr + checked.stdout).splitlines()[:2])
-    refs = git(repository, "for-each-ref", "--format=%(refname)").stdout.split()
-    for ref in ["HEAD", *refs]:
-        found = git(repository, "rev-parse", "--verify", "--quiet", ref + "^{commit}")
-        if found.returncode:
-            return f"{ref} leads to nothing"
-    return ""
 
 
 class Git(Work):
@@ -102,7 +85,7 @@ class Git(Work):
             sample = hosts.aside("B") / "sample"
             _frozen_copy(sample)
             number += 1
-            found = fault(sample)
+            found = fault(sample, "--connectivity-only")
             if found:
                 faults.append(found)
             heads.add(git(sample, "rev-parse", "HEAD").stdout)
@@ -122,7 +105,7 @@ class Git(Work):
                     os.killpg(writer.pid, signal.SIGSTOP)
                     _copy(hosts.tree("A") / "repository", sample)
                     os.killpg(writer.pid, signal.SIGCONT)
-                    broken += bool(fault(sample))
+                    broken += bool(fault(sample, "--connectivity-only"))
                     shutil.rmtree(sample)
             finally:
                 stop_file.write_text("")

@@ -320,6 +320,26 @@ TEST_F(Hostile, ALooseCutKeepsWhatIsStaged) {
   EXPECT_EQ(tree_.staging->progress()->size(), 0u);
 }
 
+// What the status says of the tree is what the last cut said of itself.
+TEST_F(Hostile, WhatACutWasIsRemembered) {
+  const auto after = [&](CutEnd end) {
+    end.cut = CutNumber{11};
+    EXPECT_TRUE(receiver_->on_message(begin()));
+    EXPECT_TRUE(receiver_->on_message(end));
+    return tree_.index->meta(consistency_meta).value_or("exact");
+  };
+  EXPECT_EQ(after(CutEnd{}), "exact");
+  EXPECT_EQ(after(CutEnd{.ordered = false}), "unordered");
+  EXPECT_EQ(after(CutEnd{.ordered = false, .loose = true}), "unordered");
+  EXPECT_EQ(after(CutEnd{.loose = true}), "loose");
+  EXPECT_EQ(after(CutEnd{}), "exact");
+  ASSERT_TRUE(receiver_->on_message(begin()));
+  ASSERT_TRUE(receiver_->on_message(
+      records({with(file(root_dir, "k", "k"), ContentCopy{{root_dir, "nowhere"}})})));
+  ASSERT_TRUE(receiver_->on_message(CutEnd{.cut = CutNumber{11}, .records = 1}));
+  EXPECT_EQ(tree_.index->meta(consistency_meta), "partial") << "a key is still to come";
+}
+
 // A message holds so many; the largest are worth most.
 TEST_F(Hostile, AsManyStagesAreToldAsAMessageHolds) {
   for (size_t n = 0; n < limits::records_per_message_max + 10; ++n) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "engine/base/clock.h"
+#include "engine/base/limits.h"
 #include "engine/model/hint_bits.h"
 #include "tests/unit/index/index_fixture.h"
 
@@ -62,9 +63,20 @@ class CutBuilderTest : public IndexTest {
     ASSERT_TRUE(stays->bytes);
     EXPECT_EQ(*stays->bytes, content);
   }
+  void write(const std::string& name, const std::string& content) {
+    std::ofstream(root() + "/" + name) << content;
+    mark(name, hint_created | hint_modified | hint_closed);
+  }
+  std::shared_ptr<CutBatch> build_batch(bool always = false) {
+    return builder_->build(CutNumber{++cut_}, always);
+  }
   std::vector<CutItem> build() {
-    const std::shared_ptr<CutBatch> batch = builder_->build(CutNumber{++cut_});
+    const std::shared_ptr<CutBatch> batch = build_batch();
     return batch ? batch->items : std::vector<CutItem>{};
+  }
+  static const CutItem* item_of(const CutBatch& batch, const Key& key) {
+    const auto item = std::ranges::find(batch.items, key, &CutItem::key);
+    return item == batch.items.end() ? nullptr : &*item;
   }
 
   std::function<void()> on_drain_ = [] {};  // once
@@ -74,7 +86,7 @@ class CutBuilderTest : public IndexTest {
   std::vector<DirId> unwatched_;
   Policy policy_;
   IdAllocator ids_{1, 0, [](uint64_t) { return false; }};
-  ChangeSet changes_{1000};
+  ChangeSet changes_{limits::dirty_keys_max};
   std::unique_ptr<io::DirCache> dirs_;
   std::unique_ptr<Observer> observer_;
   std::unique_ptr<CutBuilder> builder_;
@@ -409,6 +421,107 @@ TEST_F(HeldCutsTest, AHeldDirectoryKeepsNoNameOfAFileThatLives) {
   EXPECT_EQ(index_->get(at(root_dir.value, "stays"))->attr.link_names, 1U);
   EXPECT_EQ(held_->entries(), 6U);
   EXPECT_TRUE(changes_.empty());
+}
+
+// What a version that was read again refers to was written before it: without that the cut would be
+// a state that the tree never had.
+TEST_F(CutBuilderTest, ANewerVersionTakesAlongWhatWasWrittenBeforeIt) {
+  write("head", "first");
+  on_drain_ = [this] {
+    write("named by the second", "x");
+    write("head", "second");
+  };
+  const std::shared_ptr<CutBatch> batch = build_batch();
+  ASSERT_TRUE(batch);
+  EXPECT_TRUE(batch->ordered);
+  EXPECT_NE(item_of(*batch, at(root_dir.value, "named by the second")), nullptr);
+  const CutItem* head = item_of(*batch, at(root_dir.value, "head"));
+  ASSERT_NE(head, nullptr);
+  EXPECT_EQ(*head->bytes, "second");
+}
+
+// What is not in it waits for the next one, as long as no key of the cut is newer.
+TEST_F(CutBuilderTest, WhatIsOnlyNewWaitsForTheNextCut) {
+  write("before", "x");
+  on_drain_ = [this] { write("after", "y"); };
+  const std::shared_ptr<CutBatch> batch = build_batch();
+  ASSERT_TRUE(batch);
+  EXPECT_TRUE(batch->ordered);
+  EXPECT_EQ(item_of(*batch, at(root_dir.value, "after")), nullptr);
+  EXPECT_EQ(build().size(), 2u) << "and the root";
+}
+
+// No event tells of what came into a directory before it was watched, nor what was written before.
+TEST_F(CutBuilderTest, WhatAListingFindsTakesAlongWhatWasWrittenBeforeIt) {
+  std::filesystem::create_directory(root() + "/d");
+  mark("d", hint_created | hint_directory);
+  std::ofstream(root() + "/d/names it") << "x";
+  on_drain_ = [this] { write("named", "y"); };
+  const std::shared_ptr<CutBatch> batch = build_batch();
+  ASSERT_TRUE(batch);
+  EXPECT_TRUE(batch->ordered);
+  EXPECT_NE(item_of(*batch, at(root_dir.value, "named")), nullptr);
+}
+
+// A key that never rests: the cut says so, has what its last version refers to, and leaves it
+// dirty.
+TEST_F(CutBuilderTest, ACutWithAHotKeyIsNotExact) {
+  int version = 0;
+  const std::function<void()> hot = [&] {
+    write("named by " + std::to_string(++version), "x");
+    write("head", std::to_string(version));
+    on_drain_ = hot;
+  };
+  hot();
+  const std::shared_ptr<CutBatch> batch = build_batch();
+  ASSERT_TRUE(batch);
+  EXPECT_FALSE(batch->ordered);
+  const CutItem* head = item_of(*batch, at(root_dir.value, "head"));
+  ASSERT_NE(head, nullptr);
+  EXPECT_NE(item_of(*batch, at(root_dir.value, "named by " + *head->bytes)), nullptr);
+  on_drain_ = [] {};
+  const std::shared_ptr<CutBatch> next = build_batch();
+  ASSERT_TRUE(next);
+  EXPECT_TRUE(next->ordered);
+  EXPECT_EQ(*item_of(*next, at(root_dir.value, "head"))->bytes, std::to_string(version));
+}
+
+// More than a cut holds: in which of them a key comes says nothing about the order of writes.
+TEST_F(CutBuilderTest, ACutThatCannotTakeAllIsNotExact) {
+  for (int i = 0; i < 20; ++i) write("f" + std::to_string(i), "x");
+  for (size_t i = 0; i < limits::cut_keys_max - 10; ++i) mark(std::to_string(i), hint_removed);
+  std::shared_ptr<CutBatch> batch = build_batch();
+  ASSERT_TRUE(batch);
+  EXPECT_FALSE(batch->ordered);
+  EXPECT_FALSE(changes_.empty());
+  batch = build_batch(true);
+  ASSERT_TRUE(batch);
+  EXPECT_TRUE(batch->ordered);
+  EXPECT_TRUE(changes_.empty());
+}
+
+// Contents beyond what a cut holds in memory are read when they are sent; the cut has them all.
+TEST_F(CutBuilderTest, ContentsThatDoNotFitAreLeftToTheSender) {
+  const std::string content(limits::inline_bytes_max, 'x');
+  constexpr size_t count = limits::cut_inline_bytes_max / limits::inline_bytes_max + 2;
+  for (size_t i = 0; i < count; ++i) write("f" + std::to_string(i), content);
+  const std::shared_ptr<CutBatch> batch = build_batch();
+  ASSERT_TRUE(batch);
+  EXPECT_TRUE(batch->ordered);
+  EXPECT_TRUE(changes_.empty());
+  EXPECT_EQ(batch->items.size(), count + 1);
+  EXPECT_EQ(
+      std::ranges::count_if(batch->items, [](const CutItem& i) { return i.bytes != nullptr; }),
+      static_cast<std::ptrdiff_t>(count - 2));
+}
+
+// Says that what peers have is the state of now.
+TEST_F(CutBuilderTest, ACutWithoutItemsIsMadeWhenItIsAskedFor) {
+  EXPECT_FALSE(build_batch());
+  const std::shared_ptr<CutBatch> batch = build_batch(true);
+  ASSERT_TRUE(batch);
+  EXPECT_TRUE(batch->ordered);
+  EXPECT_TRUE(batch->items.empty());
 }
 
 }  // namespace

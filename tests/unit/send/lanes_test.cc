@@ -43,6 +43,15 @@ struct UnderWay : ::testing::Test {
     ASSERT_GE(pair.receiver.staged_bytes, bytes_at_least);
     ASSERT_FALSE(has("large"));
   }
+  // What changed is named by the log, as after a scan or for a peer that is behind.
+  void scanned() {
+    pair.tree.touched.clear();
+    auto scan = std::make_shared<CutBatch>();
+    scan->cut = pair.tree.now;
+    ++pair.tree.now.value;
+    scan->by_log = true;
+    pair.sender->on_cut(scan);
+  }
   // As long as there is anything to tell but the large content.
   void small_ones() {
     const uint64_t before = pair.receiver.staged_bytes;
@@ -215,6 +224,37 @@ TEST_F(UnderWay, AFileThatIsRemovedIsGivenUp) {
   EXPECT_LT(pair.receiver.staged_bytes, large_bytes);
 }
 
+// The lane had no room yet: the peer has not heard of it, and would take its end for a breach.
+TEST_F(UnderWay, AFileThatIsRemovedBeforeItsFirstByteIsNotTakenBack) {
+  pair.settle();
+  pair.tree.write(at_root("another"), random_bytes(rng, large_bytes), false);
+  pair.outbox.background.assign(4, Message{Bye{}});
+  cut();
+  while (pair.sender->pump()) {
+  }
+  pair.tree.remove(at_root("another"));
+  cut();
+  while (pair.sender->pump()) {
+  }
+  pair.outbox.background.clear();
+  while (pair.sender->pump()) {
+  }
+  const auto aborts = [](const Message& m) { return std::holds_alternative<StageAbort>(m); };
+  EXPECT_TRUE(std::ranges::none_of(pair.outbox.background, aborts));
+  pair.settle();
+  EXPECT_FALSE(has("another"));
+}
+
+// The peer says that it has nothing there, which is as it should be; no record tells of the
+// removal.
+TEST_F(UnderWay, AFileWhoseRemovalAMergedCutNeedNotTellIsGivenUp) {
+  pair.tree.remove(at_root("large"));
+  pair.tree.write(at_root("found by a scan"), "x");
+  scanned();
+  all_equal();
+  EXPECT_FALSE(has("large"));
+}
+
 TEST_F(UnderWay, AnotherFileInItsPlaceIsSentInstead) {
   pair.tree.write(at_root("large"), "small now", true, false);
   cut();
@@ -275,14 +315,9 @@ TEST_F(UnderWay, AComparisonFindsWhatWaits) {
   pair.tree.remove(at_root("old"));
   cut();
   small_ones();
-  auto scan = std::make_shared<CutBatch>();
   pair.tree.write(at_root("found by a scan"), "x");
   pair.tree.remove(at_root("other"));
-  pair.tree.touched.clear();
-  scan->cut = pair.tree.now;
-  ++pair.tree.now.value;
-  scan->by_log = true;
-  pair.sender->on_cut(scan);
+  scanned();
   pair.run_until([&] { return has("found by a scan") || has("large"); });
   EXPECT_TRUE(has("found by a scan") && has("old") && has("other"));
   EXPECT_FALSE(has("large"));

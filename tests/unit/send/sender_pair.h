@@ -244,7 +244,8 @@ struct Pair {
   std::set<Key> dirty;
   std::set<Key> left_out;
   std::function<bool(const Key&)> withheld;
-  bool read_torn_again = true;  // when nothing else moves, as after a pause
+  std::function<void()> on_not_exact = [] {};  // once
+  bool read_torn_again = true;                 // when nothing else moves, as after a pause
   std::unique_ptr<Sender> sender;
   Pair() { tree.root(); }
 
@@ -254,6 +255,7 @@ struct Pair {
     callbacks.mark_dirty = [this](const Key& key) { dirty.insert(key); };
     callbacks.left_out = [this](const Key& key, const Error&) { left_out.insert(key); };
     callbacks.withheld = [this](const Key& key) { return withheld && withheld(key); };
+    callbacks.not_exact = [this] { std::exchange(on_not_exact, [] {})(); };
     receiver.ends = 0;
     callbacks.content_known = [this](const Key& key, const Attributes& attr, const Digest& digest,
                                      const std::vector<Digest>& blocks) {
@@ -273,6 +275,7 @@ struct Pair {
                        .epoch = {},
                        .reign = receiver.reign,
                        .cut = tree.now,
+                       .exact = true,
                        .since = since,
                        .strict = strict,
                        .disown_extra = disown,

@@ -715,6 +715,83 @@ TEST(Sender, WhatTheLastCutDidNotProveIsProvedLater) {
   EXPECT_FALSE(pair.sender->prove());
 }
 
+std::shared_ptr<CutBatch> without_items(Pair& pair) {
+  pair.tree.touched.clear();
+  ++pair.tree.now.value;
+  return pair.batch();
+}
+
+// The index shows what the tree never was as a whole, until a cut that is exact.
+TEST(Sender, WhatIsMadeOfAnIndexThatIsNotExactIsNotEither) {
+  Pair pair;
+  pair.tree.write({root_dir, "f"}, "x");
+  pair.first_sync();
+  EXPECT_TRUE(pair.receiver.ordered);
+  const CutNumber since = pair.tree.now;
+  ++pair.tree.now.value;
+  pair.tree.write({root_dir, "g"}, "y");
+  pair.connect();
+  Plan plan{
+      .mode = PlanMode::changes, .epoch = {}, .reign = pair.receiver.reign, .cut = pair.tree.now};
+  plan.since = since;
+  plan.exact = false;
+  pair.sender->start(plan);
+  pair.settle();
+  pair.expect_equal();
+  EXPECT_FALSE(pair.receiver.ordered);
+  EXPECT_TRUE(pair.sender->status().in_sync) << "equal they are";
+  pair.sender->on_cut(without_items(pair));
+  pair.settle();
+  EXPECT_TRUE(pair.receiver.ordered);
+  EXPECT_EQ(pair.receiver.at, pair.tree.now);
+}
+
+// A version that is newer than its cut: cuts that were made before it was read do not know of it.
+TEST(Sender, CutsBehindANewerVersionAreNotExact) {
+  Pair pair;
+  pair.first_sync();
+  pair.tree.touched.clear();
+  ++pair.tree.now.value;
+  const Key key{root_dir, "f"};
+  pair.tree.write(key, std::string(5000, 'x'), false);
+  pair.sender->on_cut(pair.batch());
+  ++pair.tree.now.value;
+  pair.tree.write({root_dir, "g"}, "y");
+  pair.sender->on_cut(pair.batch());
+  pair.tree.source.files[key]->bytes.back() = 'z';
+  pair.tree.source.files[key]->attr.mtime.seconds = 99;
+  int told = 0;
+  pair.on_not_exact = [&] { ++told; };
+  pair.settle();
+  EXPECT_EQ(pair.dirty, std::set<Key>{key});
+  EXPECT_FALSE(pair.receiver.ordered);
+  EXPECT_EQ(told, 1);
+}
+
+TEST(Sender, TheFirstCutThatKnowsOfANewerVersionIsExact) {
+  Pair pair;
+  pair.first_sync();
+  pair.tree.touched.clear();
+  ++pair.tree.now.value;
+  const Key key{root_dir, "f"};
+  pair.tree.write(key, std::string(5000, 'x'), false);
+  pair.sender->on_cut(pair.batch());
+  ++pair.tree.now.value;
+  pair.tree.write({root_dir, "g"}, "y");
+  pair.sender->on_cut(pair.batch());
+  pair.tree.source.files[key]->bytes.back() = 'z';
+  pair.tree.source.files[key]->attr.mtime.seconds = 99;
+  pair.on_not_exact = [&] {
+    ++pair.tree.now.value;
+    pair.tree.write(key, std::string(4999, 'x') + 'z');
+    pair.sender->on_cut(pair.batch());
+  };
+  pair.settle();
+  pair.expect_equal();
+  EXPECT_EQ(pair.receiver.at, pair.tree.now);
+  EXPECT_TRUE(pair.receiver.ordered);
+}
+
 // Equal contents under other ids are a difference, too: names of one file that are two there.
 TEST(Sender, NamesOfOneFileThatAreTwoThereAreFound) {
   Pair pair;
