@@ -10,7 +10,7 @@ set -- --kind "$kind" "$@"
 . "$HERE/cost.sh"
 node A "$kind" 1200
 node B "$kind" 1200
-usual_config 'exclude = ["/of-nobody-else"]'
+usual_config 'exclude = ["/of-nobody-else"]' 'max_delete = "off"' # a row removes most of what there is
 a=$(tree A) b=$(tree B)
 mkdir "$a" "$b"
 start_all
