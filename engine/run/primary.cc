@@ -5,6 +5,7 @@
 
 #include "engine/base/bytes.h"
 #include "engine/base/limits.h"
+#include "engine/index/entry_codec.h"
 #include "engine/model/hash.h"
 #include "engine/role/contact.h"
 
@@ -16,6 +17,9 @@ constexpr Duration retry_delay = std::chrono::seconds(5);
 constexpr Duration rewatch_delay = std::chrono::seconds(60);
 constexpr size_t cut_times_max = 4096;
 constexpr std::string_view peer_meta = "peer/";
+constexpr std::string_view owed_meta = "owed/";  // and the key's bytes: a cut went without it
+
+std::string owed_name(const Key& key) { return std::string(owed_meta) + key_bytes(key); }
 
 send::Plan plan_of(const TreeParts& parts, const role::SendDecision& decision, const Hello& peer,
                    bool exact) {
@@ -80,6 +84,7 @@ Primary::Primary(TreeParts& parts, SyncThread& sync, std::function<void()> wake)
     ByteReader in(value);
     durable_[std::string(name.substr(peer_meta.size()))] = CutNumber{in.u64()};
   });
+  recall_owed();
   start_scan({});
 }
 
@@ -208,6 +213,7 @@ void Primary::make_cut(MonotonicTime now) {
   report_held();
   if (!batch) return;
   exact_ = batch->ordered;
+  sent_with(*batch);
   if (!batch->ordered) ++unordered_cuts_;
   for (const CutItem& item : batch->items) {
     if (item.content_changed && item.base_size > 0)
@@ -235,8 +241,9 @@ void Primary::report_unreadable(MonotonicTime now) {
   }
 }
 
-// A cut goes without it and will be acknowledged. The log names it beyond that, for every peer and
-// after a restart. What is not where it was is found by its event, and then sent.
+// A cut goes without it and will be acknowledged, so the log of changes may forget it: the index
+// remembers that it is owed, until a cut has it, also after a restart. What is not where it was is
+// found by its event, and then sent.
 void Primary::left_out(const Key& key, const Error& why) {
   if (why.code == ErrorCode::not_found || why.code == ErrorCode::changed)
     return on_hint(key, hint_modified | hint_unsent);
@@ -244,12 +251,30 @@ void Primary::left_out(const Key& key, const Error& why) {
   unread.reason = why.message;
   unread.unsent = true;
   if (!retry_at_) retry_at_ = parts_.clock.now() + retry_delay;
-  if (std::optional<Entry> entry = parts_.index->get(key)) {
-    entry->cut = CutNumber{parts_.state.position.cut.value + 1};
-    parts_.index->put(key, *entry);
-  }
+  if (owed_.insert(key).second) parts_.index->put_meta(owed_name(key), "1");
   parts_.log.warn("{}: {}: {}; tried again", parts_.options.name, parts_.describe(key),
                   why.message);
+}
+
+void Primary::recall_owed() {
+  parts_.index->for_meta(owed_meta, [this](std::string_view name, std::string_view) {
+    const std::optional<Key> key = decode_key(name.substr(owed_meta.size()));
+    if (key) owed_.insert(*key);
+  });
+  for (const Key& key : owed_) on_hint(key, hint_modified | hint_unsent);
+}
+
+void Primary::sent_with(const CutBatch& batch) {
+  if (owed_.empty()) return;
+  for (const CutItem& item : batch.items) {
+    if (owed_.erase(item.key) > 0) parts_.index->remove_meta(owed_name(item.key));
+  }
+  // What went with the directory above it.
+  std::erase_if(owed_, [this](const Key& key) {
+    if (parts_.index->contains(key)) return false;
+    parts_.index->remove_meta(owed_name(key));
+    return true;
+  });
 }
 
 std::optional<Error> Primary::content_error(const Key& key) const {

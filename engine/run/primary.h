@@ -67,6 +67,8 @@ class Primary final : public Duty {
   void report_unreadable(MonotonicTime now);
   void left_out(const Key& key, const Error& why);
   void retry_unreadable(MonotonicTime now);
+  void recall_owed();
+  void sent_with(const CutBatch& batch);
   [[nodiscard]] std::optional<Error> content_error(const Key& key) const;
   void watch_failed(const Error& why);
   void report_held();
@@ -117,7 +119,8 @@ class Primary final : public Duty {
     bool unsent = false;  // a cut went without it
   };
   std::map<Key, Unread> unreadable_;
-  std::set<Key> retried_;                 // not for the first time, if they are in `unreadable_`
+  std::set<Key> owed_;     // a cut went without them, and none has come since that has them
+  std::set<Key> retried_;  // not for the first time, if they are in `unreadable_`
   std::vector<std::string> scan_errors_;  // what is not watched, holds_listed_max of it
   std::optional<MonotonicTime> retry_at_;
   CutNumber digested_for_;  // contents that were not known were read, for a proof at that cut
