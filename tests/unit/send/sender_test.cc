@@ -746,9 +746,8 @@ TEST(Sender, WhatIsMadeOfAnIndexThatIsNotExactIsNotEither) {
   EXPECT_EQ(pair.receiver.at, pair.tree.now);
 }
 
-// A version that is newer than its cut: cuts that were made before it was read do not know of it.
-TEST(Sender, CutsBehindANewerVersionAreNotExact) {
-  Pair pair;
+// A file that is in a cut and has changed since, with another cut behind that.
+Key newer_than_its_cut(Pair& pair) {
   pair.first_sync();
   pair.tree.touched.clear();
   ++pair.tree.now.value;
@@ -760,6 +759,13 @@ TEST(Sender, CutsBehindANewerVersionAreNotExact) {
   pair.sender->on_cut(pair.batch());
   pair.tree.source.files[key]->bytes.back() = 'z';
   pair.tree.source.files[key]->attr.mtime.seconds = 99;
+  return key;
+}
+
+// A version that is newer than its cut: cuts that were made before it was read do not know of it.
+TEST(Sender, CutsBehindANewerVersionAreNotExact) {
+  Pair pair;
+  const Key key = newer_than_its_cut(pair);
   int told = 0;
   pair.on_not_exact = [&] { ++told; };
   pair.settle();
@@ -770,17 +776,7 @@ TEST(Sender, CutsBehindANewerVersionAreNotExact) {
 
 TEST(Sender, TheFirstCutThatKnowsOfANewerVersionIsExact) {
   Pair pair;
-  pair.first_sync();
-  pair.tree.touched.clear();
-  ++pair.tree.now.value;
-  const Key key{root_dir, "f"};
-  pair.tree.write(key, std::string(5000, 'x'), false);
-  pair.sender->on_cut(pair.batch());
-  ++pair.tree.now.value;
-  pair.tree.write({root_dir, "g"}, "y");
-  pair.sender->on_cut(pair.batch());
-  pair.tree.source.files[key]->bytes.back() = 'z';
-  pair.tree.source.files[key]->attr.mtime.seconds = 99;
+  const Key key = newer_than_its_cut(pair);
   pair.on_not_exact = [&] {
     ++pair.tree.now.value;
     pair.tree.write(key, std::string(4999, 'x') + 'z');
