@@ -21,6 +21,9 @@ namespace repl {
 // --- contact
 // -------------------------------------------------------------------------------------------------
 
+// Bits of Hello::features.
+inline constexpr uint64_t feature_roles = 1;  // catch_up; marked listings; hand-overs
+
 // How much of a content is already staged on the speaker's side.
 struct StageProgress {
   StageId stage;
@@ -46,6 +49,8 @@ struct Hello {
   // Its tree may not be what its position says (between the pieces of a first sync, keys that were
   // to be sent again, a crash in a publish): to be compared.
   bool incomplete = false;
+  // A person wants it caught up: what it has that the primary never had is kept aside already.
+  bool catch_up = false;
   std::vector<StageProgress> stages;
 };
 

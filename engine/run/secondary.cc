@@ -10,6 +10,7 @@
 #include "engine/delta/signature.h"
 #include "engine/model/hash.h"
 #include "engine/role/contact.h"
+#include "engine/role/node_state.h"
 #include "engine/run/wanted_content.h"
 
 namespace repl::run {
@@ -256,6 +257,7 @@ std::optional<MonotonicTime> Secondary::deadline() const {
 
 void Secondary::store_position(const Position& position) {
   parts_.state.position = position;
+  parts_.state.lineage = lineage_;
   parts_.state.epoch_seen = std::max(parts_.state.epoch_seen, position.epoch);
   parts_.store_state();
 }
@@ -272,12 +274,13 @@ void Secondary::describe(Hello& hello) const {
 
 void Secondary::on_hello(Session& session, Hello self) {
   // What was said to this peer stands: it may have begun to send on the strength of it.
-  if (session.said) self.synced = session.said->synced;
+  if (session.said) self = *session.said;
   const bool join_any = parts_.options.standing == Standing::mirror_copy;
   const role::ReceiveDecision decision = role::decide_receive(self, *session.hello, join_any);
   const bool was_held = session.held;
   session.held = !decision.accept && !decision.wait;
   session.reason = decision.reason;
+  if (session.hello->role == Role::primary) diverged_ = decision.diverged;
   if (session.held && !was_held) {
     parts_.log.warn("{}: {}", parts_.options.name, decision.reason);
     session.link->send(PeerNotice{.hold = decision.reason, .error = {}}, Lane::prompt);
@@ -289,7 +292,10 @@ void Secondary::on_hello(Session& session, Hello self) {
   primary_ = &session;
   const Position durable = parts_.state.position;
   parts_.state.role = Role::secondary;
-  parts_.state.lineage = session.hello->lineage;
+  lineage_ = session.hello->lineage;
+  // Where our reign is none of its past, ours tells where they part until its first cut is here.
+  if (!has_history() || role::has_reign(lineage_, parts_.state.position.reign))
+    parts_.state.lineage = lineage_;
   parts_.state.epoch_seen = std::max(parts_.state.epoch_seen, session.hello->position.epoch);
   parts_.store_state();
   answers_.clear();
@@ -449,18 +455,32 @@ void Secondary::repair_drift() {
   if (kept < limits::kept_by_repair_max) static_cast<void>(approve());
 }
 
+void Secondary::list_holds(std::vector<std::string>& paths, uint64_t& count) const {
+  count = applier_->holds().size();
+  for (const auto& [key, hold] : applier_->holds().all()) {
+    if (paths.size() >= limits::holds_listed_max) break;
+    paths.push_back(parts_.describe(key) + ": " + hold.reason);
+  }
+}
+
+void Secondary::let_go() {
+  std::vector<Key> held;
+  for (const auto& [key, hold] : applier_->holds().all()) held.push_back(key);
+  for (const Key& key : held) applier_->holds().clear(key);
+  parts_.index->remove_meta(apply::incomplete_meta);
+  parts_.index->remove_meta(apply::consistency_meta);
+  parts_.index->raise_log_start(parts_.state.position.cut);
+}
+
 void Secondary::describe(TreeFacts& facts) const {
+  facts.diverged = diverged_;
   facts.state = !synced()                              ? "scanning"
                 : walk_ || (verify_ && verify_->proof) ? "reading contents"
                 : receiver_                            ? "following"
                                                        : "waiting";
   facts.incomplete = parts_.index->meta(apply::incomplete_meta).has_value();
   facts.consistency = parts_.index->meta(apply::consistency_meta).value_or("exact");
-  facts.held_keys = applier_->holds().size();
-  for (const auto& [key, hold] : applier_->holds().all()) {
-    if (facts.held_paths.size() >= limits::holds_listed_max) break;
-    facts.held_paths.push_back(parts_.describe(key) + ": " + hold.reason);
-  }
+  list_holds(facts.held_paths, facts.held_keys);
   if (facts.held_keys > 0) {
     facts.holds.push_back(std::to_string(facts.held_keys) +
                           " paths were changed here and are held: `repl approve " +

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/clock.h"
 #include "engine/change/brake.h"
 #include "engine/io/backend.h"
 #include "engine/model/policy.h"
@@ -32,6 +33,9 @@ struct TreeOptions {
   bool strict_order = false;     // no cut is published before the large files of earlier ones
   change::DeleteLimits deletes;  // what a primary sends without asking a person
   bool repair_drift = false;     // what was changed on a replica is kept aside and replaced
+  // A former primary that starts and hears none of its peers for that long: serve, or hold?
+  bool serve_alone = false;
+  Duration alone_after = std::chrono::seconds(60);
   bool keep_extra = false;       // mirror without --delete: what only the copy has stays
   std::optional<watch::Mode> watch_mode;
   bool watch_live = true;  // false: a scan and what it finds, no watch (mirror --once)
