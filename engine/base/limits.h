@@ -141,6 +141,12 @@ inline constexpr int refusals_max = 3;  // of one key; then it counts as held
 // Merged cuts that follow each other before the cuts of a tree that never rests are told one by
 // one.
 inline constexpr int catch_ups_max = 8;
+// Differences that are listed one by one, with their paths; all are counted.
+inline constexpr size_t diff_items_max = 10'000;
+inline constexpr size_t diff_item_bytes_max = 16 << 20;
+// What a peer lists for them, and its directories that wait: against a peer whose tree never ends.
+inline constexpr uint64_t diff_entries_max = 100'000'000;
+inline constexpr size_t diff_dirs_max = 4'000'000;
 // Comparisons of two trees at one cut before their difference is a matter for people.
 inline constexpr int compares_max = 3;
 
