@@ -48,6 +48,7 @@ Message convert(FieldReader& d, wire::ListDirectories& in) {
     d.require(in.dirs(i) != 0, "a directory without id");
     out.dirs.push_back(DirId{in.dirs(i)});
   }
+  out.diff = in.diff();
   return out;
 }
 
@@ -60,6 +61,7 @@ Message convert(FieldReader& d, wire::DirectoryListing& in) {
   const int count = d.count(in.children());
   out.children.reserve(static_cast<size_t>(count));
   for (int i = 0; i < count; ++i) out.children.push_back(d.info(in.mutable_children(i), true));
+  out.diff = in.diff();
   return out;
 }
 
@@ -68,6 +70,7 @@ Message convert(FieldReader& d, wire::AskKeys& in) {
   const int count = d.count(in.keys());
   out.keys.reserve(static_cast<size_t>(count));
   for (int i = 0; i < count; ++i) out.keys.push_back(d.key_or_root(in.mutable_keys(i)));
+  out.diff = in.diff();
   return out;
 }
 
@@ -80,6 +83,7 @@ Message convert(FieldReader& d, wire::KeysAnswer& in) {
   out.infos.reserve(static_cast<size_t>(infos));
   for (int i = 0; i < keys; ++i) out.keys.push_back(d.key_or_root(in.mutable_keys(i)));
   for (int i = 0; i < infos; ++i) out.infos.push_back(d.info(in.mutable_infos(i), false));
+  out.diff = in.diff();
   return out;
 }
 

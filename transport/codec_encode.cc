@@ -99,6 +99,7 @@ class Encoder {
   void operator()(ListDirectories& in) {
     wire::ListDirectories out;
     for (const DirId dir : in.dirs) out.add_dirs(dir.value);
+    out.set_diff(in.diff);
     finish(wire::KIND_LIST_DIRECTORIES, out, in.dirs.size());
   }
   void operator()(DirectoryListing& in) {
@@ -107,17 +108,20 @@ class Encoder {
     out.set_known(in.known);
     out.set_last(in.last);
     for (KeyInfo& child : in.children) put(out.add_children(), child);
+    out.set_diff(in.diff);
     finish(wire::KIND_DIRECTORY_LISTING, out, in.children.size());
   }
   void operator()(AskKeys& in) {
     wire::AskKeys out;
     for (Key& key : in.keys) put(out.add_keys(), key);
+    out.set_diff(in.diff);
     finish(wire::KIND_ASK_KEYS, out, in.keys.size());
   }
   void operator()(KeysAnswer& in) {
     wire::KeysAnswer out;
     for (Key& key : in.keys) put(out.add_keys(), key);
     for (KeyInfo& info : in.infos) put(out.add_infos(), info);
+    out.set_diff(in.diff);
     finish(wire::KIND_KEYS_ANSWER, out, std::max(in.keys.size(), in.infos.size()));
   }
   void operator()(AdoptIds& in) {

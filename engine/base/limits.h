@@ -147,6 +147,8 @@ inline constexpr size_t diff_item_bytes_max = 16 << 20;
 // What a peer lists for them, and its directories that wait: against a peer whose tree never ends.
 inline constexpr uint64_t diff_entries_max = 100'000'000;
 inline constexpr size_t diff_dirs_max = 4'000'000;
+// Listings that wait for a peer that asked for them, to know what differs.
+inline constexpr size_t diff_answers_waiting_max = 100'000;
 // Comparisons of two trees at one cut before their difference is a matter for people.
 inline constexpr int compares_max = 3;
 

@@ -68,8 +68,10 @@ struct KeyInfo {
   DirId dir;  // directories
   LinkId link;
 };
+// `diff`: asked only to know, by either side; the answers say so, too, and nothing is sent for it.
 struct ListDirectories {
   std::vector<DirId> dirs;
+  bool diff = false;
 };
 // All children of a directory; in several messages if large (`last` on the final one).
 struct DirectoryListing {
@@ -77,13 +79,16 @@ struct DirectoryListing {
   bool known = true;  // false: the secondary has no such directory
   bool last = true;
   std::vector<KeyInfo> children;
+  bool diff = false;
 };
 struct AskKeys {
   std::vector<Key> keys;
+  bool diff = false;
 };
 struct KeysAnswer {  // same order as asked; `name` is empty in each
   std::vector<Key> keys;
   std::vector<KeyInfo> infos;
+  bool diff = false;
 };
 // The secondary takes the primary's ids for directories and link groups that are equal but for
 // their ids.
