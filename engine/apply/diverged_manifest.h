@@ -34,9 +34,10 @@ struct About {
 
 // What was done here since the common position. Numbers are frozen: they are on disk.
 enum class Change : uint8_t {
-  changed = 1,  // the other side has another version
-  made = 2,     // the other side has nothing there
-  deleted = 3,  // gone here, the other side still has it
+  changed = 1,    // the other side has another version
+  made = 2,       // the other side has nothing there
+  deleted = 3,    // gone here, the other side still has it
+  displaced = 4,  // later: it was in the tree when a kept version was put back there
 };
 
 // One version that lost.
@@ -48,7 +49,9 @@ struct Item {
   // What was here, complete with extended attributes; of what was deleted here only if it was
   // known. `dir` of a directory that nobody numbered is the root's.
   std::optional<Attributes> attr;
-  uint64_t inode = 0;     // of the object in the tree when it was kept; 0: none
+  // Of the object in the tree when it had been kept; items of one inode and birth were names of
+  // one file. Unset for what was deleted here.
+  LocalStat local;
   bool has_object = false;  // its content is in the store
   bool operator==(const Item&) const = default;
 };
@@ -69,6 +72,9 @@ struct Manifest {
 [[nodiscard]] std::string encode_item(const Item& item);  // a later one of a number replaces it
 [[nodiscard]] std::string encode_drop(uint64_t number);
 [[nodiscard]] std::string encode_finish();
+// A record as it stands at `offset` of the file: its place is part of the checksum, so that a frame
+// that is the content of another one is none.
+void append_frame(std::string& out, std::string_view record, uint64_t offset);
 
 [[nodiscard]] Manifest decode_manifest(std::string_view bytes);
 

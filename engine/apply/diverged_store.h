@@ -27,6 +27,8 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "engine/apply/diverged_manifest.h"
@@ -36,15 +38,13 @@
 
 namespace repl::apply::diverged {
 
-inline constexpr std::string_view stores_name = "diverged";
-
 // What an item is of.
 struct Subject {
   Change change = Change::changed;
   Key key;
   std::string path;  // bytes, not escaped
-  // What stat does not say: digest, directory id, link group, names of owners. May be null. The
-  // digest is taken over only if type, size and mtime are those of the object.
+  // What stat does not say: digest, directory id, link group, names of owners. May be null. Of
+  // another type than the object it is not used, its digest only if size and mtime are the same.
   const Attributes* known = nullptr;
 };
 
@@ -68,7 +68,7 @@ struct Settled {
 class Store {
  public:
   // A new store; or an unfinished one of the same peer and common position, which goes on: what it
-  // has is not kept twice. `area` is the staging area, held by the caller as long as the store.
+  // has is not kept twice. `area` is the staging area.
   [[nodiscard]] static Result<std::unique_ptr<Store>> begin(int area, const About& about);
   // One that is there, finished or not, to restore from and to discard. not_found without it.
   [[nodiscard]] static Result<std::unique_ptr<Store>> open(int area, const std::string& id);
@@ -79,7 +79,8 @@ class Store {
 
   // Puts what stands at (dir, name) into the store; a directory as a record only. Returns what
   // statx(2) says of the object afterwards: a link changed its ctime and nlink, which the index
-  // must learn. Not durable before sync.
+  // must learn (for every name of the file: of two that are kept, the second is the last word).
+  // Not durable before sync.
   [[nodiscard]] Result<io::Stat> keep(const Subject& subject, int dir, std::string_view name);
   // The same for a directory that is open (the root has no name).
   [[nodiscard]] Result<io::Stat> keep_directory(const Subject& subject, int fd);
@@ -87,8 +88,10 @@ class Store {
   [[nodiscard]] Status note_removed(const Subject& subject);
   // Everything so far is on disk, the contents of linked files too.
   [[nodiscard]] Status sync();
-  // After the catch-up. The store is finished, durably; an empty one is gone. On an error it is
-  // not finished and settle may be called again.
+  // After the catch-up, when its last cut is durable and what that displaced has left the staging
+  // area (a displaced version that is still there counts as another name of its file). The store is
+  // finished, durably; an empty one is gone. On an error it is not finished and settle may be
+  // called again.
   [[nodiscard]] Result<Settled> settle(const Shows& shows);
 
   // Removes these items, durably; the last one takes the store with it. No other call may follow
@@ -99,49 +102,35 @@ class Store {
 
   // --- for restoring (diverged_restore.h) ---
   [[nodiscard]] int objects() const { return objects_.get(); }
-  [[nodiscard]] static std::string object_name(uint64_t number);
-  // Makes room for an object that is moved into the store, and records it once it is there.
+  // For an object that is moved into the store, and its record once it is there (durable).
   [[nodiscard]] uint64_t fresh_number() { return manifest_.next_number++; }
   [[nodiscard]] Status record_moved(Item item);
 
  private:
-  Store() = default;
-  Status open_parts(int area);
+  explicit Store(std::string id) : id_(std::move(id)) {}
+  static Result<std::unique_ptr<Store>> open_locked(Fd stores, const std::string& id);
+  static Result<std::unique_ptr<Store>> make(Fd stores, const About& about);
   Status lock();
-  Status load();
-  Status start(const About& about);
+  Status open_parts();
   Status clear_leftovers();
-  Status append(const std::string& frames);
+  Status append(const std::vector<std::string>& records);
   Status record(Item item);
-  Status drop(const std::vector<uint64_t>& numbers);
-  Status finish();
+  [[nodiscard]] const Item* earlier(const Subject& subject, uint64_t inode) const;
+  Result<io::Stat> keep_object(Item item, bool linked_before, int dir, std::string_view name,
+                               const Attributes* known);
+  Status take_copy(const Item& item, int dir, std::string_view name);
+  Status forget(const std::unordered_set<uint64_t>& numbers);
+  Status remove_objects(const std::vector<uint64_t>& numbers);
+  Status drop_unnamed_links();
+  Status part_from_tree(Settled& settled);
+  Status remove_if_empty();
   Status remove_store();
-  const Item* earlier(const Subject& subject, uint64_t inode) const;
-  Status take_in(const Subject& subject, int dir, std::string_view name, Item& item,
-                 bool& copied) const;
-  Result<bool> part(const Item& item);
   std::string id_;
   Fd stores_, dir_, objects_, file_;
-  Fd filesystem_;  // opened before anything is written: syncfs(2) sees every error since
   Manifest manifest_;
   std::unordered_map<Key, std::vector<uint64_t>> by_key_;
   bool resumed_ = false;
   bool gone_ = false;
 };
-
-// A store as a reader sees it: no lock, nothing is changed.
-struct View {
-  std::string id;
-  Manifest manifest;
-  bool busy = false;                // somebody is writing to it now
-  std::vector<uint64_t> missing;    // items whose object is not there
-  std::vector<uint64_t> unclaimed;  // objects of which the manifest says nothing
-  [[nodiscard]] bool damaged() const {
-    return !manifest.about || manifest.damaged_frames > 0 || !missing.empty() ||
-           !unclaimed.empty();
-  }
-};
-// The oldest first. No area, no stores: empty.
-[[nodiscard]] Result<std::vector<View>> list_stores(int area);
 
 }  // namespace repl::apply::diverged
