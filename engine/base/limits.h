@@ -152,6 +152,9 @@ inline constexpr size_t diff_answers_waiting_max = 100'000;
 // Comparisons of two trees at one cut before their difference is a matter for people.
 inline constexpr int compares_max = 3;
 
+// Diverged store.
+inline constexpr size_t diverged_record_bytes_max = 4 << 20;  // one record of a manifest
+
 // Watch.
 inline constexpr size_t watch_read_bytes = 256 * 1024;  // one read(2) of kernel events
 inline constexpr size_t watch_known_handles_max =
@@ -196,6 +199,10 @@ static_assert(message_bytes_target < lane_queue_bytes_max);
 static_assert(data_chunk_bytes_max <= write_bytes_max);
 static_assert(zstd_window_log_initial < zstd_window_log_max);
 static_assert(zstd_rest_ms >= 2 * heartbeat_ms, "seen at a heartbeat");
+static_assert(directory_depth_max * (name_bytes_max + 1) + xattrs_bytes_max +
+                      symlink_target_bytes_max + 64 * 1024 <=
+                  diverged_record_bytes_max,
+              "a path and all attributes must fit a record");
 static_assert(block_bytes <= inline_bytes_max);
 static_assert(inline_bytes_max % block_bytes == 0);
 static_assert(hole_step_bytes % block_bytes == 0);
