@@ -20,9 +20,9 @@ bool contains(const std::vector<Reign>& reigns, const Reign& reign) {
   return std::ranges::find(reigns, reign) != reigns.end();
 }
 
-bool may_have_gap(const Lineage& lineage) { return lineage.size() >= limits::lineage_reigns_max; }
-
 }  // namespace
+
+bool may_have_gap(const Lineage& lineage) { return lineage.size() >= limits::lineage_reigns_max; }
 
 std::string encode(const NodeState& state) {
   std::string record;

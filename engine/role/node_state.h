@@ -55,6 +55,8 @@ struct NodeState {
 // Is `position` in a reign that ended with a loss of power, beyond what is remembered of it?
 [[nodiscard]] bool lost_with_power(const Position& position, const Lineage& lineage,
                                    const std::vector<Reign>& after_power_loss);
+// Reigns behind the founding one may have been pruned.
+[[nodiscard]] bool may_have_gap(const Lineage& lineage);
 [[nodiscard]] bool has_reign(const Lineage& lineage, const Reign& reign);
 
 }  // namespace repl::role

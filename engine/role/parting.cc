@@ -29,6 +29,9 @@ std::optional<Parting> parting(const Hello& ours, const Hello& theirs) {
   for (size_t i = our_steps; i-- > 0;) {
     for (size_t j = their_steps; j-- > 0;) {
       if (ours.lineage[i].reign != theirs.lineage[j].reign) continue;
+      // Behind the founding reign of a pruned lineage there were others: nobody knows where it ended.
+      if ((i == 0 && may_have_gap(ours.lineage)) || (j == 0 && may_have_gap(theirs.lineage)))
+        return std::nullopt;
       Parting at;
       at.reign = ours.lineage[i].reign;
       at.epoch = ours.lineage[i].epoch;

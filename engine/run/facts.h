@@ -82,6 +82,7 @@ struct WaitRequest {
   AckLevel level = AckLevel::durable;
   std::optional<int64_t> timeout_ms;
   bool wait_for_peers = false;
+  std::string only;  // this peer alone; empty: all
   Abandoned abandoned;
 };
 // `closed`: the tree is.

@@ -447,6 +447,10 @@ Status Primary::on_message(Session& session, const Message& message) {
     verifier_.on_reply(sender.node(), *reply);
     return {};
   }
+  if (const auto* request = std::get_if<VerifyRequest>(&message)) {
+    verify_for(session, *request);
+    return {};
+  }
   if (const auto* notice = std::get_if<PeerNotice>(&message)) {
     if (!notice->error.empty())
       parts_.log.warn("{}: {}: {}", parts_.options.name, sender.node(), notice->error);

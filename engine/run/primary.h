@@ -48,6 +48,7 @@ class Primary final : public Duty {
   [[nodiscard]] Status on_message(Session& session, const Message& message) override;
   void on_closed(Session& session) override;
   void stop() override;
+  [[nodiscard]] bool read_contents() override;
 
   // Call with the kernel's events drained.
   void wait(const WaitRequest& request, std::function<void(WaitAnswer)> answer);
@@ -87,6 +88,9 @@ class Primary final : public Duty {
   void describe_held(TreeFacts& facts) const;
   [[nodiscard]] std::vector<std::string> held_paths() const;
   [[nodiscard]] std::optional<Fingerprint> without_held(const std::string& node) const;
+  void verify_peers(const VerifyOptions& options, std::vector<std::string> peers,
+                    const std::string& only, std::function<void(VerifyAnswer)> answer);
+  void verify_for(const Session& session, const VerifyRequest& request);
   void step_waiters(MonotonicTime now);
   [[nodiscard]] bool step_proofs(MonotonicTime now);
   void begin_digests();

@@ -10,6 +10,7 @@
 #include "engine/delta/signature.h"
 #include "engine/role/contact.h"
 #include "engine/role/node_state.h"
+#include "engine/role/parting.h"
 
 namespace repl::run {
 
@@ -48,6 +49,7 @@ Result<std::unique_ptr<Secondary>> Secondary::make(TreeParts& parts, SyncThread&
   secondary->applier_ = std::move(*applier);
   secondary->drift_ =
       std::make_unique<DriftCheck>(parts, secondary->observer_, secondary->applier_->holds());
+  secondary->lend_to_catch_up();
   secondary->start_scan();
   return secondary;
 }
@@ -80,9 +82,10 @@ void Secondary::start_scan() {
   rescan_wanted_ = false;
   hints_.clear();
   troubles_.clear();
-  if (records()) {
-    record_scan_ =
-        std::make_unique<RecordScan>(parts_, observer_, nullptr, parts_.state.position.cut, wake_);
+  if (records() || catch_up_->recording()) {
+    CutNumber cut = parts_.state.position.cut;
+    if (catch_up_->recording()) ++cut.value;  // what was changed unseen is newer than what came
+    record_scan_ = std::make_unique<RecordScan>(parts_, observer_, nullptr, cut, wake_);
     record_scan_->accept_emptied_root();
     record_scan_->begin(root_dir);
   } else {
@@ -110,6 +113,41 @@ void Secondary::step_scan() {
     drift_scan_.reset();
     recheck_holds();
   }
+}
+
+void Secondary::lend_to_catch_up() {
+  catch_up_ = std::make_unique<CatchUp>(
+      parts_, CatchUp::Lent{.scan = [this](bool record) { scan_for_catch_up(record); },
+                            .scanned = [this] { return synced() && !rescan_wanted_ && !walk_; },
+                            .drop_holds = [this] { drop_holds(); },
+                            .at_rest = [this] { return at_rest(); },
+                            .held = [this] { return applier_->holds().size(); }});
+}
+
+void Secondary::scan_for_catch_up(bool record) {
+  if (record) parts_.renew_ids();
+  drift_scan_.reset();
+  rescan_wanted_ = true;
+  wake_();
+}
+
+void Secondary::drop_holds() {
+  std::vector<Key> held;
+  for (const auto& [key, hold] : applier_->holds().all()) held.push_back(key);
+  for (const Key& key : held) applier_->holds().clear(key);
+}
+
+bool Secondary::read_contents() {
+  if (!walk_ && synced()) begin_digests();
+  return walk_ != nullptr || !synced();
+}
+
+bool Secondary::would_keep(const Session& session, const Key& key) const {
+  if (applier_->holds().all().contains(key)) return true;
+  const std::optional<Entry> entry = parts_.index->get(key);
+  if (!entry || session.decided) return false;
+  const auto at = role::parting(*session.said, *session.hello);
+  return !at || entry->cut > at->cut;
 }
 
 // A tree that joins with content in it is compared with the primary's: every digest must be known.
@@ -201,9 +239,10 @@ bool Secondary::step(MonotonicTime now) {
   repair_drift();
   step_sync(now);
   tell_holds();
+  const bool catching_up = catch_up_->step(now);
   // A commit that has just ended let go of the disk: what waited for it begins at once.
   const bool sync_now = applier_->work_pending() && !syncing_ && !sync_.busy() && !sync_retry_;
-  return walk_ != nullptr || (verify_ && verify_->proof) || sync_now;
+  return walk_ != nullptr || (verify_ && verify_->proof) || sync_now || catching_up;
 }
 
 // --- durability
@@ -265,15 +304,35 @@ void Secondary::store_position(const Position& position) {
 void Secondary::describe(Hello& hello) const {
   hello.synced = ready_to_meet();
   hello.incomplete = parts_.index->meta(apply::incomplete_meta).has_value();
+  hello.catch_up = catch_up_->agreed();
   if (Result<std::vector<StageProgress>> stages = parts_.staging->progress())
     hello.stages = std::move(*stages);
 }
 
-void Secondary::on_hello(Session& session, Hello self) {
-  // What was said to this peer stands: it may have begun to send on the strength of it.
-  if (session.said) self = *session.said;
+// What was said to this peer counts: it may have begun to send on the strength of it.
+role::ReceiveDecision Secondary::decide(const Session& session) const {
+  Hello self = *session.said;
+  self.catch_up = self.catch_up && catch_up_->agreed_with(session.peer);
   const bool join_any = parts_.options.standing == Standing::mirror_copy;
-  const role::ReceiveDecision decision = role::decide_receive(self, *session.hello, join_any);
+  role::ReceiveDecision decision = role::decide_receive(self, *session.hello, join_any);
+  if (!decision.accept || self.catch_up) return decision;
+  const std::string command = "`repl catchup --from " + session.peer + " " + parts_.options.name + "`";
+  const size_t drifted = applier_->holds().not_approved();
+  std::string why;
+  if (catch_up_->half_kept()) {
+    why = "a catch-up was interrupted before everything was kept: " + command + " goes on";
+  } else if (drifted > limits::drift_alone_max && drift_->found_alone()) {
+    why = std::to_string(drifted) +
+          " paths were changed here while no primary was connected: nothing is applied. " + command +
+          " keeps them aside and catches up; `repl promote --force " + parts_.options.name +
+          "` makes what is here the tree";
+  }
+  if (why.empty()) return decision;
+  return role::ReceiveDecision{.diverged = true, .reason = std::move(why)};
+}
+
+void Secondary::on_hello(Session& session, Hello) {
+  const role::ReceiveDecision decision = decide(session);
   const bool was_held = session.held;
   session.held = !decision.accept && !decision.wait;
   session.reason = decision.reason;
@@ -282,6 +341,7 @@ void Secondary::on_hello(Session& session, Hello self) {
     parts_.log.warn("{}: {}", parts_.options.name, decision.reason);
     session.link->send(PeerNotice{.hold = decision.reason, .error = {}}, Lane::prompt);
   }
+  if (session.held) catch_up_->on_refused(decision.reason);
   session.well =
       session.hello->role != Role::primary || session.hello->position == parts_.state.position;
   if (!decision.accept || (primary_ != nullptr && primary_ != &session)) return;
@@ -310,6 +370,7 @@ void Secondary::on_hello(Session& session, Hello self) {
               }});
   receiver_->start(session.hello->position.epoch, session.hello->position.reign, durable);
   told_holds_ = 0;
+  drift_->primary_is_there(true);
   if (synced()) recheck_holds();
   parts_.log.info("{}: following {}", parts_.options.name, session.peer);
 }
@@ -343,6 +404,10 @@ Status Secondary::on_message(Session& session, const Message& message) {
     begin_verify(*request);
     return {};
   }
+  if (const auto* reply = std::get_if<VerifyReply>(&message)) {
+    catch_up_->on_verified(*reply);
+    return {};
+  }
   if (verify_) verify_->disturb();
   const Status status = receiver_->on_message(message);
   if (std::holds_alternative<CutEnd>(message)) parts_.dirs->next_generation();
@@ -350,8 +415,10 @@ Status Secondary::on_message(Session& session, const Message& message) {
 }
 
 void Secondary::on_closed(Session& session) {
+  catch_up_->on_closed(session);
   if (&session != primary_) return;
   primary_ = nullptr;
+  drift_->primary_is_there(false);
   verify_queue_.clear();
   if (verify_) {
     verify_.reset();
@@ -383,9 +450,7 @@ void Secondary::repair_drift() {
 }
 
 void Secondary::let_go() {
-  std::vector<Key> held;
-  for (const auto& [key, hold] : applier_->holds().all()) held.push_back(key);
-  for (const Key& key : held) applier_->holds().clear(key);
+  drop_holds();
   parts_.index->remove_meta(apply::incomplete_meta);
   parts_.index->remove_meta(apply::consistency_meta);
   parts_.index->raise_log_start(parts_.state.position.cut);

@@ -16,6 +16,8 @@
 #include "engine/apply/applier.h"
 #include "engine/apply/receiver.h"
 #include "engine/change/observer.h"
+#include "engine/role/contact.h"
+#include "engine/run/catch_up.h"
 #include "engine/run/committer.h"
 #include "engine/run/content_walk.h"
 #include "engine/run/drift.h"
@@ -48,6 +50,15 @@ class Secondary final : public Duty {
 
   // The primary's versions of what is held go in, the local ones are kept. How many.
   [[nodiscard]] Result<uint64_t> approve();
+  // Brings this node up to date with a primary whose connection stands, whatever is here.
+  void catch_up(Session& session, CatchUpRequest request) {
+    catch_up_->begin(session, std::move(request));
+  }
+  [[nodiscard]] bool catching_up() const { return catch_up_->running(); }
+  // What a catch-up would keep aside of this key's present version: it changed here since the last
+  // position that both had.
+  [[nodiscard]] bool would_keep(const Session& session, const Key& key) const;
+  [[nodiscard]] bool read_contents() override;
   void describe(TreeFacts& facts) const;
   // Paths that are held, escaped and bounded, and how many there are.
   void list_holds(std::vector<std::string>& paths, uint64_t& count) const;
@@ -60,6 +71,10 @@ class Secondary final : public Duty {
  private:
   Secondary(TreeParts& parts, SyncThread& sync, std::function<void()> wake);
   void start_scan();
+  [[nodiscard]] role::ReceiveDecision decide(const Session& session) const;
+  void lend_to_catch_up();
+  void scan_for_catch_up(bool record);
+  void drop_holds();
   void step_scan();
   void step_walk();
   void step_sync(MonotonicTime now);
@@ -100,6 +115,7 @@ class Secondary final : public Duty {
   std::unique_ptr<apply::Applier> applier_;
   std::unique_ptr<apply::Receiver> receiver_;
   std::unique_ptr<DriftCheck> drift_;
+  std::unique_ptr<CatchUp> catch_up_;
   Session* primary_ = nullptr;  // accepted
   Lineage lineage_;             // of its reign: ours as of its first cut
   bool diverged_ = false;       // what is here keeps the primary off

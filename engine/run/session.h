@@ -43,6 +43,8 @@ class Duty {
   // Anything else. An error closes the connection.
   [[nodiscard]] virtual Status on_message(Session& session, const Message& message) = 0;
   virtual void on_closed(Session& session) = 0;
+  // Begins to read the contents whose digests are not known. True while it is at that.
+  [[nodiscard]] virtual bool read_contents() = 0;
   // What ends this run of the tree: it is opened again, through recovery. stop() makes nothing
   // durable then.
   [[nodiscard]] virtual Status health() const { return {}; }

@@ -20,7 +20,7 @@ constexpr size_t drain_bytes = 1 << 20;
 bool same_but_progress(const Hello& a, const Hello& b) {
   return a.role == b.role && a.position == b.position && a.synced == b.synced &&
          a.content == b.content && a.content_known == b.content_known &&
-         a.tree_empty == b.tree_empty && a.policy == b.policy;
+         a.tree_empty == b.tree_empty && a.policy == b.policy && a.catch_up == b.catch_up;
 }
 
 }  // namespace
@@ -35,7 +35,11 @@ Result<std::unique_ptr<TreeEngine>> TreeEngine::open(TreeOptions options, const 
 }
 
 TreeEngine::TreeEngine(std::unique_ptr<TreeParts> parts, EventLoop loop)
-    : parts_(std::move(parts)), loop_(std::move(loop)), sync_([this] { loop_.wake(); }) {}
+    : parts_(std::move(parts)),
+      loop_(std::move(loop)),
+      sync_([this] { loop_.wake(); }),
+      listings_(*parts_->index),
+      differ_(*parts_) {}
 
 // RACE: a closed link tells so later, on the I/O thread, and whoever dialled holds it longer than
 // the engine lives: it must not wake an engine that is gone.
@@ -141,7 +145,8 @@ Status TreeEngine::run() {
     run_posted();
     take_new_links();
     serve_sessions();
-    busy = duty_->step(now);
+    step_diffs();
+    busy = duty_->step(now) || (!diffs_wanted_.empty() && !differ_.busy());
     if (Status s = duty_->health(); !s) ended_ = s;
     consider_founding();
     consider_currency();
@@ -271,7 +276,10 @@ void TreeEngine::serve_sessions() {
         if (!session->link) break;
         continue;
       }
-      if (Status s = duty_->on_message(*session, message); !s) {
+      std::optional<Status> done = listings_.on_message(*session, message);
+      if (!done) done = differ_.on_message(*session, message);
+      if (!done) done = duty_->on_message(*session, message);
+      if (const Status& s = *done; !s) {
         close_session(*session, s.error());
         break;
       }
@@ -293,6 +301,8 @@ void TreeEngine::close_session(Session& session, const Error& why) {
   last_errors_[session.peer] = why.message;
   session.link->on_ready({});
   session.link->close(why.message);
+  listings_.on_closed(session);
+  differ_.on_closed(session);
   duty_->on_closed(session);
   session.link.reset();
 }

@@ -16,7 +16,11 @@
 #include <vector>
 
 #include "engine/run/event_loop.h"
+#include "engine/run/catch_up.h"
+#include "engine/run/catch_up_plan.h"
+#include "engine/run/differ.h"
 #include "engine/run/facts.h"
+#include "engine/run/listing_answers.h"
 #include "engine/run/role_change.h"
 #include "engine/run/session.h"
 #include "engine/run/sync_thread.h"
@@ -55,6 +59,12 @@ class TreeEngine {
   void request_demote(bool dry_run, std::function<void(Result<RoleChange>)> answer);
   // Replication stands still until it is resumed, also over a restart; changes are remembered.
   void request_pause(bool paused, std::function<void(Status)> answer);
+  // What differs from a peer's tree; of a primary without a name its only peer, of a secondary its
+  // primary.
+  void request_diff(std::string peer, std::function<void(Result<DiffResult>)> answer);
+  // What catching up with that peer would do, and doing it.
+  void request_catch_up_plan(std::string from, std::function<void(Result<CatchUpPlan>)> answer);
+  void request_catch_up(CatchUpRequest request);
 
  private:
   // A primary that gives way: it pushes nothing, and ends as a secondary whose index knows all that
@@ -80,6 +90,13 @@ class TreeEngine {
   [[nodiscard]] Hello make_hello() const;
   bool say_hello();
   [[nodiscard]] TreeFacts facts() const;
+
+  // tree_differences.cc
+  [[nodiscard]] Result<Session*> session_with(const std::string& node) const;
+  [[nodiscard]] Result<Session*> session_to_catch_up(const std::string& from) const;
+  void begin_diff(const std::string& peer, std::function<void(Result<DiffResult>)> answer);
+  void step_diffs();
+  [[nodiscard]] CatchUpPlan plan_of(DiffResult diff) const;
 
   // tree_roles.cc
   void consider_founding();
@@ -119,6 +136,13 @@ class TreeEngine {
   bool alone_ = false;                        // it did: held
   bool paused_ = false;
   std::optional<StepDown> step_down_;
+  ListingAnswers listings_;
+  Differ differ_;
+  struct DiffWanted {
+    std::string peer;
+    std::function<void(Result<DiffResult>)> answer;
+  };
+  std::deque<DiffWanted> diffs_wanted_;
 
   std::atomic<bool> stop_ = false;
   mutable std::mutex mutex_;  // guards the two below

@@ -4,6 +4,7 @@
 // Thread: the engine's.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -48,6 +49,8 @@ struct TreeParts {
   [[nodiscard]] change::ObserverParts observer_parts();
   // New ids come from here on: call when the reign is settled.
   void start_ids();
+  // The next ones are under a tag of their own: of what a secondary finds by itself.
+  void renew_ids();
   // Puts `state` into the index; durable with its next commit.
   void store_state();
   // A directory left the tree, it may live on elsewhere: nothing in it is our business any more.
@@ -57,6 +60,7 @@ struct TreeParts {
 
  private:
   TreeParts(TreeOptions o, const Clock& c, Log& l);
+  [[nodiscard]] std::function<bool(uint64_t)> id_is_taken() const;
   Status open_root();
   Status open_index();
   Status open_staging();

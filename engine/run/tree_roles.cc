@@ -35,8 +35,8 @@ void TreeEngine::on_hello(Session& session) {
     parts_->state.epoch_seen = session.hello->epoch_seen;
     parts_->store_state();
   }
+  consider_currency();  // and with it, perhaps, this session
   if (session.decided) return;
-  consider_currency();
   if (std::string why = not_deciding(); !why.empty()) {
     session.held = paused_ || alone_;
     session.reason = std::move(why);
