@@ -81,6 +81,7 @@ TEST(DiffWalk, PeerWithoutARootRecordHasNothing) {
   set(pair.here, root_dir, "f", diff_file(1));
   pair.run();
   EXPECT_THAT(pair.lines(), ElementsAre("here f"));
+  EXPECT_EQ(pair.walk->counts().changed_meanwhile, 0u);
 }
 
 TEST(DiffWalk, OnlyWhatDiffersIsListed) {
@@ -133,6 +134,17 @@ TEST(DiffWalk, MovedDirectoryIsToldOnceAndNotListedWhenItIsTheSame) {
   pair.run();
   EXPECT_THAT(pair.lines(), ElementsAre("moved new<-old"));
   EXPECT_EQ(pair.listed, 1u);
+  DiffCheck(pair).run();
+}
+
+TEST(DiffWalk, MovedDirectoryIsFoundHoweverLateThePeerListsIt) {
+  DiffPair pair;
+  set(pair.here, root_dir, "new", diff_dir(DirId{5}));
+  set(pair.here, root_dir, "a", diff_dir(DirId{4}));
+  set(pair.peer, root_dir, "a", diff_dir(DirId{4}));
+  set(pair.peer, DirId{4}, "old", diff_dir(DirId{5}));
+  pair.run();
+  EXPECT_THAT(pair.lines(), ElementsAre("moved new<-a/old"));
   DiffCheck(pair).run();
 }
 
