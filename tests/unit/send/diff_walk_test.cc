@@ -81,6 +81,7 @@ TEST(DiffWalk, PeerWithoutARootRecordHasNothing) {
   set(pair.here, root_dir, "f", diff_file(1));
   pair.run();
   EXPECT_THAT(pair.lines(), ElementsAre("here f"));
+  EXPECT_EQ(pair.walk->counts().changed_meanwhile, 0u);
 }
 
 TEST(DiffWalk, OnlyWhatDiffersIsListed) {
@@ -133,6 +134,17 @@ TEST(DiffWalk, MovedDirectoryIsToldOnceAndNotListedWhenItIsTheSame) {
   pair.run();
   EXPECT_THAT(pair.lines(), ElementsAre("moved new<-old"));
   EXPECT_EQ(pair.listed, 1u);
+  DiffCheck(pair).run();
+}
+
+TEST(DiffWalk, MovedDirectoryIsFoundHoweverLateThePeerListsIt) {
+  DiffPair pair;
+  set(pair.here, root_dir, "new", diff_dir(DirId{5}));
+  set(pair.here, root_dir, "a", diff_dir(DirId{4}));
+  set(pair.peer, root_dir, "a", diff_dir(DirId{4}));
+  set(pair.peer, DirId{4}, "old", diff_dir(DirId{5}));
+  pair.run();
+  EXPECT_THAT(pair.lines(), ElementsAre("moved new<-a/old"));
   DiffCheck(pair).run();
 }
 
@@ -219,22 +231,22 @@ TEST(DiffWalk, ItemsAreBoundedAndCountsAreExact) {
   EXPECT_EQ(pair.items.size(), 22u);
   EXPECT_FALSE(pair.walk->counts().truncated);
   pair.run({.item_bytes = 5});
-  EXPECT_EQ(pair.items.size(), 4u);  // 0 1 10 11: 2 bytes are too many
+  EXPECT_EQ(pair.items.size(), 3u);  // 0 1 10, and one byte is left for 11
   EXPECT_TRUE(pair.walk->counts().truncated);
   EXPECT_EQ(pair.count(DiffChange::only_peer), 22u);
 }
 
-TEST(DiffWalk, VeryDeepTreesAreWalkedAndLetGo) {
+TEST(DiffWalk, DeepTreesAreWalked) {
   DiffPair pair;
   DirId dir = root_dir;
-  const uint64_t depth = 20'000;
+  const uint64_t depth = 2'000;
   for (uint64_t i = 0; i < depth; ++i) {
     set(pair.peer, dir, "d", diff_dir(DirId{10 + i}));
     dir = DirId{10 + i};
   }
   pair.run();
   EXPECT_EQ(pair.count(DiffChange::only_peer), depth);
-  EXPECT_TRUE(pair.walk->counts().truncated);
+  EXPECT_EQ(pair.items.size(), depth);
 }
 
 // --- random trees ---
@@ -260,7 +272,9 @@ void random_pair(uint64_t seed, uint64_t shift) {
   if (rng() % 8 == 0) set_root(pair.peer, 0700);
   pair.run();
   DiffCheck(pair).run();
-  if (shift != 0) EXPECT_EQ(pair.count(DiffChange::moved), 0u);
+  if (shift != 0) {
+    EXPECT_EQ(pair.count(DiffChange::moved), 0u);
+  }
   // In any order of delivery.
   const auto lines = pair.lines();
   pair.start();
@@ -282,17 +296,17 @@ void random_pair(uint64_t seed, uint64_t shift) {
 
 TEST(DiffWalkRandom, TreesOfOneOrigin) {
   if (const uint64_t seed = seed_given()) return random_pair(seed, 0);
-  for (uint64_t seed = 1; seed <= 300 && !testing::Test::HasFailure(); ++seed) random_pair(seed, 0);
+  for (uint64_t seed = 1; seed <= 100 && !testing::Test::HasFailure(); ++seed) random_pair(seed, 0);
 }
 
 TEST(DiffWalkRandom, TreesUnderOtherIds) {
   if (const uint64_t seed = seed_given()) return random_pair(seed, 50'000);
-  for (uint64_t seed = 1; seed <= 150 && !testing::Test::HasFailure(); ++seed)
+  for (uint64_t seed = 1; seed <= 50 && !testing::Test::HasFailure(); ++seed)
     random_pair(seed, 50'000);
 }
 
 TEST(DiffWalkRandom, TreesThatChangeMeanwhileEndTheWalk) {
-  for (uint64_t seed = 1; seed <= 150 && !testing::Test::HasFailure(); ++seed) {
+  for (uint64_t seed = 1; seed <= 50 && !testing::Test::HasFailure(); ++seed) {
     SCOPED_TRACE(seed);
     std::mt19937_64 rng(seed);
     DiffPair pair;
@@ -478,6 +492,7 @@ TEST_F(HostilePeer, HangsADirectoryBelowItself) {
     status = pair_.walk->on_listing(
         DirectoryListing{.dir = dir, .children = {info("d", FileType::directory, DirId{7})}});
     dir = DirId{7};
+    pair_.asked.clear();
     while (pair_.walk->step()) {
     }
   }
@@ -495,6 +510,7 @@ TEST_F(HostilePeer, IsTooDeep) {
     status = pair_.walk->on_listing(
         DirectoryListing{.dir = dir, .children = {info("d", FileType::directory, DirId{7})}});
     dir = DirId{7};
+    pair_.asked.clear();
     while (pair_.walk->step()) {
     }
   }
@@ -521,6 +537,8 @@ TEST_F(HostilePeer, ListsOneDirectoryTwice) {
       {info("c", FileType::directory, DirId{7}), info("d", FileType::directory, DirId{7})})));
   while (pair_.walk->step()) {
   }
+  ASSERT_TRUE(pair_.walk->on_answer(
+      KeysAnswer{.keys = {root_key}, .infos = {info("", FileType::directory, root_dir)}}));
   for (int i = 0; i < 2; ++i) {
     ASSERT_TRUE(pair_.walk->on_listing(DirectoryListing{.dir = DirId{7}}));
     while (pair_.walk->step()) {
