@@ -66,7 +66,7 @@ void TreeHost::handle(const Request& request, const Reply& reply) {
       asked->reply.done(
           print_json(Json{{"released", *released}, {"kept", *released > 0 ? *kept : ""}}));
     });
-  } else if (!handle_role(request, asked)) {
+  } else if (!handle_role(request, asked) && !handle_catch_up(request, asked)) {
     asked->reply.failed("this daemon does not know the command " + escape(request.command),
                         exit_usage);
   }

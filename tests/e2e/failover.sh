@@ -45,4 +45,11 @@ start B
 wait_for 30 "B up" answers B t
 sleep 3
 ctl B role t
+ctl A diff t
+ctl B diff t
+ctl B catchup_plan t from=A
+ctl B catchup t from=A plan=1000
+equal A B
 repl B status t; repl A status t
+find $W/B -path '*diverged*'
+settle A
