@@ -36,6 +36,7 @@ std::string render_sums(const Json& result) {
     const auto count = get_number<uint64_t>(get_member(result, "counts"), key);
     if (count > 0) out += fmt::format("{}{} {}", out.empty() ? "" : ", ", count, word);
   }
+  if (out.empty()) return out;
   return fmt::format("  {}; {} in files\n", out,
                      human_bytes(get_number<uint64_t>(result, "bytes")));
 }
