@@ -182,10 +182,6 @@ class Painter {
   bool on_;
 };
 
-std::string counted(uint64_t count, std::string_view one, std::string_view many) {
-  return fmt::format("{} {}", count, count == 1 ? one : many);
-}
-
 std::string render_peer(const PeerStatus& peer, const Painter& paint) {
   std::string out = fmt::format("  peer      {}", paint.bold(peer.name));
   if (!peer.transport.empty()) out += fmt::format(" ({})", peer.transport);
@@ -310,6 +306,10 @@ std::string render(const TreeStatus& s, const RenderOptions& options) {
     out += "  verified  never since start\n";
   }
   return out;
+}
+
+std::string counted(uint64_t count, std::string_view one, std::string_view many) {
+  return fmt::format("{} {}", count, count == 1 ? one : many);
 }
 
 std::string human_bytes(uint64_t bytes) {

@@ -131,6 +131,8 @@ struct RenderOptions {
 // For people; ends in a newline.
 [[nodiscard]] std::string render(const TreeStatus& status, const RenderOptions& options);
 
+// "1 path", "3 paths".
+[[nodiscard]] std::string counted(uint64_t count, std::string_view one, std::string_view many);
 // "1.5 MiB"; "250 ms", "3.2 s", "4 m 10 s", "2 h 5 m".
 [[nodiscard]] std::string human_bytes(uint64_t bytes);
 [[nodiscard]] std::string human_seconds(double seconds);

@@ -176,6 +176,10 @@ inline constexpr size_t control_reply_bytes_max =
     4 << 20;  // unread by one client; then it is dropped
 inline constexpr size_t control_clients_max = 32;
 inline constexpr int control_request_ms_max = 5'000;  // for a request to arrive in full
+inline constexpr int control_answer_ms_max = 10'000;  // for an answer that needs no work
+// After the time limit of a switchover, for the daemon to say how it ended.
+inline constexpr int switchover_answer_ms_max = 10'000;
+inline constexpr size_t difference_lines_max = 200;  // shown to a person; JSON has what there is
 // The same line of the log, in so long; and how many lines are known for that.
 inline constexpr uint64_t log_repeats_max = 3;
 inline constexpr int log_repeat_ms = 60'000;
