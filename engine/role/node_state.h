@@ -11,6 +11,7 @@
 
 #include "engine/base/error.h"
 #include "engine/model/position.h"
+#include "engine/role/handover_state.h"
 
 namespace repl::role {
 
@@ -27,6 +28,7 @@ struct NodeState {
   // that one beyond where it ended may be newer than what is here.
   std::vector<Reign> after_power_loss;
   uint64_t id_counter = 0;  // where the reign's id allocator stands
+  HandoverState handover;
   bool operator==(const NodeState&) const = default;
 };
 
@@ -39,6 +41,11 @@ struct NodeState {
 // new reign begins where the index stands, because cuts may have been sent that the index does not
 // remember.
 [[nodiscard]] NodeState begin_run(NodeState state, const Reign& fresh, const Bits128& boot = {});
+// This node is the primary from here on, in a reign of its own.
+[[nodiscard]] NodeState begin_reign(NodeState state, const Reign& fresh, Epoch epoch);
+// Another node is the primary from here on; this one's position is where that reign began or
+// before.
+[[nodiscard]] NodeState give_way(NodeState state, const LineageStep& reign);
 // A secondary takes a primary's lineage and position for its own.
 [[nodiscard]] NodeState follow(NodeState state, const Lineage& lineage, const Position& position);
 
