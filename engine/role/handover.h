@@ -205,16 +205,20 @@ class TakingOver {
     Bits128 token;  // whose final cut is awaited
     std::string peer;
     CutNumber cut;
+    MonotonicTime say_again{};  // prepared
   };
 
-  // A hello of the primary that asked, each time: it is asked whether it still means it.
-  [[nodiscard]] Actions on_hello(const NodeState& state, const std::string& from) const;
+  // A hello of any peer, each time. The primary that asked is asked whether it still means it.
+  [[nodiscard]] Actions on_hello(const NodeState& state, const std::string& from,
+                                 MonotonicTime now);
   // prepare, drain, grant, abort.
   [[nodiscard]] Actions on_message(const NodeState& state, const std::string& from,
                                    const Handover& message, const TakerFacts& facts,
                                    const Reign& fresh);
   // More is durable than before.
   [[nodiscard]] Actions on_durable(const NodeState& state, const TakerFacts& facts);
+  [[nodiscard]] Actions on_time(const NodeState& state, MonotonicTime now);
+  [[nodiscard]] std::optional<MonotonicTime> deadline(const NodeState& state) const;
 
   [[nodiscard]] const Memory& memory() const { return memory_; }
 

@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "engine/base/limits.h"
 #include "engine/role/handover.h"
 
 namespace repl::role {
@@ -57,9 +58,21 @@ std::string why_not_grant(const NodeState& state, const std::string& from, const
 
 }  // namespace
 
-Actions TakingOver::on_hello(const NodeState& state, const std::string& from) const {
+// The abort may have been lost, or the primary was restarted and knows nothing of it.
+std::optional<MonotonicTime> TakingOver::deadline(const NodeState& state) const {
+  if (state.handover.stage != HandoverStage::prepared) return std::nullopt;
+  return memory_.say_again;
+}
+
+Actions TakingOver::on_time(const NodeState& state, MonotonicTime now) {
+  const std::optional<MonotonicTime> at = deadline(state);
+  return at && now >= *at ? on_hello(state, state.handover.peer, now) : Actions{};
+}
+
+Actions TakingOver::on_hello(const NodeState& state, const std::string& from, MonotonicTime now) {
   const HandoverState& handover = state.handover;
   if (handover.stage != HandoverStage::prepared || handover.peer != from) return {};
+  memory_.say_again = now + std::chrono::milliseconds(limits::handover_retry_ms);
   return {Say{from, Handover{.kind = HandoverKind::ready,
                              .token = handover.token,
                              .reign = state.position.reign,
@@ -104,7 +117,9 @@ Actions TakingOver::on_drain(const NodeState& state, const std::string& from, co
                              const TakerFacts& facts) {
   if (!is_prepared(state, from, asked.token))
     return {Say{from, answer(asked, HandoverKind::declined, "it is not prepared to take over")}};
-  memory_ = Memory{.token = asked.token, .peer = from, .cut = asked.cut};
+  memory_.token = asked.token;
+  memory_.peer = from;
+  memory_.cut = asked.cut;
   return on_durable(state, facts);
 }
 
@@ -121,8 +136,8 @@ Actions TakingOver::on_durable(const NodeState& state, const TakerFacts& facts) 
                    .content = facts.content,
                    .identity = facts.identity,
                    .reason = {}};
-  const std::string peer = std::exchange(memory_, Memory{}).peer;
-  return {Say{peer, std::move(drained)}};
+  memory_.token = {};
+  return {Say{memory_.peer, std::move(drained)}};
 }
 
 // Grant comes only from a node that is no primary any more, and it waits for one of these answers.
