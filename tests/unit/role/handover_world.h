@@ -73,6 +73,7 @@ struct Step {
 
 [[nodiscard]] World first_world(int crashes, int writes, int starts, Mutant mutant = Mutant::none);
 [[nodiscard]] std::vector<Step> steps(const World& world);
+[[nodiscard]] std::string image(const Handover& message);
 // Of everything but times and counters of names.
 [[nodiscard]] std::string key_of(const World& world);
 // Empty, or which invariant does not hold.
