@@ -126,6 +126,8 @@ NodeState begin_run(NodeState state, const Reign& fresh, const Bits128& boot) {
 }
 
 NodeState begin_reign(NodeState state, const Reign& fresh, Epoch epoch) {
+  const auto own = std::ranges::find(state.lineage, state.position.reign, &LineageStep::reign);
+  if (own != state.lineage.end()) state.lineage.erase(own + 1, state.lineage.end());
   append_step(state.lineage,
               LineageStep{.reign = fresh, .epoch = epoch, .began_at = state.position.cut});
   state.role = Role::primary;

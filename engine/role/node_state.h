@@ -41,7 +41,8 @@ struct NodeState {
 // new reign begins where the index stands, because cuts may have been sent that the index does not
 // remember.
 [[nodiscard]] NodeState begin_run(NodeState state, const Reign& fresh, const Bits128& boot = {});
-// This node is the primary from here on, in a reign of its own.
+// This node is the primary from here on, in a reign of its own that begins at its position. Reigns
+// that it followed and has no cut of are no part of its history.
 [[nodiscard]] NodeState begin_reign(NodeState state, const Reign& fresh, Epoch epoch);
 // Another node is the primary from here on; this one's position is where that reign began or
 // before.

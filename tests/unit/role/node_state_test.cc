@@ -129,6 +129,20 @@ TEST(BeginRun, ASecondaryKeepsItsPosition) {
   EXPECT_EQ(begin_run(state, reign(5)).position, state.position);
 }
 
+// A secondary that met a restarted primary has its lineage at once, and its cuts later.
+TEST(BeginReign, WhatWasFollowedWithoutACutIsNoPast) {
+  NodeState primary = begin_run(with_history(), reign(2));
+  NodeState state = follow(NodeState{}, primary.lineage, with_history().position);
+  const NodeState promoted = begin_reign(state, reign(3), Epoch{2});
+  EXPECT_EQ(promoted.lineage.size(), 2U);
+  EXPECT_FALSE(has_reign(promoted.lineage, reign(2)));
+  state.position.reign = reign(2);
+  EXPECT_TRUE(has_reign(begin_reign(state, reign(3), Epoch{2}).lineage, reign(2)));
+  EXPECT_EQ(promoted.position,
+            (Position{.epoch = Epoch{2}, .reign = reign(3), .cut = CutNumber{40}}));
+  EXPECT_EQ(promoted.epoch_seen, Epoch{2});
+}
+
 // Every reign and cut of a pruned lineage: what is remembered is certain, what is not may have been
 // part of it, up to where the memory begins again, and only under the same founding reign.
 TEST(Lineage, WhatWasPrunedMayBePartOfIt) {
