@@ -65,11 +65,14 @@ struct SetGuard {
 struct MakeFinalCut {};
 // Take what the kernel has and see whether anything is dirty; answered by on_drained.
 struct DrainAgain {};
+// After the next three all sessions begin again, with a hello: a peer that goes on following the
+// reign it knows would wait for ever.
+//
 // The stored state is a secondary's that follows nobody: no cut is made any more.
 struct StepDown {};
 // The stored state is a primary's, of a new reign. What peers lack is found by comparing.
 struct BecomePrimary {};
-// The stored state is a secondary's that may follow: meet the peers again.
+// The stored state is a secondary's that may follow.
 struct FollowAgain {};
 // For whoever gave the command and for the log. `done`, `failed`: the last one of this switchover.
 struct Report {

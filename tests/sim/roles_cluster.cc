@@ -28,7 +28,8 @@ Fingerprint fingerprint(const Tree& tree) {
 
 }  // namespace
 
-Cluster::Cluster(uint64_t seed, const Options& options) : rng_(seed), options_(options) {
+Cluster::Cluster(uint64_t seed, const Options& options)
+    : rng_(seed), options_(options), calmness_(uint64_t{1} << below(6)) {
   nodes_.resize(options.nodes);
   const role::NodeState founder = role::found_tree(fresh());
   for (size_t i = 0; i < nodes_.size(); ++i) {
@@ -57,7 +58,8 @@ std::string Cluster::trace() const {
            " stage " + std::to_string(static_cast<int>(s.handover.stage)) + " epoch " +
            std::to_string(s.position.epoch.value) + " seen " + std::to_string(s.epoch_seen.value) +
            " cut " + std::to_string(s.position.cut.value) + " of " +
-           std::to_string(s.position.reign.low % 1000) + " lineage" + steps_of(s.lineage) + " follows " + std::to_string(n.follows) + " tree";
+           std::to_string(s.position.reign.low % 1000) + " lineage" + steps_of(s.lineage) +
+           " follows " + std::to_string(n.follows) + " tree";
     for (const uint64_t version : n.tree) out += " " + std::to_string(version);
     out += " " + n.held + "\n";
   }
@@ -159,13 +161,14 @@ void Cluster::do_next(int n) {
   }
 }
 
+// What was agreed with anybody was agreed as another: every session begins again.
 void Cluster::role_changed(int n) {
-  Node& node = nodes_[n];
-  node.follows = -1;
-  node.sent.clear();
-  node.acked.clear();
-  node.held.clear();
-  node.next_hello = now_;
+  nodes_[n].held.clear();
+  for (int peer = 0; peer < static_cast<int>(nodes_.size()); ++peer) {
+    if (peer == n || !connected(n, peer)) continue;
+    disconnect(n, peer);
+    connect(n, peer);
+  }
 }
 
 void Cluster::fence(int n, const role::NodeState& next) {
@@ -289,7 +292,7 @@ void Cluster::hear(int n, int from, const Handover& message) {
 void Cluster::write(int n) {
   Node& node = nodes_[n];
   const bool primary = node.up && node.now.state.role == Role::primary;
-  if (node.guarded || (!primary && below(20) != 0)) return;
+  if (node.guarded || (!primary && below(10 * calmness_) != 0)) return;
   const size_t key = below(keys);
   node.tree[key] = ++writes_;
   if (primary) accepted_[key] = writes_;
@@ -446,10 +449,10 @@ void Cluster::start(int n) {
 // ---------------------------------------------------------------------------------------------------
 
 bool Cluster::step() {
-  static const Steps doings = {
-      {30, &Cluster::do_next}, {10, &Cluster::write},      {10, &Cluster::answer},
-      {10, &Cluster::flush},   {10, &Cluster::pump},       {8, &Cluster::timers},
-      {2, &Cluster::repair},   {1, &Cluster::switch_over}, {1, &Cluster::toggle_link}};
+  static const Steps doings = {{30, &Cluster::do_next}, {10, &Cluster::write},
+                               {10, &Cluster::answer},  {10, &Cluster::flush},
+                               {10, &Cluster::pump},    {8, &Cluster::timers},
+                               {2, &Cluster::repair},   {1, &Cluster::switch_over}};
   const auto n = static_cast<int>(below(nodes_.size()));
   Node& node = nodes_[n];
   if (!node.up) {
@@ -457,11 +460,13 @@ bool Cluster::step() {
     if (below(40) == 0) write(n);
     return true;
   }
-  if (below(300) == 0) {
+  if (below(200 * calmness_) == 0) {
     stop(n);
-  } else if (below(400) == 0 && node.todo.empty()) {
+  } else if (below(400 * calmness_) == 0 && node.todo.empty()) {
     promote(n);
-  } else if (below(3) == 0) {
+  } else if (below(50 * calmness_) == 0) {
+    toggle_link(n);
+  } else if (below(2) == 0) {
     deliver(other(n), n);
   } else {
     int total = 0;
@@ -471,8 +476,8 @@ bool Cluster::step() {
       at -= weight;
       if (at >= 0) continue;
       // An engine does what it was told before it looks at anything else.
-      const bool alone = doing == &Cluster::do_next || doing == &Cluster::write ||
-                         doing == &Cluster::toggle_link || node.todo.empty();
+      const bool alone =
+          doing == &Cluster::do_next || doing == &Cluster::write || node.todo.empty();
       (this->*(alone ? doing : &Cluster::do_next))(n);
       break;
     }

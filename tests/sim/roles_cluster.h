@@ -125,6 +125,7 @@ class Cluster {
 
   std::mt19937_64 rng_;
   Options options_;
+  uint64_t calmness_;  // how seldom something bad happens in this world
   std::vector<Node> nodes_;
   std::map<std::pair<int, int>, uint64_t> links_;            // of a < b; 0: none
   std::map<std::pair<int, int>, std::deque<Packet>> wires_;  // from, to

@@ -17,8 +17,8 @@ struct Meeting {
 };
 [[nodiscard]] Meeting meet(const Hello& primary, const Hello& secondary);
 
-// Is `position` the primary's own past: cut by cut, or what it forgot in a crash of its daemon, whose
-// tree has it all?
+// Is `position` the primary's own past: cut by cut, or what it forgot in a crash of its daemon,
+// whose tree has it all?
 [[nodiscard]] bool is_past(const Position& position, const Lineage& lineage);
 
 // A primary that hears of a later one whose history contains its own is none any more.

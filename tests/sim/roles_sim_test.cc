@@ -49,10 +49,12 @@ TEST_P(Roles, HoldInEveryWorld) {
   EXPECT_TRUE(one || switchovers > 0) << "a simulator in which nothing happens proves nothing";
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeded, Roles,
-                         testing::Values(Kind{"TwoNodes", {.nodes = 2}},
-                                         Kind{"ThreeNodes", {.nodes = 3}}),
-                         [](const auto& of) { return of.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Seeded, Roles,
+    testing::Values(Kind{"TwoNodes", {.nodes = 2}}, Kind{"ThreeNodes", {.nodes = 3}},
+                    Kind{"TwoNodesAndPeople", {.nodes = 2, .promotions = true}},
+                    Kind{"ThreeNodesAndPeople", {.nodes = 3, .promotions = true}}),
+    [](const auto& of) { return of.param.name; });
 
 }  // namespace
 }  // namespace repl::sim
