@@ -224,6 +224,21 @@ Message convert(FieldReader& d, wire::Bye& in) {
   return Bye{d.text(in.mutable_reason(), reason_bytes_max), in.retry()};
 }
 
+Message convert(FieldReader& d, wire::Handover& in) {
+  Handover out;
+  out.kind = d.enumeration(in.kind(), HandoverKind::abort);
+  out.token = d.bits<Bits128>(in.token());
+  d.require(out.token.is_set(), "a switchover without token");
+  out.reign = d.bits<Reign>(in.reign());
+  d.require(out.reign.is_set(), "a switchover without reign");
+  out.epoch = Epoch{in.epoch()};
+  out.cut = CutNumber{in.cut()};
+  out.content = d.bits<Fingerprint>(in.content());
+  out.identity = d.bits<Fingerprint>(in.identity());
+  out.reason = d.text(in.mutable_reason(), reason_bytes_max);
+  return out;
+}
+
 std::unexpected<Error> broken(std::string_view what, uint8_t kind) {
   return fail(
       ErrorCode::protocol,
@@ -297,6 +312,8 @@ Result<Message> decode_message(uint8_t kind, std::string_view body, std::string_
       return decode_as<wire::PeerNotice>(kind, body, raw);
     case wire::KIND_BYE:
       return decode_as<wire::Bye>(kind, body, raw);
+    case wire::KIND_HANDOVER:
+      return decode_as<wire::Handover>(kind, body, raw);
     default:
       return broken("an unknown kind of message", kind);
   }

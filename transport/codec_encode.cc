@@ -282,6 +282,18 @@ class Encoder {
     out.set_retry(in.retry);
     finish(wire::KIND_BYE, out);
   }
+  void operator()(Handover& in) {
+    wire::Handover out;
+    out.set_kind(static_cast<uint32_t>(in.kind));
+    put(out.mutable_token(), in.token);
+    put(out.mutable_reign(), in.reign);
+    out.set_epoch(in.epoch.value);
+    out.set_cut(in.cut.value);
+    if (in.content.is_set()) put(out.mutable_content(), in.content);
+    if (in.identity.is_set()) put(out.mutable_identity(), in.identity);
+    out.set_reason(cut_off(std::move(in.reason)));
+    finish(wire::KIND_HANDOVER, out);
+  }
 
   [[nodiscard]] bool fits() const { return !too_large_ && payload_.size() <= payload_bytes_max; }
 

@@ -170,6 +170,10 @@ inline constexpr size_t watch_foreign_handles_max =
 // Input and output.
 inline constexpr unsigned io_ring_depth = 64;  // operations in flight per io_uring
 
+// Switchover.
+inline constexpr int handover_retry_ms = 1'000;     // without an answer it is asked again
+inline constexpr int handover_lag_ms_max = 10'000;  // of the successor, when it begins
+
 // People.
 inline constexpr size_t control_request_bytes_max = 64 * 1024;
 inline constexpr size_t control_reply_bytes_max =

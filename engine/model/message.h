@@ -268,10 +268,41 @@ struct Bye {
   bool retry = true;
 };
 
+// --- switchover (engine/role/handover.h): the primary asks, its successor answers
+// ---------------------------------------------------------------------------------------------------
+
+// Of Hello::features: the speaker knows Handover.
+inline constexpr uint64_t feature_handover = 1;
+
+enum class HandoverKind : uint8_t {
+  prepare = 0,   // primary: will you take over? `epoch` is its own
+  ready = 1,     // successor: yes, durably
+  declined = 2,  // successor: no; `reason`. The primary stays one
+  drain = 3,     // primary: say when `cut` is durable
+  drained = 4,   // successor: it is, with these fingerprints
+  grant = 5,     // no longer the primary, durably: take over at `cut`, under `epoch`
+  confirm = 6,   // successor: the tree has gone on since, in `reign` of `epoch`, from `cut` on
+  refused = 7,   // successor: will never take over by this token, durably. `epoch`: highest seen
+  unknown = 8,   // successor: cannot tell whether it ever took over; a person decides
+  abort = 9,     // primary: it is off, no grant was or will be sent
+};
+// Repeated until answered, and answered each time.
+struct Handover {
+  HandoverKind kind = HandoverKind::prepare;
+  Bits128 token;  // of one switchover, random
+  Reign reign;    // the asking primary's; but for confirm
+  Epoch epoch;
+  CutNumber cut;
+  Fingerprint content;  // at `cut`, of drained and grant; unset: not known
+  Fingerprint identity;
+  std::string reason;  // for a person
+  bool operator==(const Handover&) const = default;
+};
+
 using Message =
     std::variant<Hello, ListDirectories, DirectoryListing, AskKeys, KeysAnswer, AdoptIds, CutBegin,
                  Records, StageBegin, StageData, StageHole, StageCopy, StageEnd, StageAbort, CutEnd,
                  Ack, Refused, SignatureRequest, Signature, VerifyRequest, VerifyReply, PeerNotice,
-                 Bye>;
+                 Bye, Handover>;
 
 }  // namespace repl

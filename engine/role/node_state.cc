@@ -9,7 +9,7 @@ namespace repl::role {
 
 namespace {
 
-constexpr uint8_t format_version = 2;  // 1: without boot and losses of power
+constexpr uint8_t format_version = 3;  // 1: without boot and losses of power; 2: without handover
 
 void append_step(Lineage& lineage, const LineageStep& step) {
   lineage.push_back(step);
@@ -18,6 +18,28 @@ void append_step(Lineage& lineage, const LineageStep& step) {
 
 bool contains(const std::vector<Reign>& reigns, const Reign& reign) {
   return std::ranges::find(reigns, reign) != reigns.end();
+}
+
+void encode_handover(ByteWriter& out, const HandoverState& state) {
+  out.u8(static_cast<uint8_t>(state.stage));
+  out.bits(state.token);
+  out.string(state.peer);
+  out.u64(state.final_cut.value);
+  out.u64(state.epoch.value);
+  out.u8(state.hook_due ? 1 : 0);
+}
+
+bool decode_handover(ByteReader& in, HandoverState& state) {
+  const uint8_t stage = in.u8();
+  state.token = in.bits();
+  state.peer = in.string();
+  state.final_cut = CutNumber{in.u64()};
+  state.epoch = Epoch{in.u64()};
+  const uint8_t hook_due = in.u8();
+  if (stage > static_cast<uint8_t>(HandoverStage::cancelled) || hook_due > 1) return false;
+  state.stage = static_cast<HandoverStage>(stage);
+  state.hook_due = hook_due == 1;
+  return true;
 }
 
 }  // namespace
@@ -43,6 +65,7 @@ std::string encode(const NodeState& state) {
     out.u64(step.began_at.value);
     out.u8(contains(state.after_power_loss, step.reign) ? 1 : 0);
   }
+  encode_handover(out, state.handover);
   return record;
 }
 
@@ -70,8 +93,9 @@ Result<NodeState> decode_node_state(std::string_view record) {
     if (version != 1 && in.u8() != 0) state.after_power_loss.push_back(step.reign);
     state.lineage.push_back(step);
   }
-  if (version == 0 || version > format_version || role > static_cast<uint8_t>(Role::secondary) ||
-      !in.done()) {
+  const bool legal = version < 3 || decode_handover(in, state.handover);
+  if (!legal || version == 0 || version > format_version ||
+      role > static_cast<uint8_t>(Role::secondary) || !in.done()) {
     return fail(ErrorCode::invalid, "the stored role of this node is damaged or of a newer version",
                 Remedy::hold);
   }
@@ -90,11 +114,7 @@ NodeState found_tree(const Reign& reign) {
 
 NodeState begin_run(NodeState state, const Reign& fresh, const Bits128& boot) {
   if (state.role == Role::primary && !state.clean_stop) {
-    state.position.reign = fresh;
-    append_step(
-        state.lineage,
-        LineageStep{.reign = fresh, .epoch = state.position.epoch, .began_at = state.position.cut});
-    state.id_counter = 0;
+    state = begin_reign(std::move(state), fresh, state.position.epoch);
     const bool power_lost = state.boot.is_set() && boot.is_set() && state.boot != boot;
     if (power_lost) state.after_power_loss.push_back(fresh);
     std::erase_if(state.after_power_loss,
@@ -107,16 +127,29 @@ NodeState begin_run(NodeState state, const Reign& fresh, const Bits128& boot) {
 
 NodeState promote(NodeState state, const Reign& fresh) {
   const Epoch epoch{std::max(state.epoch_seen, state.position.epoch).value + 1};
-  // What it heard of a primary whose cuts it never got is not its history.
+  state.handover = HandoverState{};  // whatever was being handed over is void
+  return begin_reign(std::move(state), fresh, epoch);
+}
+
+NodeState begin_reign(NodeState state, const Reign& fresh, Epoch epoch) {
   const auto own = std::ranges::find(state.lineage, state.position.reign, &LineageStep::reign);
   if (own != state.lineage.end()) state.lineage.erase(own + 1, state.lineage.end());
   append_step(state.lineage,
               LineageStep{.reign = fresh, .epoch = epoch, .began_at = state.position.cut});
   state.role = Role::primary;
-  state.position = Position{.epoch = epoch, .reign = fresh, .cut = state.position.cut};
-  state.epoch_seen = epoch;
+  state.position.epoch = epoch;
+  state.position.reign = fresh;
+  state.epoch_seen = std::max(state.epoch_seen, epoch);
   state.clean_stop = false;
   state.id_counter = 0;
+  return state;
+}
+
+NodeState give_way(NodeState state, const LineageStep& reign) {
+  append_step(state.lineage, reign);
+  state.role = Role::secondary;
+  state.epoch_seen = std::max(state.epoch_seen, reign.epoch);
+  state.handover = HandoverState{};
   return state;
 }
 

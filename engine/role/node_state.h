@@ -11,6 +11,7 @@
 
 #include "engine/base/error.h"
 #include "engine/model/position.h"
+#include "engine/role/handover_state.h"
 
 namespace repl::role {
 
@@ -27,6 +28,7 @@ struct NodeState {
   // that one beyond where it ended may be newer than what is here.
   std::vector<Reign> after_power_loss;
   uint64_t id_counter = 0;  // where the reign's id allocator stands
+  HandoverState handover;
   bool operator==(const NodeState&) const = default;
 };
 
@@ -41,6 +43,12 @@ struct NodeState {
 [[nodiscard]] NodeState begin_run(NodeState state, const Reign& fresh, const Bits128& boot = {});
 // The node becomes the primary: a new epoch, and a reign that begins where it stands.
 [[nodiscard]] NodeState promote(NodeState state, const Reign& fresh);
+// This node is the primary from here on, in a reign of its own that begins at its position. Reigns
+// that it followed and has no cut of are no part of its history.
+[[nodiscard]] NodeState begin_reign(NodeState state, const Reign& fresh, Epoch epoch);
+// Another node is the primary from here on; this one's position is where that reign began or
+// before.
+[[nodiscard]] NodeState give_way(NodeState state, const LineageStep& reign);
 // A secondary takes a primary's lineage and position for its own.
 [[nodiscard]] NodeState follow(NodeState state, const Lineage& lineage, const Position& position);
 

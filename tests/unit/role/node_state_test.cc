@@ -9,6 +9,8 @@ namespace {
 
 Reign reign(uint64_t n) { return Reign{{.high = n, .low = n}}; }
 
+constexpr size_t handover_bytes = 1 + 16 + 1 + 8 + 8 + 1;  // of a node without a switchover
+
 NodeState with_history() {
   NodeState state = found_tree(reign(1));
   state.position.cut = CutNumber{40};
@@ -22,6 +24,12 @@ TEST(NodeState, SurvivesItsEncoding) {
   state.after_power_loss = {reign(1)};
   state.id_counter = 77;
   state.epoch_seen = Epoch{9};
+  state.handover = {.stage = HandoverStage::handed,
+                    .token = {.high = 1, .low = 2},
+                    .peer = "mgmt2",
+                    .final_cut = CutNumber{40},
+                    .epoch = Epoch{10},
+                    .hook_due = true};
   const Result<NodeState> decoded = decode_node_state(encode(state));
   ASSERT_TRUE(decoded);
   EXPECT_EQ(*decoded, state);
@@ -37,10 +45,17 @@ TEST(NodeState, EveryTruncationAndTailIsRefused) {
 
 TEST(NodeState, UnknownVersionAndRoleAreRefused) {
   std::string record = encode(with_history());
-  record[0] = 3;
+  record[0] = 4;
   EXPECT_FALSE(decode_node_state(record));
-  record[0] = 2;
+  record[0] = 3;
+  ASSERT_TRUE(decode_node_state(record));
   record[1] = 3;
+  EXPECT_FALSE(decode_node_state(record));
+  record[1] = 1;
+  record[record.size() - handover_bytes] = 5;
+  EXPECT_FALSE(decode_node_state(record)) << "an unknown stage";
+  record[record.size() - handover_bytes] = 0;
+  record.back() = 2;
   EXPECT_FALSE(decode_node_state(record));
 }
 
@@ -92,11 +107,14 @@ TEST(BeginRun, ALossOfPowerIsRemembered) {
   EXPECT_TRUE(begin_run(state, reign(2), two).after_power_loss.empty()) << "nobody knows";
 }
 
-// Of version 1: no boot, no losses, and a byte that is not used any more.
-TEST(NodeState, TheFormerVersionIsRead) {
+// Of version 2: no switchover. Of version 1: no boot, no losses, and a byte that is not used.
+TEST(NodeState, FormerVersionsAreRead) {
   NodeState state = with_history();
   state.id_counter = 5;
   std::string record = encode(state);
+  record.resize(record.size() - handover_bytes);
+  record[0] = 2;
+  EXPECT_EQ(*decode_node_state(record), state);
   const size_t boot_at = 1 + 1 + 8 + 16 + 8 + 8 + 1;
   record.erase(boot_at, 15);
   record.pop_back();
@@ -109,6 +127,20 @@ TEST(NodeState, TheFormerVersionIsRead) {
 TEST(BeginRun, ASecondaryKeepsItsPosition) {
   NodeState state = follow(NodeState{}, with_history().lineage, with_history().position);
   EXPECT_EQ(begin_run(state, reign(5)).position, state.position);
+}
+
+// A secondary that met a restarted primary has its lineage at once, and its cuts later.
+TEST(BeginReign, WhatWasFollowedWithoutACutIsNoPast) {
+  NodeState primary = begin_run(with_history(), reign(2));
+  NodeState state = follow(NodeState{}, primary.lineage, with_history().position);
+  const NodeState promoted = begin_reign(state, reign(3), Epoch{2});
+  EXPECT_EQ(promoted.lineage.size(), 2U);
+  EXPECT_FALSE(has_reign(promoted.lineage, reign(2)));
+  state.position.reign = reign(2);
+  EXPECT_TRUE(has_reign(begin_reign(state, reign(3), Epoch{2}).lineage, reign(2)));
+  EXPECT_EQ(promoted.position,
+            (Position{.epoch = Epoch{2}, .reign = reign(3), .cut = CutNumber{40}}));
+  EXPECT_EQ(promoted.epoch_seen, Epoch{2});
 }
 
 // Every reign and cut of a pruned lineage: what is remembered is certain, what is not may have been

@@ -94,6 +94,29 @@ bool accepted(const wire::Records& records, std::string_view raw = {}) {
   return message.has_value();
 }
 
+TEST(Codec, RefusesImpossibleSwitchovers) {
+  const auto accepted = [](const wire::Handover& part) {
+    return decode_message(wire::KIND_HANDOVER, part.SerializeAsString(), {}).has_value();
+  };
+  wire::Handover grant;
+  grant.set_kind(5);
+  grant.mutable_token()->set_low(1);
+  grant.mutable_reign()->set_low(2);
+  EXPECT_TRUE(accepted(grant));
+  using Change = void (*)(wire::Handover&);
+  const Change changes[] = {
+      [](wire::Handover& h) { h.set_kind(10); },
+      [](wire::Handover& h) { h.clear_token(); },
+      [](wire::Handover& h) { h.clear_reign(); },
+      [](wire::Handover& h) { h.set_reason(std::string(reason_bytes_max + 1, 'r')); },
+  };
+  for (size_t i = 0; i < std::size(changes); ++i) {
+    wire::Handover bad = grant;
+    changes[i](bad);
+    EXPECT_FALSE(accepted(bad)) << i;
+  }
+}
+
 TEST(Codec, RefusesIllegalNames) {
   EXPECT_TRUE(accepted(one_put()));
   for (const std::string& name :

@@ -216,8 +216,17 @@ inline Message MessageMaker::make(size_t kind) {
     }
     case 21:
       return PeerNotice{bytes(50), number(), bytes(50)};
-    default:
+    case 22:
       return Bye{bytes(50), coin()};
+    default:
+      return Handover{.kind = static_cast<HandoverKind>(rng_() % 10),
+                      .token = bits<Bits128>(),
+                      .reign = bits<Reign>(),
+                      .epoch = Epoch{number()},
+                      .cut = CutNumber{number()},
+                      .content = coin() ? bits<Fingerprint>() : Fingerprint{},
+                      .identity = coin() ? bits<Fingerprint>() : Fingerprint{},
+                      .reason = bytes(50)};
   }
 }
 
