@@ -134,6 +134,7 @@ Status TreeEngine::run() {
     if (Status s = duty_->health(); !s) ended_ = s;
     consider_founding();
     busy = say_hello() || busy;
+    tell_events();
   }
   run_posted();
   duty_->stop();

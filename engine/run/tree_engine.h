@@ -60,6 +60,7 @@ class TreeEngine {
   [[nodiscard]] std::optional<Duration> time_to_wait(bool busy) const;
   [[nodiscard]] Hello make_hello() const;
   bool say_hello();
+  void tell_events();
   void become_primary();
   void consider_founding();
   [[nodiscard]] TreeFacts facts() const;
