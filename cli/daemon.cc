@@ -106,8 +106,8 @@ Result<RunningTree> start_tree(const RunOptions& options, const TreeConfig& tree
   const Result<Hooks*> hooks = hooks_of(options, tree, tree_hooks, clock, log);
   if (!hooks) return fail(hooks.error());
   RunningTree running;
-  running.host = std::make_unique<TreeHost>(std::move(*engine), clock, log,
-                                            routes_of(options, tree), *hooks);
+  running.host =
+      std::make_unique<TreeHost>(std::move(*engine), clock, log, routes_of(options, tree), *hooks);
   // A tree that cannot be opened now (its root is not mounted) holds, and the others run.
   if (Status s = running.host->start(); !s) log.error("{}: {}", tree.name, s.error().message);
   auto control = ControlServer::start(
@@ -126,8 +126,8 @@ Result<RunningTree> start_tree(const RunOptions& options, const TreeConfig& tree
 
 // To start and to end a tree may take a while each; in between the watchdog hears that we live.
 Result<std::vector<RunningTree>> start_trees(const RunOptions& options,
-                                             const transport::Identity* identity,
-                                             TreeHooks& hooks, const Clock& clock, Log& log,
+                                             const transport::Identity* identity, TreeHooks& hooks,
+                                             const Clock& clock, Log& log,
                                              const SystemdNotifier& notifier) {
   std::vector<RunningTree> running;
   for (const std::string& name : options.trees) {
@@ -219,7 +219,8 @@ int run_daemon(const RunOptions& given) {
   MaybeIdentity identity = std::move(*loaded);
   RunOptions options = given;
   TreeHooks hooks;
-  auto started = start_trees(options, identity ? &*identity : nullptr, hooks, clock, *log, notifier);
+  auto started =
+      start_trees(options, identity ? &*identity : nullptr, hooks, clock, *log, notifier);
   if (!started) return report(started.error());
   std::vector<RunningTree> trees = std::move(*started);
   static_cast<void>(notifier.notify("READY=1"));

@@ -1,5 +1,5 @@
-// tell_events.cc: what of a tree is told as an event, looked at after each step. Each looks at a few
-// flags per peer; texts are made only where something is held.
+// tell_events.cc: what of a tree is told as an event, looked at after each step. Each looks at a
+// few flags per peer; texts are made only where something is held.
 #include <algorithm>
 
 #include "engine/run/primary.h"
@@ -33,9 +33,10 @@ void Primary::tell_events(TreeEvents& events) const {
     events.not_held("root");
   }
   if (synced() && !held_removals_.empty()) {
-    events.held("removals", {},
-                "more entries were removed here than max_delete allows: the peers keep them until " +
-                    approve);
+    events.held(
+        "removals", {},
+        "more entries were removed here than max_delete allows: the peers keep them until " +
+            approve);
   } else if (synced()) {
     events.not_held("removals");
   }

@@ -108,13 +108,13 @@ TEST_F(HookTest, NothingOfOursIsInherited) {
   sigset_t before;
   pthread_sigmask(SIG_BLOCK, &blocked, &before);
   ::setenv("REPL_SECRET", "x", 1);
-  const HookResult result = run({script(
-      "cd /proc/$$/fd && echo fds *\n"
-      "readlink /proc/$$/fd/0 /proc/$$/cwd\n"
-      "read -r line; echo \"input <$line>\"\n"
-      "grep -E '^Sig(Blk|Ign)' /proc/self/status | tr -d '\\t'\n"
-      "echo \"group $(($(cut -d' ' -f5 /proc/$$/stat) - $$))\"\n"
-      "cat /proc/$$/environ | tr '\\0' ' '; echo\n")});
+  const HookResult result =
+      run({script("cd /proc/$$/fd && echo fds *\n"
+                  "readlink /proc/$$/fd/0 /proc/$$/cwd\n"
+                  "read -r line; echo \"input <$line>\"\n"
+                  "grep -E '^Sig(Blk|Ign)' /proc/self/status | tr -d '\\t'\n"
+                  "echo \"group $(($(cut -d' ' -f5 /proc/$$/stat) - $$))\"\n"
+                  "cat /proc/$$/environ | tr '\\0' ' '; echo\n")});
   ::unsetenv("REPL_SECRET");
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   EXPECT_FALSE(result.failed()) << result.describe();
@@ -230,9 +230,9 @@ TEST_F(HookTest, WhatOthersCanChangeIsNotRun) {
 class TreeHooks : public HookTest {
  protected:
   void configure(std::map<Kind, std::vector<std::string>> programs, int timeout_s = 20) {
-    ASSERT_TRUE(hooks_.configure({.tree = "idm", .node = "mgmt1", .root = "/srv/a\tb"},
-                                 {.programs = std::move(programs),
-                                  .timeout = std::chrono::seconds(timeout_s)}));
+    ASSERT_TRUE(hooks_.configure(
+        {.tree = "idm", .node = "mgmt1", .root = "/srv/a\tb"},
+        {.programs = std::move(programs), .timeout = std::chrono::seconds(timeout_s)}));
   }
   // Everything that was posted before has run.
   HookResult finish(Kind kind) {
@@ -293,12 +293,13 @@ TEST_F(TreeHooks, InOrderAndBounded) {
 }
 
 TEST_F(TreeHooks, WhoWaitsIsToldOfSuccessAndFailure) {
-  configure({{Kind::demoted, {script("echo no way; exit 4\n")}}, {Kind::promoted, {dir_ + "/none"}}});
+  configure(
+      {{Kind::demoted, {script("echo no way; exit 4\n")}}, {Kind::promoted, {dir_ + "/none"}}});
   const HookResult failed = finish(Kind::demoted);
   EXPECT_TRUE(failed.ran && failed.failed());
   EXPECT_EQ(failed.exit_status, 4);
-  EXPECT_THAT(log_.all(), Contains("E idm: on_demote: " + dir_ +
-                                   "/hook1 exited with status 4: no way"));
+  EXPECT_THAT(log_.all(),
+              Contains("E idm: on_demote: " + dir_ + "/hook1 exited with status 4: no way"));
   EXPECT_TRUE(finish(Kind::promoted).failed()) << "a hook that cannot be run is no success";
   const HookResult none = finish(Kind::synced);
   EXPECT_FALSE(none.ran || none.failed());
