@@ -31,7 +31,7 @@ bool trusted_owner(const struct stat& stat) {
 bool others_write(const struct stat& stat) { return (stat.st_mode & (S_IWGRP | S_IWOTH)) != 0; }
 
 std::unexpected<Error> refuse(const std::string& path, const std::string& why) {
-  return fail(ErrorCode::untrusted, escape(path) + " is not run: " + why);
+  return fail(ErrorCode::untrusted, escape(path) + ": " + why);
 }
 
 // Who may write to a directory can put another file into the place of the one that was looked at;

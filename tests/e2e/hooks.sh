@@ -62,11 +62,11 @@ ready A
 
 step "a hook that others can write to is told beforehand, and not run"
 chmod 777 "$W/B/etc/note"
-repl B config check 2>&1 | grep -q 'warning: \[tree.t\] on_hold: /etc/repl/note is not run: .*chmod go-w' ||
+repl B config check 2>&1 | grep -q 'warning: \[tree.t\] on_hold: /etc/repl/note: .*chmod go-w' ||
   fail "config check does not warn: $(repl B config check 2>&1)"
 before=$(events B hold)
 echo mine >"$b/file"
-wait_for 20 "B says that the hook is not run" grep -q 't: on_hold not run: /etc/repl/note .*chmod go-w' "$W/B/log/daemon"
+wait_for 20 "B says that the hook is not run" grep -q 't: on_hold: not run: /etc/repl/note: .*chmod go-w' "$W/B/log/daemon"
 [ "$(events B hold)" = "$before" ] || fail "it was run"
 chmod 755 "$W/B/etc/note"
 repl B approve t >/dev/null || fail "approve"
