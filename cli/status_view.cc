@@ -87,6 +87,8 @@ void members(TreeStatus& s, Visit&& visit) {
   visit("epoch", s.epoch);
   visit("reign", s.reign);
   visit("cut", s.cut);
+  visit("current", s.current);
+  visit("primary", s.primary);
   visit("incomplete", s.incomplete);
   visit("consistency", s.consistency);
   visit("unordered_cuts", s.unordered_cuts);

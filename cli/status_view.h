@@ -100,6 +100,8 @@ struct TreeStatus {
   uint64_t epoch = 0;
   std::string reign;  // 32 hex digits; empty: none
   uint64_t cut = 0;
+  bool current = false;         // the primary, and shown to be so since its start
+  std::string primary;          // the node that is, as far as this one knows; or empty
   bool incomplete = false;      // a replica that is not at a whole cut
   std::string consistency;      // of a replica: "exact", "loose", "unordered", "partial"
   uint64_t unordered_cuts = 0;  // cuts that could not be exact

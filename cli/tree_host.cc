@@ -14,18 +14,6 @@ namespace {
 
 constexpr auto reopen_delay = std::chrono::seconds(2);
 
-const char* role_name(Role role) {
-  switch (role) {
-    case Role::primary:
-      return "primary";
-    case Role::secondary:
-      return "secondary";
-    case Role::none:
-      return "none";
-  }
-  return "none";
-}
-
 const char* bottleneck_name(Bottleneck bottleneck) {
   switch (bottleneck) {
     case Bottleneck::none:
@@ -278,6 +266,8 @@ TreeStatus TreeHost::to_status(const run::TreeFacts& facts) const {
   status.epoch = facts.position.epoch.value;
   status.reign = facts.position.reign.is_set() ? to_hex(facts.position.reign) : "";
   status.cut = facts.position.cut.value;
+  status.current = facts.current;
+  status.primary = facts.primary;
   status.incomplete = facts.incomplete;
   status.consistency = facts.consistency;
   status.unordered_cuts = facts.unordered_cuts;

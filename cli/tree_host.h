@@ -33,6 +33,8 @@ using PeerRoutes = std::map<std::string, PeerRoute>;
 
 class Asked;
 
+[[nodiscard]] const char* role_name(Role role);
+
 class TreeHost {
  public:
   // `hooks` outlives it; null: what happens to the tree is nobody's business.
@@ -48,7 +50,7 @@ class TreeHost {
   void stop();
 
   void attach(std::shared_ptr<run::Link> link);
-  // "status", "wait", "verify", "approve".
+  // "status", "wait", "verify", "approve", and those of role_requests.cc.
   void handle(const Request& request, const Reply& reply);
   // Blocks; nothing while the tree is not open.
   [[nodiscard]] std::optional<run::TreeFacts> facts();
@@ -63,6 +65,8 @@ class TreeHost {
   [[nodiscard]] TreeStatus status_when_closed() const;
   void handle_wait(const Request& request, const std::shared_ptr<Asked>& asked);
   void handle_verify(const Request& request, const std::shared_ptr<Asked>& asked);
+  // False: it is none of those.
+  bool handle_role(const Request& request, const std::shared_ptr<Asked>& asked);
   void answer_verify(const run::VerifyAnswer& answer, bool full, Reply& reply);
   void add_route(PeerStatus& peer) const;
 

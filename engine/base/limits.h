@@ -141,8 +141,19 @@ inline constexpr int refusals_max = 3;  // of one key; then it counts as held
 // Merged cuts that follow each other before the cuts of a tree that never rests are told one by
 // one.
 inline constexpr int catch_ups_max = 8;
+// Differences that are listed one by one, with their paths; all are counted.
+inline constexpr size_t diff_items_max = 10'000;
+inline constexpr size_t diff_item_bytes_max = 16 << 20;
+// What a peer lists for them, and its directories that wait: against a peer whose tree never ends.
+inline constexpr uint64_t diff_entries_max = 100'000'000;
+inline constexpr size_t diff_dirs_max = 4'000'000;
+// Listings that wait for a peer that asked for them, to know what differs.
+inline constexpr size_t diff_answers_waiting_max = 100'000;
 // Comparisons of two trees at one cut before their difference is a matter for people.
 inline constexpr int compares_max = 3;
+
+// Diverged store.
+inline constexpr size_t diverged_record_bytes_max = 4 << 20;  // one record of a manifest
 
 // Watch.
 inline constexpr size_t watch_read_bytes = 256 * 1024;  // one read(2) of kernel events
@@ -201,6 +212,10 @@ static_assert(message_bytes_target < lane_queue_bytes_max);
 static_assert(data_chunk_bytes_max <= write_bytes_max);
 static_assert(zstd_window_log_initial < zstd_window_log_max);
 static_assert(zstd_rest_ms >= 2 * heartbeat_ms, "seen at a heartbeat");
+static_assert(directory_depth_max * (name_bytes_max + 1) + xattrs_bytes_max +
+                      symlink_target_bytes_max + 64 * 1024 <=
+                  diverged_record_bytes_max,
+              "a path and all attributes must fit a record");
 static_assert(block_bytes <= inline_bytes_max);
 static_assert(inline_bytes_max % block_bytes == 0);
 static_assert(hole_step_bytes % block_bytes == 0);

@@ -105,6 +105,21 @@ NodeState begin_run(NodeState state, const Reign& fresh, const Bits128& boot) {
   return state;
 }
 
+NodeState promote(NodeState state, const Reign& fresh) {
+  const Epoch epoch{std::max(state.epoch_seen, state.position.epoch).value + 1};
+  // What it heard of a primary whose cuts it never got is not its history.
+  const auto own = std::ranges::find(state.lineage, state.position.reign, &LineageStep::reign);
+  if (own != state.lineage.end()) state.lineage.erase(own + 1, state.lineage.end());
+  append_step(state.lineage,
+              LineageStep{.reign = fresh, .epoch = epoch, .began_at = state.position.cut});
+  state.role = Role::primary;
+  state.position = Position{.epoch = epoch, .reign = fresh, .cut = state.position.cut};
+  state.epoch_seen = epoch;
+  state.clean_stop = false;
+  state.id_counter = 0;
+  return state;
+}
+
 NodeState follow(NodeState state, const Lineage& lineage, const Position& position) {
   state.role = Role::secondary;
   state.lineage = lineage;

@@ -39,6 +39,8 @@ struct NodeState {
 // new reign begins where the index stands, because cuts may have been sent that the index does not
 // remember.
 [[nodiscard]] NodeState begin_run(NodeState state, const Reign& fresh, const Bits128& boot = {});
+// The node becomes the primary: a new epoch, and a reign that begins where it stands.
+[[nodiscard]] NodeState promote(NodeState state, const Reign& fresh);
 // A secondary takes a primary's lineage and position for its own.
 [[nodiscard]] NodeState follow(NodeState state, const Lineage& lineage, const Position& position);
 

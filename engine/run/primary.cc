@@ -488,6 +488,17 @@ void Primary::before_commit() {
   parts_.store_state();
 }
 
+void Primary::let_go() {
+  held_removals_.let_go();
+  for (const std::string_view prefix : {peer_meta, owed_meta}) {
+    std::vector<std::string> names;
+    parts_.index->for_meta(prefix, [&](std::string_view name, std::string_view) {
+      names.emplace_back(name);
+    });
+    for (const std::string& name : names) parts_.index->remove_meta(name);
+  }
+}
+
 void Primary::stop() {
   waiters_.fail_all("the daemon was stopped");
   parts_.state.clean_stop = synced() && parts_.changes.empty();

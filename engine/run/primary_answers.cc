@@ -91,6 +91,20 @@ void Primary::describe(TreeFacts& facts) const {
   }
 }
 
+void Primary::fence(const std::string& why) { waiters_.fail_all(why); }
+
+std::vector<RoleChange::Behind> Primary::behind() const {
+  std::vector<RoleChange::Behind> behind;
+  for (const std::string& node : parts_.options.nodes) {
+    if (node == parts_.options.node) continue;
+    const auto at = durable_.find(node);
+    const CutNumber durable = at == durable_.end() ? CutNumber{} : at->second;
+    if (durable < parts_.state.position.cut || !parts_.changes.empty())
+      behind.push_back({.node = node, .durable = durable});
+  }
+  return behind;
+}
+
 std::vector<std::string> Primary::held_paths() const {
   std::vector<std::string> paths;
   for (const auto& [key, held] : held_removals_.keys()) {

@@ -8,16 +8,14 @@
 #include "engine/apply/recovery.h"
 #include "engine/base/limits.h"
 #include "engine/delta/signature.h"
-#include "engine/model/hash.h"
 #include "engine/role/contact.h"
-#include "engine/run/wanted_content.h"
+#include "engine/role/node_state.h"
 
 namespace repl::run {
 
 namespace {
 
 constexpr uint64_t walk_step_bytes = 64 << 20;
-constexpr size_t verify_queue_max = 8;
 constexpr Duration sync_retry_delay = std::chrono::seconds(2);
 
 }  // namespace
@@ -256,6 +254,7 @@ std::optional<MonotonicTime> Secondary::deadline() const {
 
 void Secondary::store_position(const Position& position) {
   parts_.state.position = position;
+  parts_.state.lineage = lineage_;
   parts_.state.epoch_seen = std::max(parts_.state.epoch_seen, position.epoch);
   parts_.store_state();
 }
@@ -272,12 +271,13 @@ void Secondary::describe(Hello& hello) const {
 
 void Secondary::on_hello(Session& session, Hello self) {
   // What was said to this peer stands: it may have begun to send on the strength of it.
-  if (session.said) self.synced = session.said->synced;
+  if (session.said) self = *session.said;
   const bool join_any = parts_.options.standing == Standing::mirror_copy;
   const role::ReceiveDecision decision = role::decide_receive(self, *session.hello, join_any);
   const bool was_held = session.held;
   session.held = !decision.accept && !decision.wait;
   session.reason = decision.reason;
+  if (session.hello->role == Role::primary) diverged_ = decision.diverged;
   if (session.held && !was_held) {
     parts_.log.warn("{}: {}", parts_.options.name, decision.reason);
     session.link->send(PeerNotice{.hold = decision.reason, .error = {}}, Lane::prompt);
@@ -289,7 +289,10 @@ void Secondary::on_hello(Session& session, Hello self) {
   primary_ = &session;
   const Position durable = parts_.state.position;
   parts_.state.role = Role::secondary;
-  parts_.state.lineage = session.hello->lineage;
+  lineage_ = session.hello->lineage;
+  // Where our reign is none of its past, ours tells where they part until its first cut is here.
+  if (!has_history() || role::has_reign(lineage_, parts_.state.position.reign))
+    parts_.state.lineage = lineage_;
   parts_.state.epoch_seen = std::max(parts_.state.epoch_seen, session.hello->position.epoch);
   parts_.store_state();
   answers_.clear();
@@ -358,76 +361,6 @@ void Secondary::on_closed(Session& session) {
   receiver_.reset();
 }
 
-void Secondary::begin_verify(const VerifyRequest& request) {
-  if (verify_ || walk_) {  // reading already, for another question
-    if (verify_queue_.size() < verify_queue_max) {
-      verify_queue_.push_back(request);
-      return;
-    }
-    VerifyReply busy;  // to be asked again
-    busy.id = request.id;
-    static_cast<void>(primary_->link->send(std::move(busy), Lane::prompt));
-    return;
-  }
-  verify_.emplace(Verify{.request = request, .reply = {}, .proof = {}});
-  if (request.sha256) return begin_proof();
-  if (!request.full) return answer_verify();
-  walk_ = std::make_unique<ContentWalk>(
-      *parts_.index, *parts_.dirs, WalkKind::everything,
-      [this](const ContentWalk::Found& found) { take_verified(found); });
-}
-
-void Secondary::take_verified(const ContentWalk::Found& found) {
-  const bool same = found.digest && *found.digest == found.entry.attr.content;
-  const bool held = applier_->holds().all().contains(found.key);
-  if (same || held || !parts_.index->contains(found.key)) return;
-  if (verify_->reply.mismatches.size() < limits::holds_listed_max) {
-    verify_->reply.mismatches.push_back(parts_.describe(found.key) +
-                                        (found.problem.empty() ? "" : ": " + found.problem));
-  }
-}
-
-// The index below what is held says what was, not what is wanted: there is no proof then.
-void Secondary::begin_proof() {
-  if (!at_rest() || applier_->holds().size() > 0) return answer_verify();
-  verify_->proof = std::make_unique<TreeProof>(
-      *parts_.index, *parts_.dirs, parts_.state.position,
-      [this](const ContentWalk::Found& found) { take_verified(found); });
-}
-
-void Secondary::step_proof() {
-  TreeProof& proof = *verify_->proof;
-  const Position& position = parts_.state.position;
-  if (!at_rest()) proof.disturb();
-  if (proof.holds_at(position) && !proof.step(walk_step_bytes)) return;
-  drain_();
-  VerifyReply& reply = verify_->reply;
-  reply.bytes_read = proof.bytes_read();
-  if (!proof.holds_at(position)) {
-    verify_->disturbed = true;
-    reply.mismatches.clear();
-  } else if (std::optional<std::string> digest = proof.digest()) {
-    reply.sha256 = std::move(*digest);
-  }
-  answer_verify();
-}
-
-void Secondary::answer_verify() {
-  VerifyReply reply = std::move(verify_->reply);
-  reply.id = verify_->request.id;
-  reply.synced = synced() && !applier_->in_cut() &&
-                 (!verify_->request.sha256 || (at_rest() && !verify_->disturbed));
-  verify_.reset();
-  reply.position = parts_.state.position;
-  reply.content =
-      wanted_content(*parts_.index, fingerprint_seed(parts_.options.name), applier_->holds().all());
-  reply.entries = parts_.index->counts().entries;
-  for (const auto& [key, hold] : applier_->holds().all()) {
-    if (reply.held.size() < limits::holds_listed_max) reply.held.push_back(parts_.describe(key));
-  }
-  if (primary_ != nullptr) static_cast<void>(primary_->link->send(std::move(reply), Lane::prompt));
-}
-
 Result<uint64_t> Secondary::approve() {
   if (!receiver_) {
     return fail(ErrorCode::closed,
@@ -449,26 +382,13 @@ void Secondary::repair_drift() {
   if (kept < limits::kept_by_repair_max) static_cast<void>(approve());
 }
 
-void Secondary::describe(TreeFacts& facts) const {
-  facts.state = !synced()                              ? "scanning"
-                : walk_ || (verify_ && verify_->proof) ? "reading contents"
-                : receiver_                            ? "following"
-                                                       : "waiting";
-  facts.incomplete = parts_.index->meta(apply::incomplete_meta).has_value();
-  facts.consistency = parts_.index->meta(apply::consistency_meta).value_or("exact");
-  facts.held_keys = applier_->holds().size();
-  for (const auto& [key, hold] : applier_->holds().all()) {
-    if (facts.held_paths.size() >= limits::holds_listed_max) break;
-    facts.held_paths.push_back(parts_.describe(key) + ": " + hold.reason);
-  }
-  if (facts.held_keys > 0) {
-    facts.holds.push_back(std::to_string(facts.held_keys) +
-                          " paths were changed here and are held: `repl approve " +
-                          parts_.options.name + "` lets the primary's versions in and keeps these");
-  }
-  for (const std::string& trouble : troubles_) facts.errors.push_back(trouble);
-  if (!sync_error_.empty()) facts.errors.push_back(sync_error_);
-  if (!committer_.error().empty()) facts.errors.push_back(committer_.error());
+void Secondary::let_go() {
+  std::vector<Key> held;
+  for (const auto& [key, hold] : applier_->holds().all()) held.push_back(key);
+  for (const Key& key : held) applier_->holds().clear(key);
+  parts_.index->remove_meta(apply::incomplete_meta);
+  parts_.index->remove_meta(apply::consistency_meta);
+  parts_.index->raise_log_start(parts_.state.position.cut);
 }
 
 void Secondary::stop() {

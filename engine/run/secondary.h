@@ -50,6 +50,11 @@ class Secondary final : public Duty {
   // The primary's versions of what is held go in, the local ones are kept. How many.
   [[nodiscard]] Result<uint64_t> approve();
   void describe(TreeFacts& facts) const;
+  // Paths that are held, escaped and bounded, and how many there are.
+  void list_holds(std::vector<std::string>& paths, uint64_t& count) const;
+  // After stop(), of a node that becomes the primary: nothing is held any more, and what is here is
+  // the tree. The log of changes tells nobody what he lacks: peers that are behind are compared.
+  void let_go();
   // Asked at the end of a proof: the kernel's events become hints; set by the engine.
   void drain_with(std::function<void()> drain) { drain_ = std::move(drain); }
 
@@ -97,6 +102,8 @@ class Secondary final : public Duty {
   std::unique_ptr<apply::Receiver> receiver_;
   std::unique_ptr<DriftCheck> drift_;
   Session* primary_ = nullptr;  // accepted
+  Lineage lineage_;             // of its reign: ours as of its first cut
+  bool diverged_ = false;       // what is here keeps the primary off
   std::unique_ptr<RecordScan> record_scan_;
   std::unique_ptr<DriftScan> drift_scan_;
   std::unique_ptr<ContentWalk> walk_;

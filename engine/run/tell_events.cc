@@ -8,11 +8,21 @@
 
 namespace repl::run {
 
-// A session that is held stays so through reconnections, until the two agree.
+// A session that is held stays so through reconnections, until the two agree. Pausing is a person's
+// own doing.
 void TreeEngine::tell_events() {
   TreeEvents& events = parts_->events;
   if (!events.wanted()) return;
+  if (alone_) {
+    events.held("alone", {},
+                "this node was the primary, and too few of the others answer to show that it still "
+                "is: `repl promote " +
+                    parts_->options.name + "` says that it is");
+  } else {
+    events.not_held("alone");
+  }
   for (const auto& session : sessions_) {
+    if (paused_ || alone_) break;
     const std::string what = "contact with " + session->peer;
     if (session->held) {
       events.held(what, session->peer, session->reason);

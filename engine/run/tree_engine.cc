@@ -93,18 +93,29 @@ Status TreeEngine::begin() {
   parts_->start_ids();
   parts_->store_state();
   if (Status s = parts_->index->flush(); !s) return s;
-  const std::function<void()> wake = [this] { loop_.wake(); };
-  if (state.role == Role::primary) {
-    primary_ = std::make_unique<Primary>(*parts_, sync_, wake);
-    primary_->drain_with(drain_hook());
-    duty_ = primary_.get();
-    return {};
-  }
-  Result<std::unique_ptr<Secondary>> made = Secondary::make(*parts_, sync_, wake);
+  paused_ = parts_->index->meta(paused_meta).has_value();
+  if (state.role != Role::primary) return begin_secondary();
+  current_ = parts_->options.standing != Standing::configured || parts_->options.nodes.size() < 2;
+  if (!current_) alone_until_ = parts_->clock.now() + parts_->options.alone_after;
+  begin_primary();
+  return {};
+}
+
+void TreeEngine::begin_primary() {
+  primary_ = std::make_unique<Primary>(*parts_, sync_, [this] { loop_.wake(); });
+  primary_->drain_with(drain_hook());
+  duty_ = primary_.get();
+  secondary_.reset();
+}
+
+Status TreeEngine::begin_secondary() {
+  Result<std::unique_ptr<Secondary>> made =
+      Secondary::make(*parts_, sync_, [this] { loop_.wake(); });
   if (!made) return fail(made.error());
   secondary_ = std::move(*made);
   secondary_->drain_with(drain_hook());
   duty_ = secondary_.get();
+  primary_.reset();
   return {};
 }
 
@@ -133,7 +144,9 @@ Status TreeEngine::run() {
     busy = duty_->step(now);
     if (Status s = duty_->health(); !s) ended_ = s;
     consider_founding();
-    busy = say_hello() || busy;
+    consider_currency();
+    if (step_down_) continue_step_down();
+    busy = say_hello() || step_down_ || busy;
     tell_events();
   }
   run_posted();
@@ -191,6 +204,7 @@ std::optional<Duration> TreeEngine::time_to_wait(bool busy) const {
   if (busy) return Duration::zero();
   std::optional<MonotonicTime> until = duty_->deadline();
   if (watch_waits_ && (!until || next_drain_ < *until)) until = next_drain_;
+  if (alone_until_ && (!until || *alone_until_ < *until)) until = alone_until_;
   if (!until) return std::nullopt;
   return std::max(Duration::zero(), Duration(*until - parts_->clock.now()));
 }
@@ -254,7 +268,8 @@ void TreeEngine::serve_sessions() {
         session->peer = hello->node;
         session->hello = *hello;
         heard_[hello->node] = *hello;
-        if (!session->decided) duty_->on_hello(*session, make_hello());
+        on_hello(*session);
+        if (!session->link) break;
         continue;
       }
       if (Status s = duty_->on_message(*session, message); !s) {
@@ -286,6 +301,7 @@ void TreeEngine::close_session(Session& session, const Error& why) {
 Hello TreeEngine::make_hello() const {
   Hello hello;
   hello.version = protocol_version;
+  hello.features = feature_roles;
   hello.node = parts_->options.node;
   hello.tree = parts_->options.name;
   hello.role = parts_->state.role;
@@ -315,50 +331,10 @@ bool TreeEngine::say_hello() {
     if (session->said && same_but_progress(*session->said, hello)) continue;
     session->said = hello;
     session->link->send(Message(hello), Lane::prompt);
-    if (session->hello) duty_->on_hello(*session, hello);
+    if (session->hello) on_hello(*session);
     said = true;
   }
   return said;
-}
-
-void TreeEngine::consider_founding() {
-  const TreeOptions& options = parts_->options;
-  const bool first = !options.nodes.empty() && options.nodes.front() == options.node;
-  if (primary_ || options.standing != Standing::configured || !first ||
-      parts_->state.position.reign.is_set()) {
-    return;
-  }
-  std::vector<role::NodeHeard> others;
-  for (const std::string& node : options.nodes) {
-    if (node == options.node) continue;
-    const auto at = heard_.find(node);
-    others.push_back(
-        role::NodeHeard{.node = node,
-                        .heard = at != heard_.end(),
-                        .has_lineage = at != heard_.end() && at->second.position.reign.is_set()});
-  }
-  if (role::may_found(first, make_hello(), others)) become_primary();
-}
-
-// The first primary of the tree. What its scan found is the tree's first cut.
-void TreeEngine::become_primary() {
-  parts_->log.info(
-      "{}: every node has been heard and none has a history: this node is the first primary",
-      parts_->options.name);
-  secondary_->stop();
-  parts_->state = role::found_tree(random_reign());
-  parts_->state.boot = boot_id();
-  parts_->start_ids();
-  parts_->store_state();
-  if (Status s = parts_->index->flush(); !s) {
-    parts_->log.error("{}: {}", parts_->options.name, s.error().message);
-    parts_->state = role::NodeState{};
-    return;
-  }
-  primary_ = std::make_unique<Primary>(*parts_, sync_, [this] { loop_.wake(); });
-  primary_->drain_with(drain_hook());
-  duty_ = primary_.get();
-  secondary_.reset();
 }
 
 void TreeEngine::request_facts(std::function<void(TreeFacts)> answer) {
@@ -441,6 +417,7 @@ TreeFacts TreeEngine::facts() const {
   }
   if (primary_) primary_->describe(facts);
   if (secondary_) secondary_->describe(facts);
+  describe_role(facts);
   if (Status s = parts_->index->health(); !s) facts.errors.push_back(s.error().message);
   for (const PeerFacts& peer : facts.peers) {
     if (peer.held && !peer.reason.empty()) facts.holds.push_back(peer.name + ": " + peer.reason);
