@@ -125,7 +125,7 @@ TEST_F(HookTest, NothingOfOursIsInherited) {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   EXPECT_FALSE(result.failed()) << result.describe();
   // Of the ignored signals those two are the C library's own.
-  EXPECT_THAT(lines_,
+  EXPECT_THAT(lines,
               ElementsAre("/dev/null", "/", "input <>",
                           testing::AnyOf("SigIgn:0000000000000000", "SigIgn:0000000180000000"),
                           "group 0", "PATH=/usr/bin:/bin "));
