@@ -99,12 +99,17 @@ PeerStatus to_peer_status(const run::PeerFacts& facts) {
 
 }  // namespace
 
-TreeHost::TreeHost(run::TreeOptions options, const Clock& clock, Log& log, PeerRoutes routes)
+TreeHost::TreeHost(run::TreeOptions options, const Clock& clock, Log& log, PeerRoutes routes,
+                   Hooks* hooks)
     : options_(std::move(options)),
       clock_(clock),
       log_(log),
       routes_(std::move(routes)),
-      started_(clock.wall_ns() / 1'000'000'000) {}
+      hooks_(hooks),
+      started_(clock.wall_ns() / 1'000'000'000) {
+  if (hooks_ == nullptr) return;
+  options_.on_event = [hooks](const run::TreeEvent& event) { hooks->post(event); };
+}
 
 TreeHost::~TreeHost() { stop(); }
 
@@ -157,7 +162,11 @@ void TreeHost::loop() {
     engine.reset();
     lock.lock();
     if (stop_) return;
-    if (told != error_.message) log_.error("{}: {}", options_.name, error_.message);
+    if (told != error_.message) {
+      log_.error("{}: {}", options_.name, error_.message);
+      if (hooks_ != nullptr)
+        hooks_->post({.kind = run::TreeEvent::Kind::held, .peer = {}, .reason = error_.message});
+    }
     told = error_.message;
     changed_.wait_for(lock, reopen_delay, [this] { return stop_; });
     if (stop_) return;

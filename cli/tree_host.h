@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "cli/control_server.h"
+#include "cli/hooks.h"
 #include "cli/status_view.h"
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
@@ -36,7 +37,9 @@ class Asked;
 
 class TreeHost {
  public:
-  TreeHost(run::TreeOptions options, const Clock& clock, Log& log, PeerRoutes routes = {});
+  // `hooks` outlives it; null: what happens to the tree is nobody's business.
+  TreeHost(run::TreeOptions options, const Clock& clock, Log& log, PeerRoutes routes = {},
+           Hooks* hooks = nullptr);
   ~TreeHost();
   TreeHost(const TreeHost&) = delete;
   TreeHost& operator=(const TreeHost&) = delete;
@@ -72,6 +75,7 @@ class TreeHost {
   const Clock& clock_;
   Log& log_;
   const PeerRoutes routes_;
+  Hooks* const hooks_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::shared_ptr<run::TreeEngine> engine_;

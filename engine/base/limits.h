@@ -193,6 +193,19 @@ inline constexpr size_t kept_by_repair_max = 10'000;  // objects in kept/; with 
 inline constexpr size_t filter_rules_max = 10'000;    // rules and include patterns of one tree
 inline constexpr size_t filter_pattern_bytes_max = 4'096;
 inline constexpr size_t config_bytes_max = 4 << 20;
+// Programs that are run for events of a tree.
+inline constexpr uint64_t hook_timeout_s = 60;  // unless hook_timeout says another, up to _max
+inline constexpr uint64_t hook_timeout_s_max = 3'600;
+inline constexpr int hook_grace_ms = 5'000;     // between asking one to end, and forcing it
+inline constexpr size_t hook_waiting_max = 16;  // of one event; with one more the oldest goes
+inline constexpr size_t hook_line_bytes_max =
+    1024;                                         // of a line of its output; the rest is left out
+inline constexpr size_t hook_lines_max = 200;     // of one run that go into the log
+inline constexpr size_t hook_tail_lines_max = 5;  // its last words, kept for the failure
+inline constexpr size_t hook_value_bytes_max = 4'096;  // of a REPL_ variable, before it is escaped
+// What a former primary waits for its peers when it starts, unless on_alone_after says another.
+inline constexpr uint64_t alone_after_s = 60;
+inline constexpr uint64_t alone_after_s_max = 86'400;
 inline constexpr size_t serve_request_bytes_max =
     60 * 1024;  // in hex it must fit one argument, execve(2)
 

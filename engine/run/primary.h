@@ -47,6 +47,7 @@ class Primary final : public Duty {
   void on_hello(Session& session, Hello self) override;
   [[nodiscard]] Status on_message(Session& session, const Message& message) override;
   void on_closed(Session& session) override;
+  void tell_events(TreeEvents& events) const override;
   void stop() override;
   [[nodiscard]] bool read_contents() override;
 

@@ -46,6 +46,7 @@ class Secondary final : public Duty {
   [[nodiscard]] Status on_message(Session& session, const Message& message) override;
   void on_closed(Session& session) override;
   [[nodiscard]] Status health() const override;
+  void tell_events(TreeEvents& events) const override;
   void stop() override;
 
   // The primary's versions of what is held go in, the local ones are kept. How many.

@@ -10,6 +10,7 @@
 #include "engine/base/clock.h"
 #include "engine/model/message.h"
 #include "engine/run/link.h"
+#include "engine/run/tree_events.h"
 
 namespace repl::run {
 
@@ -48,6 +49,8 @@ class Duty {
   // What ends this run of the tree: it is opened again, through recovery. stop() makes nothing
   // durable then.
   [[nodiscard]] virtual Status health() const { return {}; }
+  // What is so now and concerns people, after each step.
+  virtual void tell_events(TreeEvents& events) const = 0;
   // Everything durable, before the end.
   virtual void stop() = 0;
 };

@@ -152,6 +152,7 @@ Status TreeEngine::run() {
     consider_currency();
     if (step_down_) continue_step_down();
     busy = say_hello() || step_down_ || busy;
+    tell_events();
   }
   run_posted();
   duty_->stop();

@@ -89,6 +89,7 @@ class TreeEngine {
   [[nodiscard]] std::optional<Duration> time_to_wait(bool busy) const;
   [[nodiscard]] Hello make_hello() const;
   bool say_hello();
+  void tell_events();
   [[nodiscard]] TreeFacts facts() const;
 
   // tree_differences.cc

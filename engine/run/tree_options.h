@@ -1,15 +1,18 @@
 // tree_options.h: what a tree's engine is told at its start. Plain values.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/base/clock.h"
+#include "engine/base/limits.h"
 #include "engine/change/brake.h"
 #include "engine/io/backend.h"
 #include "engine/model/policy.h"
+#include "engine/run/tree_event.h"
 #include "engine/watch/watcher.h"
 
 namespace repl::run {
@@ -33,14 +36,16 @@ struct TreeOptions {
   bool strict_order = false;     // no cut is published before the large files of earlier ones
   change::DeleteLimits deletes;  // what a primary sends without asking a person
   bool repair_drift = false;     // what was changed on a replica is kept aside and replaced
-  // A former primary that starts and hears none of its peers for that long: serve, or hold?
-  bool serve_alone = false;
-  Duration alone_after = std::chrono::seconds(60);
   bool keep_extra = false;       // mirror without --delete: what only the copy has stays
   std::optional<watch::Mode> watch_mode;
   bool watch_live = true;  // false: a scan and what it finds, no watch (mirror --once)
   io::BackendChoice io = io::BackendChoice::automatic;
   size_t scan_threads = 2;
+  // What a former primary does that starts and hears none of its peers for `alone_after`: it serves
+  // as the primary again, or it waits for a person.
+  bool serve_alone = false;
+  Duration alone_after = std::chrono::seconds(limits::alone_after_s);
+  EventSink on_event;  // may be empty
 };
 
 // The name of the staging area when it lies in the root; reserved in every tree.

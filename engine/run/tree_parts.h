@@ -18,6 +18,7 @@
 #include "engine/io/backend.h"
 #include "engine/io/dir_cache.h"
 #include "engine/role/node_state.h"
+#include "engine/run/tree_events.h"
 #include "engine/run/tree_options.h"
 #include "engine/watch/watcher.h"
 
@@ -41,6 +42,7 @@ struct TreeParts {
   std::unique_ptr<change::IdAllocator> ids;
   change::ChangeSet changes;
   role::NodeState state;
+  TreeEvents events{options.on_event, state};
 
   // Opens everything. `state` is as stored; the caller decides what run begins (role::begin_run).
   [[nodiscard]] static Result<std::unique_ptr<TreeParts>> open(TreeOptions options,
