@@ -28,6 +28,7 @@ struct Dispatch {
   int operator()(const VerifyOptions& o) const { return command_verify(o); }
   int operator()(const WaitOptions& o) const { return command_wait(o); }
   int operator()(const ApproveOptions& o) const { return command_approve(o); }
+  int operator()(const DivergedOptions& o) const { return command_diverged(o); }
   int operator()(const DoctorOptions& o) const { return command_doctor(o); }
   int operator()(const ConfigCheckOptions& o) const { return command_config_check(o); }
   int operator()(const KeygenOptions& o) const { return command_keygen(o); }

@@ -11,6 +11,7 @@ namespace repl::cli {
 [[nodiscard]] int command_verify(const VerifyOptions& options);
 [[nodiscard]] int command_wait(const WaitOptions& options);
 [[nodiscard]] int command_approve(const ApproveOptions& options);
+[[nodiscard]] int command_diverged(const DivergedOptions& options);
 [[nodiscard]] int command_doctor(const DoctorOptions& options);
 [[nodiscard]] int command_config_check(const ConfigCheckOptions& options);
 [[nodiscard]] int command_keygen(const KeygenOptions& options);

@@ -99,6 +99,20 @@ struct KeygenOptions {
 struct FingerprintOptions {
   GlobalOptions global;
 };
+enum class DivergedAction : uint8_t { list, diff, restore, discard };
+struct DivergedOptions {
+  GlobalOptions global;
+  DivergedAction action = DivergedAction::list;
+  std::string tree;
+  std::vector<std::string> paths;
+  std::optional<uint64_t> item;  // --item: by its number in the store
+  std::string id;                // --id: only this store
+  std::string to;                // --to DIR: restored there, not into the tree
+  bool all = false;
+  bool replace = false;
+  bool yes = false;
+  bool json = false;
+};
 // `repl run` before the configuration was read.
 struct RunRequest {
   GlobalOptions global;
@@ -110,9 +124,10 @@ struct PrintAndExit {
   int exit = 0;
 };
 
-using Command = std::variant<PrintAndExit, MirrorOptions, RunRequest, ServeOptions, StatusOptions,
-                             VerifyOptions, WaitOptions, ApproveOptions, DoctorOptions,
-                             ConfigCheckOptions, KeygenOptions, FingerprintOptions>;
+using Command =
+    std::variant<PrintAndExit, MirrorOptions, RunRequest, ServeOptions, StatusOptions,
+                 VerifyOptions, WaitOptions, ApproveOptions, DoctorOptions, ConfigCheckOptions,
+                 KeygenOptions, FingerprintOptions, DivergedOptions>;
 
 // This node's private key and certificate.
 [[nodiscard]] inline std::string key_file(const GlobalOptions& global) {

@@ -78,6 +78,27 @@ TEST(Arguments, Others) {
   (void)parsed<FingerprintOptions>({"fingerprint"});
 }
 
+TEST(Arguments, Diverged) {
+  const auto list = parsed<DivergedOptions>({"diverged", "list", "t", "--json", "--node", "n"});
+  EXPECT_EQ(list.action, DivergedAction::list);
+  EXPECT_EQ(list.tree, "t");
+  EXPECT_EQ(list.global.node, "n");
+  EXPECT_TRUE(list.json);
+  const auto diff = parsed<DivergedOptions>({"diverged", "diff", "t", "a", "b", "--id", "x"});
+  EXPECT_EQ(diff.action, DivergedAction::diff);
+  EXPECT_EQ(diff.paths, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(diff.id, "x");
+  const auto restore = parsed<DivergedOptions>(
+      {"diverged", "restore", "t", "--item", "7", "--to", "/d", "--replace"});
+  EXPECT_EQ(restore.action, DivergedAction::restore);
+  EXPECT_EQ(restore.item, 7u);
+  EXPECT_EQ(restore.to, "/d");
+  EXPECT_TRUE(restore.replace);
+  const auto discard = parsed<DivergedOptions>({"diverged", "discard", "t", "--all", "--yes"});
+  EXPECT_EQ(discard.action, DivergedAction::discard);
+  EXPECT_TRUE(discard.all && discard.yes);
+}
+
 TEST(Arguments, UsageErrors) {
   for (const std::vector<std::string>& arguments :
        std::vector<std::vector<std::string>>{{},
@@ -100,7 +121,17 @@ TEST(Arguments, UsageErrors) {
                                              {"serve"},
                                              {"serve", "--stdio", "--session", "zz"},
                                              {"status", "--log-level", "loud"},
-                                             {"approve"}}) {
+                                             {"approve"},
+                                             {"diverged"},
+                                             {"diverged", "list"},
+                                             {"diverged", "forget", "t"},
+                                             {"diverged", "list", "t", "a"},
+                                             {"diverged", "restore", "t"},
+                                             {"diverged", "discard", "t", "--yes"},
+                                             {"diverged", "discard", "t", "a", "--all"},
+                                             {"diverged", "restore", "t", "a", "--item", "1"},
+                                             {"diverged", "restore", "t", "--item", "x"},
+                                             {"diverged", "diff", "t", "--replace"}}) {
     const PrintAndExit print = printed(arguments);
     EXPECT_EQ(print.exit, exit_usage) << (arguments.empty() ? "" : arguments.back());
     EXPECT_TRUE(print.text.starts_with("repl: ")) << print.text;
