@@ -8,8 +8,11 @@
 #include <vector>
 
 #include "cli/command_line.h"
+#include "cli/control_client.h"
+#include "cli/control_server.h"
 #include "cli/exit_codes.h"
 #include "cli/json.h"
+#include "cli/status_view.h"
 #include "engine/apply/diverged_files.h"
 #include "engine/apply/diverged_store.h"
 #include "engine/apply/diverged_view.h"
@@ -145,6 +148,36 @@ TEST_F(DivergedCommand, RestoreGoesIntoATreeOnlyOnThePrimary) {
       << err;
   EXPECT_EQ(scratch.read("to/d/a\n"), "mine");
   EXPECT_EQ(run_repl({"restore", "idm", "nowhere", "--to", scratch.path("to")}), exit_failed);
+}
+
+TEST_F(DivergedCommand, OnThePrimaryItGoesIntoTheTree) {
+  diverge();
+  std::string role = "secondary";
+  NullLog log;
+  const auto daemon = ControlServer::start(
+      {.socket_path = control_socket_path(scratch.path("run"), "idm")},
+      [&](const Request&, Reply reply) {
+        TreeStatus status;
+        status.tree = "idm";
+        status.role = role;
+        reply.done(to_json(status));
+      },
+      log);
+  ASSERT_TRUE(daemon) << daemon.error().message;
+  EXPECT_EQ(run_repl({"restore", "idm", "d", "--replace"}), exit_refused);
+  EXPECT_NE(err.find("not the primary"), std::string::npos) << err;
+  EXPECT_EQ(scratch.read("tree/d/a\n"), "theirs");
+  role = "primary";
+  EXPECT_EQ(run_repl({"restore", "idm", "d"}), exit_failed) << "something is in the way";
+  EXPECT_EQ(run_repl({"restore", "idm", "d", "--replace"}), exit_ok) << err;
+  EXPECT_EQ(scratch.read("tree/d/a\n"), "mine");
+  EXPECT_EQ(run_repl({"restore", "idm", "d", "--replace"}), exit_ok);
+  EXPECT_NE(out.find("there already"), std::string::npos) << out;
+  EXPECT_EQ(run_repl({"list", "idm", "--json"}), exit_ok);
+  const Json items = parse_json(out)["items"];
+  ASSERT_EQ(items.size(), 3u);
+  EXPECT_EQ(items[2]["change"], "displaced");
+  EXPECT_EQ(items[2]["path"], "d/a\\x0A");
 }
 
 TEST_F(DivergedCommand, DiscardIsConfirmed) {
