@@ -96,7 +96,7 @@ TEST_F(DivergedCommand, ListSaysWhatIsThere) {
   const std::string id = diverge();
   EXPECT_EQ(run_repl({"list", "idm"}), exit_ok) << err;
   EXPECT_NE(out.find("mgmt2"), std::string::npos);
-  EXPECT_NE(out.find("d/a\\x0A\n"), std::string::npos) << out;
+  EXPECT_NE(out.find("d/a\\x0a\n"), std::string::npos) << out;
   EXPECT_EQ(run_repl({"list", "idm", "--json"}), exit_ok);
   const Json json = parse_json(out);
   EXPECT_EQ(json["id"], id);
@@ -136,7 +136,7 @@ TEST_F(DivergedCommand, RestoreGoesIntoATreeOnlyOnThePrimary) {
   EXPECT_NE(err.find("--to DIR"), std::string::npos) << err;
   EXPECT_EQ(scratch.read("tree/d/a\n"), "theirs");
   EXPECT_EQ(run_repl({"restore", "idm", "--all", "--to", scratch.path("tree/d")}), exit_usage);
-  EXPECT_EQ(run_repl({"restore", "idm", "d/a\\x0A", "--to", scratch.path("to")}), exit_ok) << err;
+  EXPECT_EQ(run_repl({"restore", "idm", "d/a\\x0a", "--to", scratch.path("to")}), exit_ok) << err;
   EXPECT_EQ(scratch.read("to/d/a\n"), "mine");
   scratch.write("to/d/a\n", "other");
   EXPECT_EQ(run_repl({"restore", "idm", "--item", "1", "--to", scratch.path("to"), "--json"}),
@@ -177,7 +177,7 @@ TEST_F(DivergedCommand, OnThePrimaryItGoesIntoTheTree) {
   const Json items = parse_json(out)["items"];
   ASSERT_EQ(items.size(), 3u);
   EXPECT_EQ(items[2]["change"], "displaced");
-  EXPECT_EQ(items[2]["path"], "d/a\\x0A");
+  EXPECT_EQ(items[2]["path"], "d/a\\x0a");
 }
 
 TEST_F(DivergedCommand, DiscardIsConfirmed) {
