@@ -32,6 +32,7 @@ struct Draft {
   WaitOptions wait;
   ApproveOptions approve;
   RoleDraft roles;
+  DivergedOptions diverged;
   DoctorOptions doctor;
   std::string destination, session;
   bool stdio = false;  // must be said, and says nothing more
@@ -205,6 +206,46 @@ void add_daemon_commands(CLI::App& top, Draft& draft) {
                      "Print the fingerprint of this node's key, for the configuration");
 }
 
+// The options that several of the four have.
+void add_diverged(CLI::App& top, Draft& draft) {
+  DivergedOptions& o = draft.diverged;
+  CLI::App& app = *top.add_subcommand(
+      "diverged", "What only this node had, and was replaced by another node's versions");
+  app.footer(help::diverged);
+  app.require_subcommand(1);
+  const auto add = [&](const char* name, const char* text, DivergedAction action) -> CLI::App& {
+    CLI::App& sub = *app.add_subcommand(name, text);
+    sub.fallthrough();
+    sub.parse_complete_callback([&o, action] { o.action = action; });
+    sub.add_option("TREE", o.tree, "A tree of the configuration")->required();
+    sub.add_option("--id", o.id, "Only this store, as list shows it");
+    sub.add_flag("--json", o.json, "One JSON object per line");
+    return sub;
+  };
+  const auto add_choice = [&](CLI::App& sub) {
+    CLI::Option* paths = sub.add_option("PATH", o.paths, "At or below the root of the tree");
+    CLI::Option* item = sub.add_option("--item", o.item, "The one of this number");
+    CLI::Option* all = sub.add_flag("--all", o.all, "Everything of one store");
+    paths->excludes(item)->excludes(all);
+    item->excludes(all);
+    sub.final_callback([&o] {
+      if (!o.all && !o.item && o.paths.empty())
+        throw CLI::ValidationError("say which: PATH..., --item N or --all");
+    });
+  };
+  add("list", "The stores, and what is in each", DivergedAction::list);
+  CLI::App& diff =
+      add("diff", "How each kept version differs from what is there now", DivergedAction::diff);
+  diff.add_option("PATH", o.paths, "Only what is at or below these");
+  CLI::App& restore = add("restore", "Put kept versions back, whole", DivergedAction::restore);
+  add_choice(restore);
+  restore.add_option("--to", o.to, "To this directory, not into the tree");
+  restore.add_flag("--replace", o.replace, "What is there now goes to the store");
+  CLI::App& discard = add("discard", "Remove kept versions for good", DivergedAction::discard);
+  add_choice(discard);
+  discard.add_flag("--yes", o.yes, "Without asking");
+}
+
 Command chosen(const CLI::App& app, Draft& draft) {
   const auto with_globals = [&](auto options) -> Command {
     options.global = draft.global;
@@ -245,6 +286,7 @@ Command chosen(const CLI::App& app, Draft& draft) {
   if (app.got_subcommand("wait")) return with_globals(draft.wait);
   if (app.got_subcommand("approve")) return with_globals(draft.approve);
   if (auto role = chosen_role_command(app, draft.roles, draft.global)) return std::move(*role);
+  if (app.got_subcommand("diverged")) return with_globals(draft.diverged);
   if (app.got_subcommand("doctor")) return with_globals(draft.doctor);
   if (app.got_subcommand("config")) return with_globals(ConfigCheckOptions{});
   if (app.got_subcommand("keygen")) return with_globals(KeygenOptions{});
@@ -296,6 +338,7 @@ Command parse_arguments(const std::vector<std::string>& arguments) {
   add_globals(app, draft.global);
   add_mirror(app, draft);
   add_daemon_commands(app, draft);
+  add_diverged(app, draft);
   for (CLI::App* sub : app.get_subcommands({})) sub->fallthrough();
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
   try {

@@ -35,6 +35,7 @@ struct Dispatch {
   int operator()(const CatchupOptions& o) const { return command_catchup(o); }
   int operator()(const DiffOptions& o) const { return command_diff(o); }
   int operator()(const PauseOptions& o) const { return command_pause(o); }
+  int operator()(const DivergedOptions& o) const { return command_diverged(o); }
   int operator()(const DoctorOptions& o) const { return command_doctor(o); }
   int operator()(const ConfigCheckOptions& o) const { return command_config_check(o); }
   int operator()(const KeygenOptions& o) const { return command_keygen(o); }

@@ -18,6 +18,7 @@ namespace repl::cli {
 [[nodiscard]] int command_catchup(const CatchupOptions& options);
 [[nodiscard]] int command_diff(const DiffOptions& options);
 [[nodiscard]] int command_pause(const PauseOptions& options);
+[[nodiscard]] int command_diverged(const DivergedOptions& options);
 [[nodiscard]] int command_doctor(const DoctorOptions& options);
 [[nodiscard]] int command_config_check(const ConfigCheckOptions& options);
 [[nodiscard]] int command_keygen(const KeygenOptions& options);

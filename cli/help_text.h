@@ -127,6 +127,21 @@ Examples:
   repl pause idm
   repl resume idm)";
 
+inline constexpr const char* diverged =
+    R"(When a node that was primary catches up with another, what only it had is kept in a store
+before it is replaced. PATH is relative to the root of the tree and means all below it, too.
+restore needs this node to be the primary for the tree, or --to DIR.
+
+Examples:
+  repl diverged list idm
+  repl diverged diff idm passwd.d
+  repl diverged restore idm passwd.d/web.conf --replace
+  repl diverged restore idm --all --to /root/kept
+  repl diverged discard idm --all --id 20270115T080000Z
+
+Exit status: 0 done, 1 failed, damaged, or something is in the way, 2 wrong command line, or
+nobody to confirm, 7 no daemon to ask for the role, 8 this node is not the primary.)";
+
 inline constexpr const char* keygen =
     R"(Writes an Ed25519 key (STATE-DIR/identity.key, mode 0600) and its self-signed certificate
 (STATE-DIR/identity.crt), and prints the key's fingerprint, which goes into every node's

@@ -110,7 +110,6 @@ struct SwitchoverOptions {
   std::vector<std::string> trees;  // none: all that `to` has, too
   std::string to;
   double timeout_seconds = 60;
-  bool unguarded = false;
   bool dry_run = false;
   bool json = false;
 };
@@ -149,6 +148,20 @@ struct KeygenOptions {
 struct FingerprintOptions {
   GlobalOptions global;
 };
+enum class DivergedAction : uint8_t { list, diff, restore, discard };
+struct DivergedOptions {
+  GlobalOptions global;
+  DivergedAction action = DivergedAction::list;
+  std::string tree;
+  std::vector<std::string> paths;
+  std::optional<uint64_t> item;  // --item: by its number in the store
+  std::string id;                // --id: only this store
+  std::string to;                // --to DIR: restored there, not into the tree
+  bool all = false;
+  bool replace = false;
+  bool yes = false;
+  bool json = false;
+};
 // `repl run` before the configuration was read.
 struct RunRequest {
   GlobalOptions global;
@@ -164,7 +177,8 @@ using Command =
     std::variant<PrintAndExit, MirrorOptions, RunRequest, ServeOptions, StatusOptions,
                  VerifyOptions, WaitOptions, ApproveOptions, RoleOptions, PromoteOptions,
                  DemoteOptions, SwitchoverOptions, CatchupOptions, DiffOptions, PauseOptions,
-                 DoctorOptions, ConfigCheckOptions, KeygenOptions, FingerprintOptions>;
+                 DivergedOptions, DoctorOptions, ConfigCheckOptions, KeygenOptions,
+                 FingerprintOptions>;
 
 // This node's private key and certificate.
 [[nodiscard]] inline std::string key_file(const GlobalOptions& global) {

@@ -11,6 +11,7 @@
 #include "engine/apply/object_copy.h"
 #include "engine/apply/staging.h"
 #include "engine/base/escape.h"
+#include "engine/base/limits.h"
 
 namespace repl::apply::diverged {
 
@@ -176,8 +177,13 @@ Status Store::clear_leftovers() {
 
 Status Store::append(const std::vector<std::string>& records) {
   std::string frames;
-  for (const std::string& record : records)
+  for (const std::string& record : records) {
+    if (record.size() > limits::diverged_record_bytes_max)
+      return fail(ErrorCode::limit,
+                  "a path is too long for the diverged store: move what is there "
+                  "to a place nearer to the root");
     append_frame(frames, record, manifest_.whole_bytes + frames.size());
+  }
   if (const Status written = io::write_at(file_.get(), manifest_.whole_bytes, frames); !written) {
     // On a full disk. What cannot be cut off either is a torn tail.
     static_cast<void>(io::truncate(file_.get(), manifest_.whole_bytes));

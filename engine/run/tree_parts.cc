@@ -15,6 +15,7 @@
 #include "engine/base/limits.h"
 #include "engine/io/fs_ops.h"
 #include "engine/model/hash.h"
+#include "engine/run/staging_place.h"
 
 namespace repl::run {
 
@@ -126,19 +127,11 @@ Status TreeParts::open_index() {
   return {};
 }
 
-// In the state directory where that is on the tree's own mount (a rename must work); else in the
-// root, under a reserved name.
 Status TreeParts::open_staging() {
   reserved_name = staging_name;
-  staging_path = options.staging;
-  if (staging_path.empty()) {
-    Result<Fd> state_fd = io::open_root(options.state_dir);
-    if (!state_fd) return fail(state_fd.error());
-    Result<io::Stat> stat = io::stat_fd(state_fd->get());
-    if (!stat) return fail(stat.error());
-    const bool same = stat->device == root_device && stat->mount == root_mount;
-    staging_path = same ? options.state_dir + "/staging" : options.root + "/" + staging_name;
-  }
+  Result<std::string> chosen = choose_staging(options.root, options.staging, options.state_dir);
+  if (!chosen) return fail(chosen.error());
+  staging_path = std::move(*chosen);
   if (Status s = make_staging_dir(); !s) return s;
   Result<Fd> area = io::open_root(staging_path);
   if (!area) return fail(area.error());

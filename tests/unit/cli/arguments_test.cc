@@ -86,10 +86,10 @@ TEST(Arguments, Roles) {
   EXPECT_EQ(promote.global.node, "n");
   EXPECT_TRUE(parsed<DemoteOptions>({"demote", "--dry-run"}).dry_run);
   const auto switchover = parsed<SwitchoverOptions>(
-      {"switchover", "t", "--to", "b", "--timeout", "1.5", "--unguarded", "--dry-run", "--json"});
+      {"switchover", "t", "--to", "b", "--timeout", "1.5", "--dry-run", "--json"});
   EXPECT_EQ(switchover.to, "b");
   EXPECT_EQ(switchover.timeout_seconds, 1.5);
-  EXPECT_TRUE(switchover.unguarded && switchover.dry_run && switchover.json);
+  EXPECT_TRUE(switchover.dry_run && switchover.json);
   EXPECT_EQ(parsed<SwitchoverOptions>({"switchover", "--to", "b"}).timeout_seconds, 60);
   const auto catchup = parsed<CatchupOptions>(
       {"catchup", "--from", "b", "t", "u", "--yes", "--certificate", "/c", "--json"});
@@ -101,6 +101,27 @@ TEST(Arguments, Roles) {
   EXPECT_EQ(parsed<DiffOptions>({"diff", "t", "--peer", "b"}).peer, "b");
   EXPECT_FALSE(parsed<PauseOptions>({"pause", "t"}).resume);
   EXPECT_TRUE(parsed<PauseOptions>({"resume", "t", "--json"}).resume);
+}
+
+TEST(Arguments, Diverged) {
+  const auto list = parsed<DivergedOptions>({"diverged", "list", "t", "--json", "--node", "n"});
+  EXPECT_EQ(list.action, DivergedAction::list);
+  EXPECT_EQ(list.tree, "t");
+  EXPECT_EQ(list.global.node, "n");
+  EXPECT_TRUE(list.json);
+  const auto diff = parsed<DivergedOptions>({"diverged", "diff", "t", "a", "b", "--id", "x"});
+  EXPECT_EQ(diff.action, DivergedAction::diff);
+  EXPECT_EQ(diff.paths, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(diff.id, "x");
+  const auto restore = parsed<DivergedOptions>(
+      {"diverged", "restore", "t", "--item", "7", "--to", "/d", "--replace"});
+  EXPECT_EQ(restore.action, DivergedAction::restore);
+  EXPECT_EQ(restore.item, 7u);
+  EXPECT_EQ(restore.to, "/d");
+  EXPECT_TRUE(restore.replace);
+  const auto discard = parsed<DivergedOptions>({"diverged", "discard", "t", "--all", "--yes"});
+  EXPECT_EQ(discard.action, DivergedAction::discard);
+  EXPECT_TRUE(discard.all && discard.yes);
 }
 
 TEST(Arguments, UsageErrors) {
@@ -137,6 +158,18 @@ TEST(Arguments, UsageErrors) {
                                              {"diff", "a", "b"},
                                              {"demote", "--force"},
                                              {"approve"}}) {
+
+                                             {"approve"},
+                                             {"diverged"},
+                                             {"diverged", "list"},
+                                             {"diverged", "forget", "t"},
+                                             {"diverged", "list", "t", "a"},
+                                             {"diverged", "restore", "t"},
+                                             {"diverged", "discard", "t", "--yes"},
+                                             {"diverged", "discard", "t", "a", "--all"},
+                                             {"diverged", "restore", "t", "a", "--item", "1"},
+                                             {"diverged", "restore", "t", "--item", "x"},
+                                             {"diverged", "diff", "t", "--replace"}}) {
     const PrintAndExit print = printed(arguments);
     EXPECT_EQ(print.exit, exit_usage) << (arguments.empty() ? "" : arguments.back());
     EXPECT_TRUE(print.text.starts_with("repl: ")) << print.text;

@@ -146,13 +146,13 @@ TEST_F(RoleCommandsTest, SwitchoverShowsItsSteps) {
                                 R"({"step":"handed over"})"},
                    .result = R"({"from":"a","to":"b","epoch":4,"cut":118,"seconds":1.25})"}}});
   const auto options = SwitchoverOptions{
-      .global = global_, .trees = {"one"}, .to = "b", .timeout_seconds = 1.5, .unguarded = true};
+      .global = global_, .trees = {"one"}, .to = "b", .timeout_seconds = 1.5};
   Ran ran = run([&] { return command_switchover(options); });
   EXPECT_EQ(ran.exit, 0);
   EXPECT_EQ(ran.out,
             "one: b is the primary now (was a), epoch 4, from cut 118 on; it took 1.2 s\n");
   EXPECT_EQ(ran.err, "one: draining\none: handed over\n");
-  EXPECT_EQ(asked(), Lines{"one switchover dry_run=false timeout_ms=1500 to=b unguarded=true"});
+  EXPECT_EQ(asked(), Lines{"one switchover dry_run=false timeout_ms=1500 to=b"});
   SwitchoverOptions json = options;
   json.json = true;
   ran = run([&] { return command_switchover(json); });
