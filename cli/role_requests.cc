@@ -17,10 +17,11 @@ Json role_json(const run::TreeFacts& facts) {
   std::string detail;
   for (const std::string& hold : facts.holds) detail += (detail.empty() ? "" : "; ") + hold;
   const bool serves = facts.role == Role::primary && !facts.current;
-  const std::string state = serves            ? facts.state
-                            : facts.diverged  ? "diverged"
-                                              : role_name(facts.role);
-  return Json{{"role", role_name(facts.role)}, {"current", facts.current},
+  const std::string state = serves || facts.handed ? facts.state
+                            : facts.diverged       ? "diverged"
+                                                   : role_name(facts.role);
+  return Json{{"role", facts.handed ? "none" : role_name(facts.role)},
+              {"current", facts.current},
               {"state", state},                {"epoch", facts.position.epoch.value},
               {"primary", facts.primary},      {"detail", detail}};
 }
@@ -45,6 +46,28 @@ Json change_json(const run::RoleChange& change, bool would) {
 }
 
 }  // namespace
+
+void TreeHost::handle_switchover(const Request& request, const std::shared_ptr<Asked>& asked) {
+  const run::SwitchoverCommand command{
+      .to = request.text("to"),
+      .timeout_ms = static_cast<int64_t>(request.number("timeout_ms", 60'000)),
+      .dry_run = request.flag("dry_run")};
+  engine_->request_switchover(
+      command,
+      [asked](const std::string& step) { asked->reply.progress(print_json(Json{{"step", step}})); },
+      [asked, would = command.dry_run](const Result<run::SwitchoverDone>& done) {
+        if (!done) {
+          const bool refused = done.error().code == ErrorCode::changed;
+          return asked->reply.failed(done.error().message, refused ? exit_held : exit_failed);
+        }
+        asked->reply.done(print_json(Json{{"from", done->from},
+                                          {"to", done->to},
+                                          {"epoch", done->position.epoch.value},
+                                          {"cut", done->position.cut.value},
+                                          {"seconds", done->seconds},
+                                          {"would", would}}));
+      });
+}
 
 const char* role_name(Role role) {
   switch (role) {
@@ -72,6 +95,8 @@ bool TreeHost::handle_role(const Request& request, const std::shared_ptr<Asked>&
     engine_->request_promote({.force = request.flag("force"), .dry_run = would}, answer);
   } else if (request.command == "demote") {
     engine_->request_demote(would, answer);
+  } else if (request.command == "switchover") {
+    handle_switchover(request, asked);
   } else if (request.command == "pause" || request.command == "resume") {
     const bool paused = request.command == "pause";
     engine_->request_pause(paused, [asked, paused](const Status& done) {

@@ -109,6 +109,12 @@ TreeHost::TreeHost(run::TreeOptions options, const Clock& clock, Log& log, PeerR
       started_(clock.wall_ns() / 1'000'000'000) {
   if (hooks_ == nullptr) return;
   options_.on_event = [hooks](const run::TreeEvent& event) { hooks->post(event); };
+  options_.run_hook = [hooks](const run::TreeEvent& event,
+                              std::function<void(const Status&)> done) {
+    hooks->run(event, [done = std::move(done)](const HookResult& result) {
+      done(!result.failed() ? Status() : fail(ErrorCode::system, result.describe()));
+    });
+  };
 }
 
 TreeHost::~TreeHost() { stop(); }

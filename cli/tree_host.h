@@ -67,6 +67,7 @@ class TreeHost {
   void handle_verify(const Request& request, const std::shared_ptr<Asked>& asked);
   // False: it is none of those.
   bool handle_role(const Request& request, const std::shared_ptr<Asked>& asked);
+  void handle_switchover(const Request& request, const std::shared_ptr<Asked>& asked);
   bool handle_catch_up(const Request& request, const std::shared_ptr<Asked>& asked);
   void answer_verify(const run::VerifyAnswer& answer, bool full, Reply& reply);
   void add_route(PeerStatus& peer) const;

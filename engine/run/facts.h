@@ -55,6 +55,7 @@ struct TreeFacts {
   bool current = false;  // the primary, and shown to be so since the start, or by command
   std::string primary;   // who that is, as far as this node knows; or empty
   bool paused = false;
+  bool handed = false;  // to another node, whose answer is awaited: neither primary nor secondary
   // A secondary's: nothing is applied over what it has; the commands that lead on are in `holds`.
   bool diverged = false;
   bool incomplete = false;  // a replica that is not at a whole cut

@@ -64,6 +64,18 @@ class Primary final : public Duty {
   [[nodiscard]] bool settled() const {
     return scanned() && parts_.changes.empty() && !parts_.changes.rescan_needed();
   }
+  // How a peer follows, for a switchover to it.
+  struct Following {
+    bool synced = false;
+    bool exact = false;  // its last cut was, and no content is under way
+    uint64_t held_keys = 0;
+  };
+  [[nodiscard]] Following following(const std::string& node) const;
+  [[nodiscard]] bool holds_removals() const { return emptied_ || !held_removals_.empty(); }
+  // One more cut, exact, without items if nothing changed; its number once it is made and the peer
+  // owes nothing that was to be sent before it.
+  void want_final_cut();
+  [[nodiscard]] std::optional<CutNumber> final_cut(const std::string& node) const;
   // Peers that are not known to have all there is.
   [[nodiscard]] std::vector<RoleChange::Behind> behind() const;
   // After stop(): what only a primary keeps is forgotten.
@@ -130,6 +142,7 @@ class Primary final : public Duty {
   // The index is a state that the tree had, and every peer has or gets a cut that is. If not, a cut
   // without items says so when it is again, should none with items come.
   bool exact_ = true;
+  CutNumber final_after_;  // of a switchover: the cut before the final one
   // What could not be read, and is tried again.
   struct Unread {
     std::string reason;

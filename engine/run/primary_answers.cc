@@ -132,6 +132,31 @@ bool Primary::read_contents() {
 
 void Primary::fence(const std::string& why) { waiters_.fail_all(why); }
 
+Primary::Following Primary::following(const std::string& node) const {
+  for (const auto& [session, sender] : senders_) {
+    if (sender->node() != node) continue;
+    const send::SenderStatus status = sender->status();
+    const PeerStanding standing = sender->standing();
+    return Following{.synced = status.phase == send::SendPhase::live && !standing.held && !status.owes,
+                     .exact = !status.loose_since.is_set(),
+                     .held_keys = standing.held_keys};
+  }
+  return {};
+}
+
+void Primary::want_final_cut() {
+  final_after_ = parts_.state.position.cut;
+  exact_ = false;
+  wake_();
+}
+
+std::optional<CutNumber> Primary::final_cut(const std::string& node) const {
+  const Following at = following(node);
+  const bool made = settled() && !scan_ && exact_ && parts_.state.position.cut > final_after_;
+  if (!made || !at.synced || !at.exact) return std::nullopt;
+  return parts_.state.position.cut;
+}
+
 std::vector<RoleChange::Behind> Primary::behind() const {
   std::vector<RoleChange::Behind> behind;
   for (const std::string& node : parts_.options.nodes) {

@@ -30,4 +30,16 @@ struct RoleChange {
   std::vector<std::string> warnings;
 };
 
+struct SwitchoverCommand {
+  std::string to;
+  int64_t timeout_ms = 60'000;  // until it is handed over; then it rolls back
+  bool dry_run = false;
+};
+struct SwitchoverDone {
+  std::string from;
+  std::string to;
+  Position position;  // as this node knows it afterwards
+  double seconds = 0;
+};
+
 }  // namespace repl::run

@@ -336,7 +336,10 @@ void Secondary::on_hello(Session& session, Hello) {
   const bool was_held = session.held;
   session.held = !decision.accept && !decision.wait;
   session.reason = decision.reason;
-  if (session.hello->role == Role::primary) diverged_ = decision.diverged;
+  if (session.hello->role == Role::primary && diverged_ != decision.diverged) {
+    diverged_ = decision.diverged;
+    if (diverged_) parts_.events.tell(TreeEvent::Kind::diverged, session.peer, decision.reason);
+  }
   if (session.held && !was_held) {
     parts_.log.warn("{}: {}", parts_.options.name, decision.reason);
     session.link->send(PeerNotice{.hold = decision.reason, .error = {}}, Lane::prompt);

@@ -56,6 +56,13 @@ class Secondary final : public Duty {
     catch_up_->begin(session, std::move(request));
   }
   [[nodiscard]] bool catching_up() const { return catch_up_->running(); }
+  // The node that it follows over a connection; or empty.
+  [[nodiscard]] std::string follows() const {
+    return primary_ == nullptr ? std::string() : primary_->peer;
+  }
+  [[nodiscard]] uint64_t held_count() const { return applier_->holds().size(); }
+  // The tree is what the index says, the index what the position says, durably.
+  [[nodiscard]] bool rests() const { return at_rest(); }
   // What a catch-up would keep aside of this key's present version: it changed here since the last
   // position that both had.
   [[nodiscard]] bool would_keep(const Session& session, const Key& key) const;

@@ -39,11 +39,17 @@ TreeEngine::TreeEngine(std::unique_ptr<TreeParts> parts, EventLoop loop)
       loop_(std::move(loop)),
       sync_([this] { loop_.wake(); }),
       listings_(*parts_->index),
-      differ_(*parts_) {}
+      differ_(*parts_) {
+  hooks_->wake = [this] { loop_.wake(); };
+}
 
 // RACE: a closed link tells so later, on the I/O thread, and whoever dialled holds it longer than
 // the engine lives: it must not wake an engine that is gone.
 TreeEngine::~TreeEngine() {
+  {
+    const std::lock_guard lock(hooks_->mutex);
+    hooks_->wake = {};
+  }
   std::vector<std::shared_ptr<Link>> links;
   {
     const std::lock_guard lock(mutex_);
@@ -134,6 +140,7 @@ std::function<void()> TreeEngine::drain_hook() {
 
 Status TreeEngine::run() {
   if (Status s = begin(); !s) return s;
+  act(handing_.restarted(parts_->state, parts_->clock.now()));
   bool busy = true;
   while (!stop_ && ended_) {
     const int watch_fd = parts_->watcher && !watch_waits_ ? parts_->watcher->event_fd() : -1;
@@ -151,6 +158,7 @@ Status TreeEngine::run() {
     consider_founding();
     consider_currency();
     if (step_down_) continue_step_down();
+    step_handover();
     busy = say_hello() || step_down_ || busy;
     tell_events();
   }
@@ -209,6 +217,7 @@ std::optional<Duration> TreeEngine::time_to_wait(bool busy) const {
   if (busy) return Duration::zero();
   std::optional<MonotonicTime> until = duty_->deadline();
   if (watch_waits_ && (!until || next_drain_ < *until)) until = next_drain_;
+  if (const auto at = handover_deadline(); at && (!until || *at < *until)) until = at;
   if (alone_until_ && (!until || *alone_until_ < *until)) until = alone_until_;
   if (!until) return std::nullopt;
   return std::max(Duration::zero(), Duration(*until - parts_->clock.now()));
@@ -274,6 +283,12 @@ void TreeEngine::serve_sessions() {
         session->hello = *hello;
         heard_[hello->node] = *hello;
         on_hello(*session);
+        if (session->link) meet_for_handover(*session);
+        if (!session->link) break;
+        continue;
+      }
+      if (const auto* handover = std::get_if<Handover>(&message); handover && session->hello) {
+        on_handover(*session, *handover);
         if (!session->link) break;
         continue;
       }

@@ -15,6 +15,7 @@
 #include <mutex>
 #include <vector>
 
+#include "engine/role/handover.h"
 #include "engine/run/event_loop.h"
 #include "engine/run/catch_up.h"
 #include "engine/run/catch_up_plan.h"
@@ -57,6 +58,9 @@ class TreeEngine {
   // Makes this node the primary; demote() ends that, when what is dirty is in a cut.
   void request_promote(PromoteRequest request, std::function<void(Result<RoleChange>)> answer);
   void request_demote(bool dry_run, std::function<void(Result<RoleChange>)> answer);
+  // Hands the tree to another node; `step` hears how far it is.
+  void request_switchover(SwitchoverCommand command, std::function<void(std::string)> step,
+                          std::function<void(Result<SwitchoverDone>)> answer);
   // Replication stands still until it is resumed, also over a restart; changes are remembered.
   void request_pause(bool paused, std::function<void(Status)> answer);
   // What differs from a peer's tree; of a primary without a name its only peer, of a secondary its
@@ -99,9 +103,23 @@ class TreeEngine {
   void step_diffs();
   [[nodiscard]] CatchUpPlan plan_of(DiffResult diff) const;
 
+  // tree_handover.cc
+  void begin_switchover(const SwitchoverCommand& command, std::function<void(std::string)> step,
+                        std::function<void(Result<SwitchoverDone>)> answer);
+  void act(role::Actions actions);
+  void act_one(role::Action& action);
+  void on_report(const role::Report& report);
+  void run_hook(role::Hook hook);
+  void meet_for_handover(const Session& session);
+  void on_handover(const Session& session, const Handover& message);
+  void step_handover();
+  [[nodiscard]] role::Readiness readiness_of(const std::string& peer) const;
+  [[nodiscard]] role::TakerFacts taker_facts() const;
+  [[nodiscard]] std::optional<MonotonicTime> handover_deadline() const;
+
   // tree_roles.cc
   void consider_founding();
-  Status become_primary(role::NodeState state);
+  Status serve_as_primary();
   void on_hello(Session& session);
   [[nodiscard]] std::string not_deciding() const;
   void decide_again();
@@ -137,6 +155,23 @@ class TreeEngine {
   bool alone_ = false;                        // it did: held
   bool paused_ = false;
   std::optional<StepDown> step_down_;
+  role::HandingOver handing_;
+  role::TakingOver taking_;
+  struct Switching {
+    MonotonicTime began;
+    std::string to;
+    std::function<void(std::string)> step;
+    std::function<void(Result<SwitchoverDone>)> answer;
+  };
+  std::optional<Switching> switching_;  // somebody waits for the end
+  // Hooks that ended, told from their thread.
+  struct HookResults {
+    std::mutex mutex;
+    std::deque<std::pair<role::Hook, Status>> ended;
+    std::function<void()> wake;
+  };
+  std::shared_ptr<HookResults> hooks_ = std::make_shared<HookResults>();
+  std::string handover_blocked_;        // why only a person can end it
   ListingAnswers listings_;
   Differ differ_;
   struct DiffWanted {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 
+#include "engine/base/error.h"
 #include "engine/base/ids.h"
 #include "engine/model/position.h"
 
@@ -29,5 +30,8 @@ struct TreeEvent {
 
 // Called on the engine's thread; must not block.
 using EventSink = std::function<void(const TreeEvent&)>;
+// The same for a hook whose end somebody waits for: `done` is called once, on any thread.
+using HookRunner =
+    std::function<void(const TreeEvent&, std::function<void(const Status&)> done)>;
 
 }  // namespace repl::run

@@ -46,6 +46,7 @@ struct TreeOptions {
   bool serve_alone = false;
   Duration alone_after = std::chrono::seconds(limits::alone_after_s);
   EventSink on_event;  // may be empty
+  HookRunner run_hook;  // likewise: there is none, and it has ended well
 };
 
 // The name of the staging area when it lies in the root; reserved in every tree.

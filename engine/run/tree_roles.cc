@@ -49,6 +49,10 @@ void TreeEngine::on_hello(Session& session) {
 std::string TreeEngine::not_deciding() const {
   if (paused_) return "paused: `repl resume " + parts_->options.name + "` goes on";
   if (step_down_) return step_down_->why;
+  if (role::waits_for_answer(parts_->state)) {
+    return "this node handed the tree to node " + parts_->state.handover.peer +
+           ", and waits for its answer";
+  }
   if (primary_ && !current_)
     return "this node was the primary, and has not heard yet that it still is";
   return {};
@@ -113,6 +117,12 @@ void TreeEngine::describe_role(TreeFacts& facts) const {
   const std::string& tree = parts_->options.name;
   if (paused_) facts.holds.push_back("paused: `repl resume " + tree + "` goes on");
   if (step_down_) facts.state = "giving way";
+  facts.handed = role::waits_for_answer(parts_->state);
+  if (facts.handed) {
+    facts.state = "handed";
+    facts.holds.push_back(not_deciding());
+  }
+  if (!handover_blocked_.empty()) facts.holds.push_back(handover_blocked_);
   if (primary_ && !current_ && facts.state == "synced") facts.state = "unconfirmed";
   if (alone_) {
     facts.holds.push_back(
@@ -145,21 +155,10 @@ void TreeEngine::consider_founding() {
   parts_->log.info(
       "{}: every node has been heard and none has a history: this node is the first primary",
       options.name);
-  if (Status s = become_primary(role::found_tree(random_reign())); !s) ended_ = s;
+  parts_->state = role::found_tree(random_reign());
+  ended_ = serve_as_primary();
 }
 
-// What its scan finds is the first cut of the reign. On an error the tree is to be opened again: its
-// index says what it is.
-Status TreeEngine::become_primary(role::NodeState state) {
-  secondary_->stop();
-  if (Status s = duty_->health(); !s) return s;
-  secondary_->let_go();
-  parts_->state = std::move(state);
-  if (Status s = begin_reign(); !s) return s;
-  current_ = true;
-  begin_primary();
-  return {};
-}
 
 Status TreeEngine::begin_reign() {
   parts_->state.boot = boot_id();
@@ -190,17 +189,15 @@ Result<RoleChange> TreeEngine::promote(const PromoteRequest& request) {
   const bool founds = !parts_->state.position.reign.is_set();
   role::NodeState state = founds ? role::found_tree(random_reign())
                                  : role::promote(parts_->state, random_reign());
-  if (primary_) {
-    parts_->state = std::move(state);
-    ended_ = begin_reign();
-    current_ = true;
-    alone_ = false;
-    alone_until_.reset();
+  if (role::waits_for_answer(parts_->state)) {
+    act(handing_.take_back_by_force(parts_->state, random_reign()));
   } else {
-    ended_ = become_primary(std::move(state));
+    parts_->state = std::move(state);
+    parts_->state.handover.hook_due = true;
+    ended_ = serve_as_primary();
+    act(role::serve(parts_->state));
   }
   if (!ended_) return fail(ended_.error());
-  close_sessions("promoted: a new reign begins");
   change.position = parts_->state.position;
   return change;
 }
@@ -211,7 +208,12 @@ Status TreeEngine::may_promote(const PromoteRequest& request,
   const std::string& tree = parts_->options.name;
   const std::string forced = "; `repl promote --force " + tree + "` does it nevertheless";
   const Hello self = make_hello();
+  const role::NodeState& self_state = parts_->state;
   if (step_down_) return refuse("this node is giving way just now: ask again");
+  if (role::waits_for_answer(self_state) && !request.force) {
+    return refuse("this node has handed the tree to node " + self_state.handover.peer +
+                  ", which may be the primary" + forced);
+  }
   if (!self.synced && !primary_) return refuse("this node is still scanning its tree: ask again");
   for (const auto& session : sessions_) {
     if (!session->link || !session->hello) continue;
@@ -265,7 +267,8 @@ void TreeEngine::request_demote(bool dry_run, std::function<void(Result<RoleChan
     change.already = !primary_;
     if (primary_) change.behind = primary_->behind();
     if (change.already || dry_run) return answer(std::move(change));
-    if (step_down_) return answer(fail(ErrorCode::changed, "this node is giving way already"));
+    if (step_down_ || switching_)
+      return answer(fail(ErrorCode::changed, "this node is giving way already"));
     step_down({.why = "this node was demoted, and ends being the primary",
                .change = std::move(change),
                .answer = std::move(answer)});
@@ -274,7 +277,9 @@ void TreeEngine::request_demote(bool dry_run, std::function<void(Result<RoleChan
 
 void TreeEngine::give_way(const Hello& newer) {
   parts_->state.epoch_seen = std::max(parts_->state.epoch_seen, newer.epoch_seen);
+  parts_->state.handover = role::HandoverState{};
   parts_->store_state();
+  act(handing_.fenced());
   if (step_down_) return;
   step_down({.why = "node " + newer.node + " knows of a newer epoch (" +
                     std::to_string(newer.lineage.back().epoch.value) +
@@ -288,6 +293,7 @@ void TreeEngine::step_down(StepDown how) {
   current_ = false;
   alone_ = false;
   alone_until_.reset();
+  parts_->events.tell(TreeEvent::Kind::demoted, {}, step_down_->why);
   primary_->fence(step_down_->why);
   close_sessions(step_down_->why);
 }

@@ -90,7 +90,7 @@ size_t Cluster::held_keys(int n) const {
 Hello Cluster::hello_of(int n) const {
   const Node& node = nodes_[n];
   Hello hello;
-  hello.features = feature_handover;
+  hello.features = feature_roles;
   hello.node = node.name;
   hello.role = node.now.state.role;
   hello.position = node.now.state.position;
@@ -116,7 +116,7 @@ role::Readiness Cluster::readiness(int n, int peer) const {
   const Node& node = nodes_[n];
   const auto acked = node.acked.find(peer);
   return {.connected = connected(n, peer) && nodes_[peer].up,
-          .features = feature_handover,
+          .features = feature_roles,
           .same_policy = true,
           .synced = acked != node.acked.end(),
           .exact = true,
