@@ -25,6 +25,11 @@ namespace repl::cli {
 namespace {
 
 constexpr Duration useful_connection = std::chrono::seconds(3);
+// A role that changes voids what was agreed: dialled again at once; each time in a row that this
+// follows at once, twice as late.
+constexpr Duration hello_again_pause = std::chrono::milliseconds(20);
+constexpr Duration hello_again_useful = std::chrono::milliseconds(200);
+constexpr int hello_again_doublings_max = 6;
 constexpr Duration accept_pause = std::chrono::milliseconds(200);
 
 }  // namespace
@@ -234,7 +239,10 @@ bool Peering::pause(Duration time) {
 void Peering::dial_for_ever(const std::string& node) {
   transport::Backoff backoff(std::random_device{}());
   std::string told;
+  int again = 0;
+  std::optional<Duration> soon;
   do {
+    soon.reset();
     auto channel = dial(node);
     if (!channel) {
       if (channel.error().code == ErrorCode::closed && !pause(Duration::zero())) return;
@@ -255,12 +263,19 @@ void Peering::dial_for_ever(const std::string& node) {
     host_.attach(link);
     link->wait_closed();
     // A connection that ends again and again at once (a full disk there) is not hammered.
-    if (clock_.now() - attached > useful_connection) {
+    const Duration lasted = clock_.now() - attached;
+    if (lasted > useful_connection) {
       backoff.reset();
       told.clear();
     }
-    if (!kept->open()) host_.set_peer_error(node, kept->close_reason().message);
-  } while (pause(backoff.next()));
+    if (kept->open()) continue;
+    const std::string why = kept->close_reason().message;
+    host_.set_peer_error(node, why);
+    if (!why.ends_with(run::hello_again)) continue;
+    again = lasted > hello_again_useful ? 0 : std::min(again + 1, hello_again_doublings_max);
+    backoff.reset();
+    soon = hello_again_pause * (1 << again);
+  } while (pause(soon ? *soon : backoff.next()));
 }
 
 }  // namespace repl::cli

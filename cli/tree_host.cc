@@ -112,7 +112,7 @@ TreeHost::TreeHost(run::TreeOptions options, const Clock& clock, Log& log, PeerR
   options_.run_hook = [hooks](const run::TreeEvent& event,
                               std::function<void(const Status&)> done) {
     hooks->run(event, [done = std::move(done)](const HookResult& result) {
-      done(!result.failed() ? Status() : fail(ErrorCode::system, result.describe()));
+      done(!result.failed() ? Status() : fail(ErrorCode::io, result.describe()));
     });
   };
 }

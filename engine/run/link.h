@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/base/error.h"
@@ -14,6 +15,10 @@
 #include "engine/model/message.h"
 
 namespace repl::run {
+
+// In the reason for which a connection was closed: it is wanted again at once, because what was
+// agreed on over it is void.
+inline constexpr std::string_view hello_again = "; hello again";
 
 struct LinkCounters {
   uint64_t wire_bytes_out = 0;

@@ -241,7 +241,8 @@ void TreeEngine::take_new_links() {
   for (std::shared_ptr<Link>& link : links) {
     const std::string peer = link->peer();
     for (const auto& session : sessions_) {
-      if (session->peer == peer) session->link->close("replaced by a newer connection");
+      if (session->link && session->peer == peer)
+        session->link->close("replaced by a newer connection");
     }
     auto session = std::make_unique<Session>();
     session->link = std::move(link);
@@ -255,6 +256,7 @@ void TreeEngine::take_new_links() {
 
 void TreeEngine::serve_sessions() {
   for (const auto& session : sessions_) {
+    if (!session->link) continue;  // closed on this side
     // RACE: the last messages may arrive, and the connection end, between two calls; what arrived
     // before the end is there once open() is false. An end after this look wakes the engine again.
     const bool open = session->link->open();

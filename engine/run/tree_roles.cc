@@ -66,8 +66,9 @@ void TreeEngine::decide_again() {
 
 // What was agreed on is void: both sides say hello again over a new connection.
 void TreeEngine::close_sessions(const std::string& why) {
+  const std::string reason = why + std::string(hello_again);
   for (const auto& session : sessions_)
-    close_session(*session, make_error(ErrorCode::closed, why));
+    close_session(*session, make_error(ErrorCode::closed, reason));
 }
 
 // A primary that starts shows first that it is the current one: a majority of the nodes has been
