@@ -39,6 +39,7 @@ Cluster::Cluster(uint64_t seed, const Options& options)
         i == 0 ? founder : role::follow(role::NodeState{}, founder.lineage, founder.position);
     node.durable = node.now;
   }
+  cuts_[{founder.position.reign, founder.position.cut.value}] = Tree{};
   for (size_t a = 0; a < nodes_.size(); ++a)
     for (size_t b = a + 1; b < nodes_.size(); ++b)
       connect(static_cast<int>(a), static_cast<int>(b));
@@ -138,6 +139,7 @@ void Cluster::do_next(int n) {
   if (const auto* store = std::get_if<role::Store>(&action)) {
     node.now.state = store->state;
     node.durable = node.now;
+    check_beginning(n);
     say(node.name + " stores role " + std::to_string(static_cast<int>(store->state.role)) +
         " stage " + std::to_string(static_cast<int>(store->state.handover.stage)) + " epoch " +
         std::to_string(store->state.position.epoch.value));
@@ -439,6 +441,7 @@ void Cluster::start(int n) {
   node.up = true;
   node.now.state = role::begin_run(node.durable.state, fresh());
   node.durable = node.now;
+  check_beginning(n);
   want(n, node.handing.restarted(node.now.state, now_));
   for (size_t peer = 0; peer < nodes_.size(); ++peer)
     if (static_cast<int>(peer) != n && nodes_[peer].up && (calm_ || below(2) == 0))
@@ -510,6 +513,24 @@ bool Cluster::heal() {
   }
   check_end();
   return failure_.empty();
+}
+
+// A reign begins with the tree of the cut that its lineage names: what others take for their past
+// on its word is its past.
+void Cluster::check_beginning(int n) {
+  const role::NodeState& state = nodes_[n].now.state;
+  if (state.role != Role::primary || state.lineage.size() < 2) return;
+  const LineageStep& own = state.lineage.back();
+  if (own.began_at != state.position.cut || cuts_.contains({own.reign, own.began_at.value + 1}))
+    return;  // it has gone on since
+  // Of a reign without a cut of its own it is the cut of the one before.
+  for (size_t i = state.lineage.size() - 1; i-- > 0;) {
+    const auto began = cuts_.find({state.lineage[i].reign, own.began_at.value});
+    if (began == cuts_.end() && state.lineage[i].began_at == own.began_at) continue;
+    if (began == cuts_.end() || began->second != nodes_[n].now.recorded)
+      broken("a reign begins at a cut that is not its node's");
+    return;
+  }
 }
 
 void Cluster::check() {

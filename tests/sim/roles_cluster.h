@@ -121,6 +121,7 @@ class Cluster {
   void promote(int n);
 
   void check();
+  void check_beginning(int n);
   void check_end();
 
   std::mt19937_64 rng_;
