@@ -13,6 +13,7 @@
 
 #include "cli/exit_codes.h"
 #include "cli/help_text.h"
+#include "cli/role_arguments.h"
 #include "cli/runtime_dir.h"
 #include "cli/version.h"
 #include "engine/base/escape.h"
@@ -30,6 +31,7 @@ struct Draft {
   VerifyOptions verify;
   WaitOptions wait;
   ApproveOptions approve;
+  RoleDraft roles;
   DoctorOptions doctor;
   std::string destination, session;
   bool stdio = false;  // must be said, and says nothing more
@@ -190,6 +192,8 @@ void add_daemon_commands(CLI::App& top, Draft& draft) {
   approve.add_option("TREE", draft.approve.tree, "A tree of the configuration")->required();
   approve.footer(help::approve);
 
+  add_role_commands(top, draft.roles);
+
   CLI::App& doctor = *top.add_subcommand(
       "doctor", "What this machine can do, and what to do about what it cannot");
   doctor.add_flag("--json", draft.doctor.json, "One JSON object");
@@ -240,6 +244,7 @@ Command chosen(const CLI::App& app, Draft& draft) {
   if (app.got_subcommand("verify")) return with_globals(draft.verify);
   if (app.got_subcommand("wait")) return with_globals(draft.wait);
   if (app.got_subcommand("approve")) return with_globals(draft.approve);
+  if (auto role = chosen_role_command(app, draft.roles, draft.global)) return std::move(*role);
   if (app.got_subcommand("doctor")) return with_globals(draft.doctor);
   if (app.got_subcommand("config")) return with_globals(ConfigCheckOptions{});
   if (app.got_subcommand("keygen")) return with_globals(KeygenOptions{});

@@ -1,8 +1,11 @@
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "cli/commands.h"
 #include "cli/daemon_request.h"
 #include "cli/exit_codes.h"
+#include "cli/hooks.h"
 
 namespace repl::cli {
 
@@ -11,6 +14,11 @@ int command_config_check(const ConfigCheckOptions& options) {
   if (!config) return report(config.error().message, exit_usage);
   const Result<std::string> node = find_node(*config, options.global.node, host_name());
   if (!node) return report(node.error().message, exit_usage);
+  for (const auto& [name, tree] : config->trees) {
+    if (!std::ranges::count(tree.nodes, *node)) continue;
+    for (const std::string& fault : hook_faults(tree))
+      fmt::print(stderr, "repl: warning: [tree.{}] {}\n", name, fault);
+  }
   fmt::print("{}: {} nodes, {} trees; this is node \"{}\"\n", config->file, config->nodes.size(),
              config->trees.size(), *node);
   return exit_ok;

@@ -28,6 +28,13 @@ struct Dispatch {
   int operator()(const VerifyOptions& o) const { return command_verify(o); }
   int operator()(const WaitOptions& o) const { return command_wait(o); }
   int operator()(const ApproveOptions& o) const { return command_approve(o); }
+  int operator()(const RoleOptions& o) const { return command_role(o); }
+  int operator()(const PromoteOptions& o) const { return command_promote(o); }
+  int operator()(const DemoteOptions& o) const { return command_demote(o); }
+  int operator()(const SwitchoverOptions& o) const { return command_switchover(o); }
+  int operator()(const CatchupOptions& o) const { return command_catchup(o); }
+  int operator()(const DiffOptions& o) const { return command_diff(o); }
+  int operator()(const PauseOptions& o) const { return command_pause(o); }
   int operator()(const DoctorOptions& o) const { return command_doctor(o); }
   int operator()(const ConfigCheckOptions& o) const { return command_config_check(o); }
   int operator()(const KeygenOptions& o) const { return command_keygen(o); }

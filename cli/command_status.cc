@@ -12,21 +12,17 @@
 #include "cli/daemon_request.h"
 #include "cli/exit_codes.h"
 #include "cli/status_view.h"
+#include "engine/base/limits.h"
 
 namespace repl::cli {
 namespace {
 
 using namespace std::chrono_literals;
 
-// The worst of two: a daemon that does not run says more than a hold.
-int worse(int a, int b) {
-  const auto rank = [](int exit) { return exit == exit_ok ? 0 : exit == exit_held ? 1 : 2; };
-  return rank(b) > rank(a) ? b : a;
-}
-
 int show(const StatusOptions& options, const std::string& tree, std::string& out) {
   const auto reply = ask(control_socket_path(options.global.runtime_dir, tree),
-                         {.command = "status", .tree = tree, .options = {}}, 10s);
+                         {.command = "status", .tree = tree, .options = {}},
+                         std::chrono::milliseconds(limits::control_answer_ms_max));
   if (!reply)
     return report("tree " + tree + ": " + reply.error().message,
                   exit_code_of_asking(reply.error()));

@@ -3,14 +3,12 @@
 // "outcome","held","held_paths":[...],"detail","mismatches":[...],"entries","bytes_read",
 // "sha256"}]}; a reply that is not ok carries its own exit status.
 #include <fmt/core.h>
-#include <unistd.h>
 
+#include "cli/ask_tree.h"
 #include "cli/commands.h"
-#include "cli/control_client.h"
-#include "cli/daemon_request.h"
 #include "cli/exit_codes.h"
-#include "cli/json.h"
 #include "cli/progress.h"
+#include "cli/status_view.h"
 
 namespace repl::cli {
 namespace {
@@ -73,53 +71,33 @@ void print_result(const std::string& tree, const Json& result) {
 
 int verify(const VerifyOptions& options, const std::string& tree) {
   const SystemClock clock;
-  const bool terminal = ::isatty(STDERR_FILENO) == 1;
-  ProgressLine line(clock, terminal ? ProgressStyle::terminal : ProgressStyle::plain, 80,
-                    [](std::string_view text) {
-                      fmt::print(stderr, "{}", text);
-                      std::fflush(stderr);
-                    });
-  const auto reply =
-      ask(control_socket_path(options.global.runtime_dir, tree),
-          {.command = "verify",
-           .tree = tree,
-           .options = {{"full", options.full ? "true" : "false"},
-                       {"sha256", options.sha256 ? "true" : "false"}}},
-          std::nullopt, [&](const std::string& text) {
-            const Json progress = parse_json(text);
-            if (options.json || !progress.is_object()) return;
-            line.update({.bytes_done = get_number<uint64_t>(progress, "bytes_done"),
-                         .bytes_total = get_number<uint64_t>(progress, "bytes_total")});
-          });
+  ProgressLine line = progress_on_stderr(clock);
+  const TreeAnswer result =
+      ask_tree(options.global,
+               {.command = "verify",
+                .tree = tree,
+                .options = {{"full", options.full ? "true" : "false"},
+                            {"sha256", options.sha256 ? "true" : "false"}}},
+               std::nullopt, [&](const Json& progress) {
+                 if (options.json) return;
+                 line.update({.bytes_done = get_number<uint64_t>(progress, "bytes_done"),
+                              .bytes_total = get_number<uint64_t>(progress, "bytes_total")});
+               });
   line.break_off();
-  if (!reply)
-    return report("tree " + tree + ": " + reply.error().message,
-                  exit_code_of_asking(reply.error()));
-  if (const auto* failed = std::get_if<ReplyFailed>(&*reply)) {
-    return report("tree " + tree + ": " + failed->error, failed->exit);
-  }
-  Json result = parse_json(std::get<ReplyDone>(*reply).json);
-  if (!result.is_object()) return report("the daemon's result is not a JSON object", exit_failed);
+  if (!result) return report_tree(tree, result.error());
   if (options.json) {
-    result["tree"] = tree;
-    fmt::print("{}\n", print_json(result));
+    print_json_line(tree, *result);
   } else {
-    print_result(tree, result);
+    print_result(tree, *result);
   }
-  return verdict(result);
+  return verdict(*result);
 }
 
 }  // namespace
 
 int command_verify(const VerifyOptions& options) {
-  const std::vector<std::string> trees = trees_or_all(options.trees, options.global);
-  if (trees.empty()) return report("there is no tree to verify on this node", exit_not_running);
-  int exit = exit_ok;
-  for (const std::string& tree : trees) {
-    const int one = verify(options, tree);
-    if (exit == exit_ok || (exit == exit_equal_except_held && one != exit_ok)) exit = one;
-  }
-  return exit;
+  return for_each_tree(options.trees, options.global,
+                       [&](const std::string& tree) { return verify(options, tree); });
 }
 
 }  // namespace repl::cli

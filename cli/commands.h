@@ -11,6 +11,13 @@ namespace repl::cli {
 [[nodiscard]] int command_verify(const VerifyOptions& options);
 [[nodiscard]] int command_wait(const WaitOptions& options);
 [[nodiscard]] int command_approve(const ApproveOptions& options);
+[[nodiscard]] int command_role(const RoleOptions& options);
+[[nodiscard]] int command_promote(const PromoteOptions& options);
+[[nodiscard]] int command_demote(const DemoteOptions& options);
+[[nodiscard]] int command_switchover(const SwitchoverOptions& options);
+[[nodiscard]] int command_catchup(const CatchupOptions& options);
+[[nodiscard]] int command_diff(const DiffOptions& options);
+[[nodiscard]] int command_pause(const PauseOptions& options);
 [[nodiscard]] int command_doctor(const DoctorOptions& options);
 [[nodiscard]] int command_config_check(const ConfigCheckOptions& options);
 [[nodiscard]] int command_keygen(const KeygenOptions& options);

@@ -7,17 +7,22 @@
 // Thread: plain values; load_config and parse_config are stateless.
 #pragma once
 
+#include <array>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/base/error.h"
+#include "engine/base/limits.h"
 #include "engine/change/brake.h"
 #include "engine/model/filter.h"
 #include "engine/model/policy.h"
+#include "engine/run/tree_event.h"
 
 namespace repl::cli {
 
@@ -50,6 +55,21 @@ struct PeerConfig {
   bool operator==(const PeerConfig&) const = default;
 };
 
+// The key of each event, and its name without "on_" in a hook's environment.
+inline constexpr std::array<std::pair<run::TreeEvent::Kind, std::string_view>, 5> hook_keys{
+    {{run::TreeEvent::Kind::promoted, "on_promote"},
+     {run::TreeEvent::Kind::demoted, "on_demote"},
+     {run::TreeEvent::Kind::held, "on_hold"},
+     {run::TreeEvent::Kind::diverged, "on_diverged"},
+     {run::TreeEvent::Kind::synced, "on_synced"}}};
+
+// What is run when something happens to a tree.
+struct HookSettings {
+  std::map<run::TreeEvent::Kind, std::vector<std::string>> programs;  // with their arguments
+  std::chrono::seconds timeout{limits::hook_timeout_s};               // of each run
+  bool operator==(const HookSettings&) const = default;
+};
+
 struct TreeConfig {
   std::string name;
   std::string root;                // absolute, normalised, without a trailing '/'
@@ -63,6 +83,10 @@ struct TreeConfig {
   change::DeleteLimits deletes;
   std::string staging;  // absolute; empty: a directory inside the root
   WatchChoice watch = WatchChoice::automatic;
+  // What a former primary does that starts and hears none of its peers for so long.
+  bool serve_alone = false;
+  std::chrono::seconds alone_after{limits::alone_after_s};
+  HookSettings hooks;
   std::map<std::string, PeerConfig> peers;  // one for every node of the tree
 };
 

@@ -143,6 +143,8 @@ class Parser {
     if (auto order = reader.choice("order", {"loose", "strict"})) tree.strict_order = *order == 1;
     if (auto drift = reader.choice("on_drift", {"hold", "repair"})) tree.repair_drift = *drift == 1;
     delete_limits(reader, tree.deletes);
+    alone(reader, tree);
+    hooks(reader, where, tree.hooks);
     if (auto staging = reader.text("staging")) {
       tree.staging = normal_path(*staging);
       if (tree.staging.empty()) {
@@ -195,6 +197,30 @@ class Parser {
     if (entries) limits.entries = *entries;
     limits.on = !off;
     if (auto percent = reader.number("max_delete_percent", 0, 100)) limits.percent = *percent;
+  }
+
+  void alone(TableReader& reader, TreeConfig& tree) {
+    if (auto alone = reader.choice("on_alone", {"wait", "serve"})) tree.serve_alone = *alone == 1;
+    if (auto after = reader.number("on_alone_after", 1, limits::alone_after_s_max)) {
+      tree.alone_after = std::chrono::seconds(*after);
+    }
+  }
+
+  // Whether the programs can be run is this node's matter, and looked at apart (hooks.h).
+  void hooks(TableReader& reader, const std::string& where, HookSettings& hooks) {
+    for (const auto& [kind, key] : hook_keys) {
+      auto program = reader.texts(key);
+      if (!program) continue;
+      if (program->empty() || normal_path(program->front()) != program->front()) {
+        reader.fault(key, fmt::format("{} {} must begin with the absolute path of a program, "
+                                      "without \"..\"; its arguments follow in the list",
+                                      where, key));
+      }
+      hooks.programs[kind] = std::move(*program);
+    }
+    if (auto timeout = reader.number("hook_timeout", 1, limits::hook_timeout_s_max)) {
+      hooks.timeout = std::chrono::seconds(*timeout);
+    }
   }
 
   void filters(TableReader& reader, const std::string& where, TreeConfig& tree) {

@@ -125,7 +125,8 @@ Result<ReplyLine> decode_reply(std::string_view line) {
 }
 
 bool is_read_only(const Request& request) {
-  static constexpr std::array<std::string_view, 2> names = {"status", "wait"};
+  static constexpr std::array<std::string_view, 5> names = {"status", "wait", "role", "diff",
+                                                            "catchup_plan"};
   return std::find(names.begin(), names.end(), request.command) != names.end();
 }
 

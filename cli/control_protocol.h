@@ -53,8 +53,8 @@ using ReplyLine = std::variant<ReplyProgress, ReplyDone, ReplyFailed>;
 [[nodiscard]] Result<Request> decode_request(std::string_view line);
 [[nodiscard]] Result<ReplyLine> decode_reply(std::string_view line);
 
-// True for the commands that change nothing ("status", "wait", ...): members of the group may send
-// them.
+// True for the commands that change nothing ("status", "wait", "role", ...): members of the group
+// may send them.
 [[nodiscard]] bool is_read_only(const Request& request);
 
 }  // namespace repl::cli

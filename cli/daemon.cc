@@ -11,12 +11,14 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <utility>
 
 #include "cli/control_client.h"
 #include "cli/daemon_request.h"
 #include "cli/exit_codes.h"
+#include "cli/hooks.h"
 #include "cli/log_sink.h"
 #include "cli/peering.h"
 #include "cli/runtime_dir.h"
@@ -57,6 +59,8 @@ Result<run::TreeOptions> tree_options(const RunOptions& options, const TreeConfi
   out.repair_drift = tree.repair_drift;
   out.deletes = tree.deletes;
   out.watch_mode = watch_mode(tree.watch);
+  out.serve_alone = tree.serve_alone;
+  out.alone_after = tree.alone_after;
   return out;
 }
 
@@ -77,13 +81,33 @@ struct RunningTree {
   std::unique_ptr<ControlServer> control;
 };
 
+// By tree. A reload begins the trees anew, but neither ends what runs for them nor forgets what
+// waits.
+using TreeHooks = std::map<std::string, std::unique_ptr<Hooks>>;
+
+Result<Hooks*> hooks_of(const RunOptions& options, const TreeConfig& tree, TreeHooks& all,
+                        const Clock& clock, Log& log) {
+  for (const std::string& fault : hook_faults(tree)) log.warn("{}: {}", tree.name, fault);
+  std::unique_ptr<Hooks>& hooks = all[tree.name];
+  if (!hooks) hooks = std::make_unique<Hooks>(clock, log);
+  if (Status s = hooks->configure({.tree = tree.name, .node = options.node, .root = tree.root},
+                                  tree.hooks);
+      !s) {
+    return fail(s.error());
+  }
+  return hooks.get();
+}
+
 Result<RunningTree> start_tree(const RunOptions& options, const TreeConfig& tree,
-                               const transport::Identity* identity, const Clock& clock, Log& log) {
+                               const transport::Identity* identity, TreeHooks& tree_hooks,
+                               const Clock& clock, Log& log) {
   Result<run::TreeOptions> engine = tree_options(options, tree);
   if (!engine) return fail(engine.error());
+  const Result<Hooks*> hooks = hooks_of(options, tree, tree_hooks, clock, log);
+  if (!hooks) return fail(hooks.error());
   RunningTree running;
   running.host =
-      std::make_unique<TreeHost>(std::move(*engine), clock, log, routes_of(options, tree));
+      std::make_unique<TreeHost>(std::move(*engine), clock, log, routes_of(options, tree), *hooks);
   // A tree that cannot be opened now (its root is not mounted) holds, and the others run.
   if (Status s = running.host->start(); !s) log.error("{}: {}", tree.name, s.error().message);
   auto control = ControlServer::start(
@@ -102,13 +126,13 @@ Result<RunningTree> start_tree(const RunOptions& options, const TreeConfig& tree
 
 // To start and to end a tree may take a while each; in between the watchdog hears that we live.
 Result<std::vector<RunningTree>> start_trees(const RunOptions& options,
-                                             const transport::Identity* identity,
+                                             const transport::Identity* identity, TreeHooks& hooks,
                                              const Clock& clock, Log& log,
                                              const SystemdNotifier& notifier) {
   std::vector<RunningTree> running;
   for (const std::string& name : options.trees) {
     Result<RunningTree> one =
-        start_tree(options, options.config.trees.at(name), identity, clock, log);
+        start_tree(options, options.config.trees.at(name), identity, hooks, clock, log);
     if (!one)
       return fail(make_error(one.error().code, "tree " + name + ": " + one.error().message));
     running.push_back(std::move(*one));
@@ -194,7 +218,9 @@ int run_daemon(const RunOptions& given) {
   if (!loaded) return report(loaded.error().message, exit_usage);
   MaybeIdentity identity = std::move(*loaded);
   RunOptions options = given;
-  auto started = start_trees(options, identity ? &*identity : nullptr, clock, *log, notifier);
+  TreeHooks hooks;
+  auto started =
+      start_trees(options, identity ? &*identity : nullptr, hooks, clock, *log, notifier);
   if (!started) return report(started.error());
   std::vector<RunningTree> trees = std::move(*started);
   static_cast<void>(notifier.notify("READY=1"));
@@ -228,7 +254,8 @@ int run_daemon(const RunOptions& given) {
       end_trees(trees, notifier);
       options = std::move(*fresh);
       identity = std::move(*key);
-      auto again = start_trees(options, identity ? &*identity : nullptr, clock, *log, notifier);
+      auto again =
+          start_trees(options, identity ? &*identity : nullptr, hooks, clock, *log, notifier);
       if (!again) {
         exit = report(again.error());
         break;

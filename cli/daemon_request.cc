@@ -12,6 +12,13 @@
 #include "cli/exit_codes.h"
 
 namespace repl::cli {
+namespace {
+
+bool carries(const TreeConfig& tree, const std::string& node) {
+  return std::find(tree.nodes.begin(), tree.nodes.end(), node) != tree.nodes.end();
+}
+
+}  // namespace
 
 int exit_code_of(const Error& error) {
   switch (error.code) {
@@ -47,9 +54,7 @@ std::vector<std::string> known_trees(const GlobalOptions& global) {
   if (const Result<Config> config = load_config(global.config_file)) {
     const Result<std::string> node = find_node(*config, global.node, host_name());
     for (const auto& [name, tree] : config->trees) {
-      if (node && std::find(tree.nodes.begin(), tree.nodes.end(), *node) != tree.nodes.end()) {
-        trees.insert(name);
-      }
+      if (node && carries(tree, *node)) trees.insert(name);
     }
   }
   std::error_code ignored;
@@ -57,6 +62,28 @@ std::vector<std::string> known_trees(const GlobalOptions& global) {
     if (item.path().extension() == ".sock") trees.insert(item.path().stem());
   }
   return {trees.begin(), trees.end()};
+}
+
+Result<std::vector<std::string>> trees_or_shared(const std::vector<std::string>& trees,
+                                                 const GlobalOptions& global,
+                                                 const std::string& peer) {
+  if (!trees.empty()) return trees;
+  const Result<Config> config = load_config(global.config_file);
+  if (!config) return fail(ErrorCode::invalid, config.error().message + "; or name the trees");
+  const Result<std::string> node = find_node(*config, global.node, host_name());
+  if (!node) return fail(node.error());
+  if (const Result<std::string> known = find_node(*config, peer, {}); !known) {
+    return fail(known.error());
+  }
+  std::vector<std::string> shared;
+  for (const auto& [name, tree] : config->trees) {
+    if (*node != peer && carries(tree, *node) && carries(tree, peer)) shared.push_back(name);
+  }
+  if (shared.empty()) {
+    return fail(ErrorCode::invalid, *node == peer ? peer + " is this node; name another"
+                                                  : "no tree of this node is on " + peer + ", too");
+  }
+  return shared;
 }
 
 }  // namespace repl::cli

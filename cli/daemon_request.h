@@ -32,4 +32,9 @@ int report(const std::string& message, int exit);
   return trees.empty() ? known_trees(global) : trees;
 }
 
+// The same for a command about another node: without `trees` those of the configuration that both
+// nodes have. Error{invalid} if there is none, or no such node.
+[[nodiscard]] Result<std::vector<std::string>> trees_or_shared(
+    const std::vector<std::string>& trees, const GlobalOptions& global, const std::string& peer);
+
 }  // namespace repl::cli

@@ -2,6 +2,9 @@
 // numbers; repl(1) lists them.
 #pragma once
 
+#include <algorithm>
+#include <array>
+
 namespace repl::cli {
 
 enum ExitCode : int {
@@ -15,5 +18,17 @@ enum ExitCode : int {
   exit_not_running = 7,        // no daemon answers for the tree
   exit_refused = 8,            // the caller may not do this (control socket, permissions)
 };
+
+// The worse of two trees' statuses is that of a command: what says less about the tree is worse.
+[[nodiscard]] constexpr int worse(int a, int b) {
+  constexpr std::array<int, 9> ascending = {
+      exit_ok,        exit_equal_except_held, exit_held,
+      exit_peer_away, exit_timeout,           exit_failed,
+      exit_usage,     exit_refused,           exit_not_running};
+  const auto rank = [&](int exit) {
+    return std::find(ascending.begin(), ascending.end(), exit) - ascending.begin();
+  };
+  return rank(b) > rank(a) ? b : a;
+}
 
 }  // namespace repl::cli

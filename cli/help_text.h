@@ -9,6 +9,8 @@ inline constexpr const char* top = R"(Examples:
   repl run idm                               the daemon of a tree of /etc/repl/repl.toml
   repl status                                how far each peer is
   repl wait idm --timeout 10 && reboot       everything written so far is safe elsewhere
+  repl switchover --to mgmt2                 the other node becomes the primary
+  repl catchup --from mgmt2                  back after a repair: see, agree, proof
 
 Exit status: 0 success, 1 failed or different, 2 wrong command line or configuration,
 3 held (a person must decide), 4 a peer is away, 5 timeout, 6 equal but for what is held,
@@ -53,6 +55,77 @@ Exit status: 0 done, 3 held, 4 a peer is away (and not --wait-for-peers), 5 time
 inline constexpr const char* approve =
     R"(On a secondary some paths were changed locally, so repl holds the primary's versions back
 (`repl status` lists them). This lets the primary's versions in; the local ones are kept aside.)";
+
+inline constexpr const char* role =
+    R"(Primary counts only if the node has shown since it booted that it is current, or was promoted
+since. Whatever is not certain, a daemon that does not answer too, is "neither".
+
+Exit status: 0 primary, 1 secondary, 2 neither.
+
+Example:
+  repl role idm >/dev/null && start-the-writers)";
+
+inline constexpr const char* promote =
+    R"(For when the primary is lost: every peer that can be reached is asked first. It is refused if
+a primary is alive, if another node is further ahead (it is named), or if this node is not at a
+whole cut. --force does it nevertheless: what only others have is then kept aside there when they
+come back. If both nodes are alive, `repl switchover` moves the role and loses nothing.
+
+Exit status: 0 primary now, 3 refused (the reason says what to do), 7 no daemon runs.
+
+Examples:
+  repl promote idm --dry-run
+  repl promote                     all trees of this node)";
+
+inline constexpr const char* demote =
+    R"(Afterwards no node is the primary until one is promoted. What was not sent yet stays here and
+is told. To make another node the primary at once: `repl switchover`.
+
+Example:
+  repl demote idm)";
+
+inline constexpr const char* switchover =
+    R"(On the primary. Writers are stopped, what they wrote is sent, and NODE becomes the primary at
+exactly that state. If a step fails, this node stays the primary or becomes it again.
+
+Exit status: 0 NODE is the primary, 1 failed, 3 refused (the reason says what to do), 4 NODE is
+away, 5 timeout, 7 no daemon runs.
+
+Examples:
+  repl switchover idm --to mgmt2 --dry-run
+  repl switchover --to mgmt2       all trees that mgmt2 has, too)";
+
+inline constexpr const char* catchup =
+    R"(For a node that was away while another was the primary. It shows what would change, asks, does
+it, and proves that both are equal. Versions that only this node has are kept aside before they
+are replaced: `repl diverged list TREE`. If it is interrupted, run it again: it goes on where it
+stopped. A tree that is in sync is only verified, without a question.
+
+Exit status: 0 every tree is verified, 1 one is not, 2 nobody was there to agree (--yes), 3 held,
+4 NODE is away, 7 no daemon runs. With --dry-run: 0 if the plans could be made.
+
+Examples:
+  repl catchup --from mgmt2 --dry-run
+  repl catchup --from mgmt2 idm
+  repl catchup --from mgmt2 --yes --certificate /root/after-the-repair.json)";
+
+inline constexpr const char* diff =
+    R"(Lists what would have to change here to be as the peer is: new (only the peer has it), changed,
+attributes (the content is equal), deleted (only this node has it). Nothing is changed.
+
+Exit status: 0 equal, 1 different, 4 the peer is away, 7 no daemon runs.
+
+Examples:
+  repl diff idm
+  repl diff idm --peer mgmt2 --json | jq -r '.items[].path')";
+
+inline constexpr const char* pause =
+    R"(While it is paused, changes are remembered and nothing is sent or applied, also after a
+restart. `repl resume` ends that.
+
+Examples:
+  repl pause idm
+  repl resume idm)";
 
 inline constexpr const char* keygen =
     R"(Writes an Ed25519 key (STATE-DIR/identity.key, mode 0600) and its self-signed certificate

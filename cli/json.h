@@ -32,6 +32,16 @@ using Json = nlohmann::json;
   const auto found = object.find(key);
   return found != object.end() && found->is_boolean() && found->get<bool>();
 }
+[[nodiscard]] inline double get_real(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number() ? found->get<double>() : 0;
+}
+// The member if it is an object or an array, else an empty one of neither.
+[[nodiscard]] inline const Json& get_member(const Json& object, const char* key) {
+  static const Json none = Json::array();
+  const auto found = object.find(key);
+  return found != object.end() && found->is_structured() ? *found : none;
+}
 // Whole numbers that fit; any other is as if it were not there (converting a double is undefined
 // beyond the type's range).
 template <typename Number>

@@ -86,6 +86,56 @@ struct ApproveOptions {
   GlobalOptions global;
   std::string tree;
 };
+// Who a node is, and what moves that.
+struct RoleOptions {
+  GlobalOptions global;
+  std::string tree;
+  bool json = false;
+};
+struct PromoteOptions {
+  GlobalOptions global;
+  std::vector<std::string> trees;  // none: all
+  bool force = false;
+  bool dry_run = false;
+  bool json = false;
+};
+struct DemoteOptions {
+  GlobalOptions global;
+  std::vector<std::string> trees;  // none: all
+  bool dry_run = false;
+  bool json = false;
+};
+struct SwitchoverOptions {
+  GlobalOptions global;
+  std::vector<std::string> trees;  // none: all that `to` has, too
+  std::string to;
+  double timeout_seconds = 60;
+  bool unguarded = false;
+  bool dry_run = false;
+  bool json = false;
+};
+struct CatchupOptions {
+  GlobalOptions global;
+  std::vector<std::string> trees;  // none: all that `from` has, too
+  std::string from;
+  bool dry_run = false;
+  bool yes = false;
+  bool json = false;
+  std::string certificate;  // a file; empty: none
+};
+struct DiffOptions {
+  GlobalOptions global;
+  std::string tree;
+  std::string peer;  // empty: the daemon's choice
+  bool json = false;
+};
+// `repl pause` and `repl resume`.
+struct PauseOptions {
+  GlobalOptions global;
+  std::vector<std::string> trees;  // none: all
+  bool resume = false;
+  bool json = false;
+};
 struct DoctorOptions {
   GlobalOptions global;
   bool json = false;
@@ -110,9 +160,11 @@ struct PrintAndExit {
   int exit = 0;
 };
 
-using Command = std::variant<PrintAndExit, MirrorOptions, RunRequest, ServeOptions, StatusOptions,
-                             VerifyOptions, WaitOptions, ApproveOptions, DoctorOptions,
-                             ConfigCheckOptions, KeygenOptions, FingerprintOptions>;
+using Command =
+    std::variant<PrintAndExit, MirrorOptions, RunRequest, ServeOptions, StatusOptions,
+                 VerifyOptions, WaitOptions, ApproveOptions, RoleOptions, PromoteOptions,
+                 DemoteOptions, SwitchoverOptions, CatchupOptions, DiffOptions, PauseOptions,
+                 DoctorOptions, ConfigCheckOptions, KeygenOptions, FingerprintOptions>;
 
 // This node's private key and certificate.
 [[nodiscard]] inline std::string key_file(const GlobalOptions& global) {

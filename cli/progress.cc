@@ -1,9 +1,11 @@
 #include "cli/progress.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 
 #include "cli/json.h"
 
@@ -103,6 +105,15 @@ void ProgressLine::finish(const TransferProgress& progress) {
 void ProgressLine::break_off() {
   if (style_ == ProgressStyle::terminal && written_) write_("\n");
   written_.reset();
+}
+
+ProgressLine progress_on_stderr(const Clock& clock) {
+  const bool terminal = ::isatty(STDERR_FILENO) == 1;
+  return {clock, terminal ? ProgressStyle::terminal : ProgressStyle::plain, 80,
+          [](std::string_view text) {
+            fmt::print(stderr, "{}", text);
+            std::fflush(stderr);
+          }};
 }
 
 }  // namespace repl::cli

@@ -51,4 +51,7 @@ class ProgressLine {
   std::deque<Sample> samples_;  // at most one each 200 ms, of the last 10 s
 };
 
+// On standard error, for a person: in place if that is a terminal.
+[[nodiscard]] ProgressLine progress_on_stderr(const Clock& clock);
+
 }  // namespace repl::cli

@@ -87,6 +87,8 @@ void members(TreeStatus& s, Visit&& visit) {
   visit("epoch", s.epoch);
   visit("reign", s.reign);
   visit("cut", s.cut);
+  visit("current", s.current);
+  visit("primary", s.primary);
   visit("incomplete", s.incomplete);
   visit("consistency", s.consistency);
   visit("unordered_cuts", s.unordered_cuts);
@@ -179,10 +181,6 @@ class Painter {
   }
   bool on_;
 };
-
-std::string counted(uint64_t count, std::string_view one, std::string_view many) {
-  return fmt::format("{} {}", count, count == 1 ? one : many);
-}
 
 std::string render_peer(const PeerStatus& peer, const Painter& paint) {
   std::string out = fmt::format("  peer      {}", paint.bold(peer.name));
@@ -308,6 +306,10 @@ std::string render(const TreeStatus& s, const RenderOptions& options) {
     out += "  verified  never since start\n";
   }
   return out;
+}
+
+std::string counted(uint64_t count, std::string_view one, std::string_view many) {
+  return fmt::format("{} {}", count, count == 1 ? one : many);
 }
 
 std::string human_bytes(uint64_t bytes) {

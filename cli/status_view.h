@@ -100,6 +100,8 @@ struct TreeStatus {
   uint64_t epoch = 0;
   std::string reign;  // 32 hex digits; empty: none
   uint64_t cut = 0;
+  bool current = false;         // the primary, and shown to be so since its start
+  std::string primary;          // the node that is, as far as this one knows; or empty
   bool incomplete = false;      // a replica that is not at a whole cut
   std::string consistency;      // of a replica: "exact", "loose", "unordered", "partial"
   uint64_t unordered_cuts = 0;  // cuts that could not be exact
@@ -129,6 +131,8 @@ struct RenderOptions {
 // For people; ends in a newline.
 [[nodiscard]] std::string render(const TreeStatus& status, const RenderOptions& options);
 
+// "1 path", "3 paths".
+[[nodiscard]] std::string counted(uint64_t count, std::string_view one, std::string_view many);
 // "1.5 MiB"; "250 ms", "3.2 s", "4 m 10 s", "2 h 5 m".
 [[nodiscard]] std::string human_bytes(uint64_t bytes);
 [[nodiscard]] std::string human_seconds(double seconds);

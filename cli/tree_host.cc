@@ -14,18 +14,6 @@ namespace {
 
 constexpr auto reopen_delay = std::chrono::seconds(2);
 
-const char* role_name(Role role) {
-  switch (role) {
-    case Role::primary:
-      return "primary";
-    case Role::secondary:
-      return "secondary";
-    case Role::none:
-      return "none";
-  }
-  return "none";
-}
-
 const char* bottleneck_name(Bottleneck bottleneck) {
   switch (bottleneck) {
     case Bottleneck::none:
@@ -111,12 +99,17 @@ PeerStatus to_peer_status(const run::PeerFacts& facts) {
 
 }  // namespace
 
-TreeHost::TreeHost(run::TreeOptions options, const Clock& clock, Log& log, PeerRoutes routes)
+TreeHost::TreeHost(run::TreeOptions options, const Clock& clock, Log& log, PeerRoutes routes,
+                   Hooks* hooks)
     : options_(std::move(options)),
       clock_(clock),
       log_(log),
       routes_(std::move(routes)),
-      started_(clock.wall_ns() / 1'000'000'000) {}
+      hooks_(hooks),
+      started_(clock.wall_ns() / 1'000'000'000) {
+  if (hooks_ == nullptr) return;
+  options_.on_event = [hooks](const run::TreeEvent& event) { hooks->post(event); };
+}
 
 TreeHost::~TreeHost() { stop(); }
 
@@ -169,7 +162,11 @@ void TreeHost::loop() {
     engine.reset();
     lock.lock();
     if (stop_) return;
-    if (told != error_.message) log_.error("{}: {}", options_.name, error_.message);
+    if (told != error_.message) {
+      log_.error("{}: {}", options_.name, error_.message);
+      if (hooks_ != nullptr)
+        hooks_->post({.kind = run::TreeEvent::Kind::held, .peer = {}, .reason = error_.message});
+    }
     told = error_.message;
     changed_.wait_for(lock, reopen_delay, [this] { return stop_; });
     if (stop_) return;
@@ -269,6 +266,8 @@ TreeStatus TreeHost::to_status(const run::TreeFacts& facts) const {
   status.epoch = facts.position.epoch.value;
   status.reign = facts.position.reign.is_set() ? to_hex(facts.position.reign) : "";
   status.cut = facts.position.cut.value;
+  status.current = facts.current;
+  status.primary = facts.primary;
   status.incomplete = facts.incomplete;
   status.consistency = facts.consistency;
   status.unordered_cuts = facts.unordered_cuts;

@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "cli/control_server.h"
+#include "cli/hooks.h"
 #include "cli/status_view.h"
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
@@ -32,9 +33,13 @@ using PeerRoutes = std::map<std::string, PeerRoute>;
 
 class Asked;
 
+[[nodiscard]] const char* role_name(Role role);
+
 class TreeHost {
  public:
-  TreeHost(run::TreeOptions options, const Clock& clock, Log& log, PeerRoutes routes = {});
+  // `hooks` outlives it; null: what happens to the tree is nobody's business.
+  TreeHost(run::TreeOptions options, const Clock& clock, Log& log, PeerRoutes routes = {},
+           Hooks* hooks = nullptr);
   ~TreeHost();
   TreeHost(const TreeHost&) = delete;
   TreeHost& operator=(const TreeHost&) = delete;
@@ -45,7 +50,7 @@ class TreeHost {
   void stop();
 
   void attach(std::shared_ptr<run::Link> link);
-  // "status", "wait", "verify", "approve".
+  // "status", "wait", "verify", "approve", and those of role_requests.cc.
   void handle(const Request& request, const Reply& reply);
   // Blocks; nothing while the tree is not open.
   [[nodiscard]] std::optional<run::TreeFacts> facts();
@@ -60,6 +65,9 @@ class TreeHost {
   [[nodiscard]] TreeStatus status_when_closed() const;
   void handle_wait(const Request& request, const std::shared_ptr<Asked>& asked);
   void handle_verify(const Request& request, const std::shared_ptr<Asked>& asked);
+  // False: it is none of those.
+  bool handle_role(const Request& request, const std::shared_ptr<Asked>& asked);
+  bool handle_catch_up(const Request& request, const std::shared_ptr<Asked>& asked);
   void answer_verify(const run::VerifyAnswer& answer, bool full, Reply& reply);
   void add_route(PeerStatus& peer) const;
 
@@ -67,6 +75,7 @@ class TreeHost {
   const Clock& clock_;
   Log& log_;
   const PeerRoutes routes_;
+  Hooks* const hooks_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::shared_ptr<run::TreeEngine> engine_;

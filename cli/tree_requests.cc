@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/asked.h"
 #include "cli/exit_codes.h"
 #include "cli/json.h"
 #include "cli/tree_host.h"
@@ -12,19 +13,6 @@
 #include "engine/model/hash.h"
 
 namespace repl::cli {
-
-// A request whose answer comes from the engine's thread, or never: then that is the answer.
-class Asked {
- public:
-  explicit Asked(Reply to) : reply(std::move(to)) {}
-  ~Asked() {  // nothing where an answer was given
-    reply.failed("the tree was closed before it could answer; ask again", exit_failed);
-  }
-  Asked(const Asked&) = delete;
-  Asked& operator=(const Asked&) = delete;
-
-  Reply reply;
-};
 
 namespace {
 
@@ -78,8 +66,8 @@ void TreeHost::handle(const Request& request, const Reply& reply) {
       asked->reply.done(
           print_json(Json{{"released", *released}, {"kept", *released > 0 ? *kept : ""}}));
     });
-  } else {
-    Reply(reply).failed("this daemon does not know the command " + escape(request.command),
+  } else if (!handle_role(request, asked) && !handle_catch_up(request, asked)) {
+    asked->reply.failed("this daemon does not know the command " + escape(request.command),
                         exit_usage);
   }
 }

@@ -17,6 +17,8 @@ install(FILES packaging/repl.bash-completion DESTINATION ${CMAKE_INSTALL_DATADIR
         RENAME repl)
 install(FILES docs/examples/repl.toml docs/examples/homes-over-ssh.toml
         DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/repl/examples)
+install(PROGRAMS docs/examples/hook-mail docs/examples/hook-services
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/repl/examples)
 file(GLOB repl_documents ${PROJECT_SOURCE_DIR}/docs/*.md)
 if(repl_documents)
   install(FILES ${repl_documents} DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/repl)

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/pidfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -17,6 +16,7 @@
 
 #include "engine/base/escape.h"
 #include "engine/base/fd.h"
+#include "engine/io/start_program.h"
 #include "transport/fd_stream.h"
 #include "transport/io_core.h"
 
@@ -225,35 +225,6 @@ class ChildStream final : public ByteStream {
   std::shared_ptr<Child> child_;
 };
 
-Result<pid_t> spawn(const std::vector<std::string>& arguments, int in, int out, int err) {
-  std::vector<char*> argv;
-  argv.reserve(arguments.size() + 1);
-  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-  argv.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
-  posix_spawnattr_init(&attributes);
-  // A process group of its own: ^C is for us, who then close in order. Signals as after a login.
-  posix_spawnattr_setflags(&attributes,
-                           POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-  sigset_t set;
-  sigfillset(&set);
-  posix_spawnattr_setsigdefault(&attributes, &set);
-  sigemptyset(&set);
-  posix_spawnattr_setsigmask(&attributes, &set);
-  posix_spawnattr_setpgroup(&attributes, 0);
-  pid_t pid = -1;
-  const int error = ::posix_spawnp(&pid, argv[0], &actions, &attributes, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
-  if (error != 0) return fail(sys_error("run " + arguments[0], error));
-  return pid;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<ByteStream>> make_child_stream(const std::shared_ptr<IoCore>& core,
@@ -262,7 +233,10 @@ Result<std::unique_ptr<ByteStream>> make_child_stream(const std::shared_ptr<IoCo
   auto out = make_pipe();
   auto err = make_pipe();
   if (!in || !out || !err) return fail(sys_error("make a pipe", EMFILE));
-  auto pid = spawn(arguments, in->read.get(), out->write.get(), err->write.get());
+  auto pid = io::start_program({.arguments = arguments,
+                                .in = in->read.get(),
+                                .out = out->write.get(),
+                                .err = err->write.get()});
   if (!pid) return fail(std::move(pid.error()));
   auto child = std::make_shared<Child>(core, *pid);  // reaps it from here on
   Fd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, *pid, 0)));

@@ -31,6 +31,7 @@ Message convert(FieldReader& d, wire::Hello& in) {
   out.content_known = in.content_known();
   out.tree_empty = in.tree_empty();
   out.incomplete = in.incomplete();
+  out.catch_up = in.catch_up();
   const int stages = d.count(in.stages());
   for (int i = 0; i < stages; ++i) {
     out.stages.push_back({d.stage(in.stages(i).stage()), in.stages(i).bytes()});
@@ -47,6 +48,7 @@ Message convert(FieldReader& d, wire::ListDirectories& in) {
     d.require(in.dirs(i) != 0, "a directory without id");
     out.dirs.push_back(DirId{in.dirs(i)});
   }
+  out.diff = in.diff();
   return out;
 }
 
@@ -59,6 +61,7 @@ Message convert(FieldReader& d, wire::DirectoryListing& in) {
   const int count = d.count(in.children());
   out.children.reserve(static_cast<size_t>(count));
   for (int i = 0; i < count; ++i) out.children.push_back(d.info(in.mutable_children(i), true));
+  out.diff = in.diff();
   return out;
 }
 
@@ -67,6 +70,7 @@ Message convert(FieldReader& d, wire::AskKeys& in) {
   const int count = d.count(in.keys());
   out.keys.reserve(static_cast<size_t>(count));
   for (int i = 0; i < count; ++i) out.keys.push_back(d.key_or_root(in.mutable_keys(i)));
+  out.diff = in.diff();
   return out;
 }
 
@@ -79,6 +83,7 @@ Message convert(FieldReader& d, wire::KeysAnswer& in) {
   out.infos.reserve(static_cast<size_t>(infos));
   for (int i = 0; i < keys; ++i) out.keys.push_back(d.key_or_root(in.mutable_keys(i)));
   for (int i = 0; i < infos; ++i) out.infos.push_back(d.info(in.mutable_infos(i), false));
+  out.diff = in.diff();
   return out;
 }
 

@@ -88,6 +88,7 @@ class Encoder {
     out.set_content_known(in.content_known);
     out.set_tree_empty(in.tree_empty);
     out.set_incomplete(in.incomplete);
+    out.set_catch_up(in.catch_up);
     for (const StageProgress& stage : in.stages) {
       wire::StageProgress* item = out.add_stages();
       put(item->mutable_stage(), stage.stage);
@@ -98,6 +99,7 @@ class Encoder {
   void operator()(ListDirectories& in) {
     wire::ListDirectories out;
     for (const DirId dir : in.dirs) out.add_dirs(dir.value);
+    out.set_diff(in.diff);
     finish(wire::KIND_LIST_DIRECTORIES, out, in.dirs.size());
   }
   void operator()(DirectoryListing& in) {
@@ -106,17 +108,20 @@ class Encoder {
     out.set_known(in.known);
     out.set_last(in.last);
     for (KeyInfo& child : in.children) put(out.add_children(), child);
+    out.set_diff(in.diff);
     finish(wire::KIND_DIRECTORY_LISTING, out, in.children.size());
   }
   void operator()(AskKeys& in) {
     wire::AskKeys out;
     for (Key& key : in.keys) put(out.add_keys(), key);
+    out.set_diff(in.diff);
     finish(wire::KIND_ASK_KEYS, out, in.keys.size());
   }
   void operator()(KeysAnswer& in) {
     wire::KeysAnswer out;
     for (Key& key : in.keys) put(out.add_keys(), key);
     for (KeyInfo& info : in.infos) put(out.add_infos(), info);
+    out.set_diff(in.diff);
     finish(wire::KIND_KEYS_ANSWER, out, std::max(in.keys.size(), in.infos.size()));
   }
   void operator()(AdoptIds& in) {

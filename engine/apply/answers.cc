@@ -1,11 +1,12 @@
 // The part of Receiver that answers the primary's comparisons from the index.
-#include <algorithm>
+#include <utility>
 
 #include "engine/apply/broken.h"
 #include "engine/apply/compare.h"
 #include "engine/apply/receiver.h"
 #include "engine/base/bytes.h"
 #include "engine/base/limits.h"
+#include "engine/index/listing.h"
 
 namespace repl::apply {
 
@@ -21,53 +22,19 @@ std::string encode_blocks(const std::vector<Digest>& blocks) {
 
 }  // namespace
 
-KeyInfo Receiver::info(const Key& key, const Entry& entry) const {
-  KeyInfo info;
-  info.type = entry.attr.type;
-  info.hash = index_.content_hash(key).value_or(Bits128{});
-  info.identity = index_.identity_hash(key).value_or(Bits128{});
-  info.content = entry.attr.content;
-  info.size = entry.attr.size;
-  info.dir = entry.attr.dir;
-  info.link = entry.attr.link;
-  return info;
-}
-
-Status Receiver::on(const ListDirectories& list_request) {
-  if (list_request.dirs.size() > limits::records_per_message_max)
+Status Receiver::on(const ListDirectories& list) {
+  if (list.dirs.size() > limits::records_per_message_max)
     return broken("too many directories at once");
-  for (const DirId dir : list_request.dirs) list(dir);
+  for (const DirId dir : list.dirs) {
+    list_directory(index_, dir,
+                   [&](DirectoryListing part) { actions_.send(std::move(part), true); });
+  }
   return {};
-}
-
-void Receiver::list(DirId dir) {
-  if (dir != root_dir && !index_.place_of(dir)) {
-    actions_.send(DirectoryListing{.dir = dir, .known = false}, true);
-    return;
-  }
-  std::string after;
-  for (bool last = false; !last;) {
-    const auto children = index_.children_after(dir, after, limits::records_per_message_max);
-    last = children.size() < limits::records_per_message_max;
-    DirectoryListing listing{.dir = dir, .last = last};
-    for (const auto& [name, entry] : children) {
-      listing.children.push_back(info(Key{.dir = dir, .name = name}, entry));
-      listing.children.back().name = name;
-      after = name;
-    }
-    actions_.send(std::move(listing), true);
-  }
 }
 
 Status Receiver::on(const AskKeys& ask) {
   if (ask.keys.size() > limits::records_per_message_max) return broken("too many keys at once");
-  KeysAnswer answer;
-  answer.keys = ask.keys;
-  for (const Key& key : ask.keys) {
-    const std::optional<Entry> entry = index_.get(key);
-    answer.infos.push_back(entry ? info(key, *entry) : KeyInfo{});
-  }
-  actions_.send(std::move(answer), true);
+  actions_.send(keys_answer(index_, ask), true);
   return {};
 }
 

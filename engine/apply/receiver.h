@@ -62,8 +62,6 @@ class Receiver {
   Status on(const StageCopy& copy) { return applier_.contents().copy(copy); }
   Status on(const StageEnd& end) { return applier_.contents().end(end); }
   Status on(const StageAbort& abort) { return applier_.contents().abort(abort); }
-  KeyInfo info(const Key& key, const Entry& entry) const;
-  void list(DirId dir);
   Result<std::string> signature_bytes(const SignatureRequest& request);
   void refuse(Refused refused);
   void send_ack(const Reign& reign, CutNumber cut, AckLevel level, uint64_t ends);

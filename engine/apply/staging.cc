@@ -14,31 +14,13 @@ namespace {
 
 constexpr uint16_t private_mode = 0700;
 
-Result<Fd> open_or_make(int parent, std::string_view name) {
-  Result<Fd> fd = io::open_dir(parent, name);
-  if (fd || fd.error().code != ErrorCode::not_found) return fd;
-  if (const Status made = io::make_dir(parent, name, private_mode); !made)
-    return fail(made.error());
-  return io::open_dir(parent, name);
-}
-
 Status open_spread(int parent, std::array<Fd, spread_dirs>& out) {
   for (size_t n = 0; n < spread_dirs; ++n) {
-    Result<Fd> fd = open_or_make(parent, std::to_string(n));
+    Result<Fd> fd = open_private_dir(parent, std::to_string(n));
     if (!fd) return fail(fd.error());
     out[n] = std::move(*fd);
   }
   return {};
-}
-
-Result<std::vector<std::string>> names_in(int dir) {
-  std::vector<std::string> names;
-  const Status listed = io::list_dir(dir, [&](std::string_view name, FileType) {
-    names.emplace_back(name);
-    return true;
-  });
-  if (!listed) return fail(listed.error());
-  return names;
 }
 
 Status empty_dir(int dir) {
@@ -51,6 +33,24 @@ Status empty_dir(int dir) {
 }
 
 }  // namespace
+
+Result<Fd> open_private_dir(int parent, std::string_view name) {
+  Result<Fd> fd = io::open_dir(parent, name);
+  if (fd || fd.error().code != ErrorCode::not_found) return fd;
+  if (const Status made = io::make_dir(parent, name, private_mode); !made)
+    return fail(made.error());
+  return io::open_dir(parent, name);
+}
+
+Result<std::vector<std::string>> names_in(int dir) {
+  std::vector<std::string> names;
+  const Status listed = io::list_dir(dir, [&](std::string_view name, FileType) {
+    names.emplace_back(name);
+    return true;
+  });
+  if (!listed) return fail(listed.error());
+  return names;
+}
 
 Result<std::unique_ptr<Staging>> Staging::open(Fd area) {
   std::unique_ptr<Staging> staging(new Staging);
@@ -71,7 +71,7 @@ Status Staging::open_all() {
   const std::array<std::pair<std::string_view, Fd*>, 5> wanted = {
       {{"stage", &stage_}, {"new", &new_}, {"old", &old_}, {"kept", &kept_}, {"plan", &plan_}}};
   for (const auto& [name, out] : wanted) {
-    Result<Fd> fd = open_or_make(area_.get(), name);
+    Result<Fd> fd = open_private_dir(area_.get(), name);
     if (!fd) return fail(fd.error());
     *out = std::move(*fd);
   }

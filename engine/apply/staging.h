@@ -11,6 +11,7 @@
 //   old/<n>               removed objects, directories on their way to another place
 //   kept/<n>              drifted versions; durable, never deleted from here
 //   plan/<n>              a piece of the plan of a cut that is not durable yet (plan.h)
+//   diverged/<id>/        versions that lost (diverged_store.h); made when there are any
 //
 // stage and new are several directories each: xfs gives each directory another allocation group.
 //
@@ -34,6 +35,10 @@ namespace repl::apply {
 
 inline constexpr size_t spread_dirs = 4;
 inline constexpr char unfinished_mark = '+';
+
+// A directory of the area, made (0700) where it is missing.
+[[nodiscard]] Result<Fd> open_private_dir(int parent, std::string_view name);
+[[nodiscard]] Result<std::vector<std::string>> names_in(int dir);
 
 class Staging {
  public:

@@ -141,8 +141,24 @@ inline constexpr int refusals_max = 3;  // of one key; then it counts as held
 // Merged cuts that follow each other before the cuts of a tree that never rests are told one by
 // one.
 inline constexpr int catch_ups_max = 8;
+// Differences that are listed one by one, with their paths; all are counted.
+inline constexpr size_t diff_items_max = 10'000;
+inline constexpr size_t diff_item_bytes_max = 16 << 20;
+// What a peer lists for them, and its directories that wait: against a peer whose tree never ends.
+inline constexpr uint64_t diff_entries_max = 100'000'000;
+inline constexpr size_t diff_dirs_max = 4'000'000;
+inline constexpr size_t diffs_waiting_max = 16;  // that were asked for, while one is made
+// Paths that were changed on a replica while it had no primary, and are held alone.
+inline constexpr size_t drift_alone_max = 10;
+// Objects that a catch-up puts into the diverged store before the engine looks around.
+inline constexpr size_t keep_step_max = 2000;
+// Listings that wait for a peer that asked for them, to know what differs.
+inline constexpr size_t diff_answers_waiting_max = 100'000;
 // Comparisons of two trees at one cut before their difference is a matter for people.
 inline constexpr int compares_max = 3;
+
+// Diverged store.
+inline constexpr size_t diverged_record_bytes_max = 4 << 20;  // one record of a manifest
 
 // Watch.
 inline constexpr size_t watch_read_bytes = 256 * 1024;  // one read(2) of kernel events
@@ -164,6 +180,10 @@ inline constexpr size_t control_reply_bytes_max =
     4 << 20;  // unread by one client; then it is dropped
 inline constexpr size_t control_clients_max = 32;
 inline constexpr int control_request_ms_max = 5'000;  // for a request to arrive in full
+inline constexpr int control_answer_ms_max = 10'000;  // for an answer that needs no work
+// After the time limit of a switchover, for the daemon to say how it ended.
+inline constexpr int switchover_answer_ms_max = 10'000;
+inline constexpr size_t difference_lines_max = 200;  // shown to a person; JSON has what there is
 // The same line of the log, in so long; and how many lines are known for that.
 inline constexpr uint64_t log_repeats_max = 3;
 inline constexpr int log_repeat_ms = 60'000;
@@ -173,6 +193,19 @@ inline constexpr size_t kept_by_repair_max = 10'000;  // objects in kept/; with 
 inline constexpr size_t filter_rules_max = 10'000;    // rules and include patterns of one tree
 inline constexpr size_t filter_pattern_bytes_max = 4'096;
 inline constexpr size_t config_bytes_max = 4 << 20;
+// Programs that are run for events of a tree.
+inline constexpr uint64_t hook_timeout_s = 60;  // unless hook_timeout says another, up to _max
+inline constexpr uint64_t hook_timeout_s_max = 3'600;
+inline constexpr int hook_grace_ms = 5'000;     // between asking one to end, and forcing it
+inline constexpr size_t hook_waiting_max = 16;  // of one event; with one more the oldest goes
+inline constexpr size_t hook_line_bytes_max =
+    1024;                                         // of a line of its output; the rest is left out
+inline constexpr size_t hook_lines_max = 200;     // of one run that go into the log
+inline constexpr size_t hook_tail_lines_max = 5;  // its last words, kept for the failure
+inline constexpr size_t hook_value_bytes_max = 4'096;  // of a REPL_ variable, before it is escaped
+// What a former primary waits for its peers when it starts, unless on_alone_after says another.
+inline constexpr uint64_t alone_after_s = 60;
+inline constexpr uint64_t alone_after_s_max = 86'400;
 inline constexpr size_t serve_request_bytes_max =
     60 * 1024;  // in hex it must fit one argument, execve(2)
 
@@ -192,6 +225,10 @@ static_assert(message_bytes_target < lane_queue_bytes_max);
 static_assert(data_chunk_bytes_max <= write_bytes_max);
 static_assert(zstd_window_log_initial < zstd_window_log_max);
 static_assert(zstd_rest_ms >= 2 * heartbeat_ms, "seen at a heartbeat");
+static_assert(directory_depth_max * (name_bytes_max + 1) + xattrs_bytes_max +
+                      symlink_target_bytes_max + 64 * 1024 <=
+                  diverged_record_bytes_max,
+              "a path and all attributes must fit a record");
 static_assert(block_bytes <= inline_bytes_max);
 static_assert(inline_bytes_max % block_bytes == 0);
 static_assert(hole_step_bytes % block_bytes == 0);

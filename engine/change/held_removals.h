@@ -71,6 +71,8 @@ class HeldRemovals {
   [[nodiscard]] std::vector<Key> approve();
   // The same of keys that are not held yet.
   void approve(const std::vector<Key>& keys);
+  // This node sends no more: nothing is held, and nothing of it is recorded.
+  void let_go() { release(); }
 
  private:
   struct Top {

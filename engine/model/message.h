@@ -21,6 +21,9 @@ namespace repl {
 // --- contact
 // -------------------------------------------------------------------------------------------------
 
+// Bits of Hello::features.
+inline constexpr uint64_t feature_roles = 1;  // catch_up; marked listings; hand-overs
+
 // How much of a content is already staged on the speaker's side.
 struct StageProgress {
   StageId stage;
@@ -46,6 +49,8 @@ struct Hello {
   // Its tree may not be what its position says (between the pieces of a first sync, keys that were
   // to be sent again, a crash in a publish): to be compared.
   bool incomplete = false;
+  // A person wants it caught up: what it has that the primary never had is kept aside already.
+  bool catch_up = false;
   std::vector<StageProgress> stages;
 };
 
@@ -63,8 +68,10 @@ struct KeyInfo {
   DirId dir;  // directories
   LinkId link;
 };
+// `diff`: asked only to know, by either side; the answers say so, too, and nothing is sent for it.
 struct ListDirectories {
   std::vector<DirId> dirs;
+  bool diff = false;
 };
 // All children of a directory; in several messages if large (`last` on the final one).
 struct DirectoryListing {
@@ -72,13 +79,16 @@ struct DirectoryListing {
   bool known = true;  // false: the secondary has no such directory
   bool last = true;
   std::vector<KeyInfo> children;
+  bool diff = false;
 };
 struct AskKeys {
   std::vector<Key> keys;
+  bool diff = false;
 };
 struct KeysAnswer {  // same order as asked; `name` is empty in each
   std::vector<Key> keys;
   std::vector<KeyInfo> infos;
+  bool diff = false;
 };
 // The secondary takes the primary's ids for directories and link groups that are equal but for
 // their ids.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/role/node_state.h"
+#include "engine/role/parting.h"
 
 namespace repl::role {
 
@@ -30,7 +31,13 @@ SendDecision wait_for(std::string reason) {
   return SendDecision{.wait = true, .reason = std::move(reason)};
 }
 
+// Two commands that lead out of it: one on the node that has more, and one that gives it up.
+std::string catch_up_hint(const std::string& from, const std::string& tree) {
+  return "`repl catchup --from " + from + " " + tree + "`";
+}
+
 SendDecision decide_join(const Self& self, const Hello& peer, bool join_other_content) {
+  if (peer.catch_up) return SendDecision{.send = Send::compare, .reason = {}};
   if (peer.tree_empty) return SendDecision{.send = Send::first_sync, .reason = {}};
   if (!peer.content_known) return wait_for("the peer is reading its files");
   if (!self.content_known) {
@@ -42,9 +49,8 @@ SendDecision decide_join(const Self& self, const Hello& peer, bool join_other_co
     return SendDecision{.send = Send::compare, .reason = {}};
   }
   return hold("node " + peer.node +
-              " has no history with this tree and other content in it: nothing is sent. Empty its "
-              "tree, or make "
-              "it equal (rsync), and restart it");
+              " has no history with this tree and other content in it: nothing is sent. " +
+              catch_up_hint(self.node, self.tree) + " there keeps that aside and joins");
 }
 
 SendDecision decide_update(const Self& self, const Hello& peer) {
@@ -55,8 +61,13 @@ SendDecision decide_update(const Self& self, const Hello& peer) {
                 "went back in time; "
                 "nothing is sent");
   }
-  if (!is_related(peer, self.lineage)) {
+  const std::optional<Parting> at = parting(peer, self);
+  if (!at && !is_related(peer, self.lineage)) {
     return hold("node " + peer.node + " follows another history of this tree: nothing is sent");
+  }
+  if (at && diverged(*at) && !peer.catch_up && !same_content(self, peer)) {
+    return hold("node " + peer.node + " has changes that this node never had: nothing is sent. " +
+                catch_up_hint(self.node, self.tree) + " there keeps them aside and catches up");
   }
   const bool certain = is_ancestor(peer.position, self.lineage) && !peer.incomplete;
   if (!certain) return SendDecision{.send = Send::compare, .reason = {}};
@@ -79,26 +90,48 @@ SendDecision decide_send(const Self& self, const Hello& peer, bool join_other_co
   if (peer.tree != self.tree) return hold("the peer speaks of another tree: " + peer.tree);
   if (peer.policy != self.policy) return hold(policy_differs);
   if (peer.role == Role::primary) {
+    if (superseded(peer, self)) return wait_for("the peer was the primary before and gives way");
     return hold("node " + peer.node +
-                " says that it is the primary, too: neither is applied over the other");
+                " says that it is the primary, too: neither is applied over the other. `repl demote " +
+                self.tree + "` on the one that is to give way, then " +
+                catch_up_hint("THE-OTHER", self.tree) + " there");
   }
   if (peer.epoch_seen > self.position.epoch) {
     return hold("node " + peer.node + " has seen a newer epoch: another node was promoted");
   }
   if (!peer.synced) return wait_for("the peer is still scanning its tree");
-  if (!join_other_content && !same_content(self, peer) &&
+  if (!join_other_content && !peer.catch_up && !same_content(self, peer) &&
       lost_with_power(peer.position, self.lineage, after_power_loss)) {
     SendDecision decision = hold(
         "node " + peer.node +
         " has cuts of this tree that this node lost with the power: its files may be newer than "
-        "those here, and nothing is sent. Copy what is newer from there (rsync -aHAX): when both "
-        "trees are equal it goes on by itself");
+        "those here, and nothing is sent. `repl promote --force " +
+        self.tree + "` there makes it the primary, and this node catches up");
     decision.digests_needed = !self.content_known;
     return decision;
   }
   return has_lineage(peer) ? decide_update(self, peer)
                            : decide_join(self, peer, join_other_content);
 }
+
+namespace {
+
+ReceiveDecision receive_update(const Self& self, const Hello& peer) {
+  const std::optional<Parting> at = parting(self, peer);
+  if (!at && !is_related(self, peer.lineage)) {
+    return ReceiveDecision{.reason = "node " + peer.node +
+                                     " follows another history of this tree: nothing is applied"};
+  }
+  if (!at || !diverged(*at) || self.catch_up || same_content(self, peer))
+    return ReceiveDecision{.accept = true, .reason = {}};
+  return ReceiveDecision{
+      .diverged = true,
+      .reason = "this node has changes that node " + peer.node +
+                ", the primary of a newer epoch, never had: nothing is applied over them. " +
+                catch_up_hint(peer.node, self.tree) + " keeps them aside and catches up"};
+}
+
+}  // namespace
 
 ReceiveDecision decide_receive(const Self& self, const Hello& peer, bool join_other_content) {
   const auto refuse = [](std::string reason) {
@@ -117,11 +150,8 @@ ReceiveDecision decide_receive(const Self& self, const Hello& peer, bool join_ot
     return refuse("node " + peer.node + " is the primary of an older epoch: refused");
   }
   if (!self.synced) return ReceiveDecision{.wait = true, .reason = "still scanning the tree"};
-  if (has_lineage(self)) {
-    if (is_related(self, peer.lineage)) return ReceiveDecision{.accept = true, .reason = {}};
-    return refuse("node " + peer.node +
-                  " follows another history of this tree: nothing is applied");
-  }
+  if (has_lineage(self)) return receive_update(self, peer);
+  if (self.catch_up) return ReceiveDecision{.accept = true, .reason = {}};
   if (self.tree_empty) return ReceiveDecision{.accept = true, .reason = {}};
   // The primary waits to hear that our contents are known, and hears nothing new once we have
   // accepted.
@@ -133,10 +163,11 @@ ReceiveDecision decide_receive(const Self& self, const Hello& peer, bool join_ot
   if (!self.content_known || !peer.content_known) {
     return ReceiveDecision{.wait = true, .reason = "comparing contents before joining"};
   }
-  return refuse(
-      "this node has no history with this tree and other content in it: nothing is applied. Empty "
-      "the "
-      "tree, or make it equal (rsync), and restart");
+  return ReceiveDecision{
+      .diverged = true,
+      .reason =
+          "this node has no history with this tree and other content in it: nothing is applied. " +
+          catch_up_hint(peer.node, self.tree) + " keeps that aside and joins"};
 }
 
 bool may_found(bool first_in_list, const Self& self, const std::vector<NodeHeard>& others) {

@@ -42,6 +42,8 @@ struct SendDecision {
 struct ReceiveDecision {
   bool accept = false;
   bool wait = false;
+  // What is here would be lost, were it applied: a catch-up keeps it (Hello::catch_up).
+  bool diverged = false;
   std::string reason;
 };
 [[nodiscard]] ReceiveDecision decide_receive(const Self& self, const Hello& peer,

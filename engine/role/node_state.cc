@@ -42,9 +42,9 @@ bool decode_handover(ByteReader& in, HandoverState& state) {
   return true;
 }
 
-bool may_have_gap(const Lineage& lineage) { return lineage.size() >= limits::lineage_reigns_max; }
-
 }  // namespace
+
+bool may_have_gap(const Lineage& lineage) { return lineage.size() >= limits::lineage_reigns_max; }
 
 std::string encode(const NodeState& state) {
   std::string record;
@@ -123,6 +123,12 @@ NodeState begin_run(NodeState state, const Reign& fresh, const Bits128& boot) {
   state.boot = boot;
   state.clean_stop = false;
   return state;
+}
+
+NodeState promote(NodeState state, const Reign& fresh) {
+  const Epoch epoch{std::max(state.epoch_seen, state.position.epoch).value + 1};
+  state.handover = HandoverState{};  // whatever was being handed over is void
+  return begin_reign(std::move(state), fresh, epoch);
 }
 
 NodeState begin_reign(NodeState state, const Reign& fresh, Epoch epoch) {

@@ -41,6 +41,8 @@ struct NodeState {
 // new reign begins where the index stands, because cuts may have been sent that the index does not
 // remember.
 [[nodiscard]] NodeState begin_run(NodeState state, const Reign& fresh, const Bits128& boot = {});
+// The node becomes the primary: a new epoch, and a reign that begins where it stands.
+[[nodiscard]] NodeState promote(NodeState state, const Reign& fresh);
 // This node is the primary from here on, in a reign of its own that begins at its position. Reigns
 // that it followed and has no cut of are no part of its history.
 [[nodiscard]] NodeState begin_reign(NodeState state, const Reign& fresh, Epoch epoch);
@@ -61,6 +63,8 @@ struct NodeState {
 // Is `position` in a reign that ended with a loss of power, beyond what is remembered of it?
 [[nodiscard]] bool lost_with_power(const Position& position, const Lineage& lineage,
                                    const std::vector<Reign>& after_power_loss);
+// Reigns behind the founding one may have been pruned.
+[[nodiscard]] bool may_have_gap(const Lineage& lineage);
 [[nodiscard]] bool has_reign(const Lineage& lineage, const Reign& reign);
 
 }  // namespace repl::role

@@ -50,7 +50,8 @@ bool ContentWalk::next_file() {
       continue;
     }
     const bool wanted = entry->attr.type == FileType::regular &&
-                        (kind_ == WalkKind::everything || !entry->attr.content.is_set());
+                        (kind_ == WalkKind::everything || !entry->attr.content.is_set()) &&
+                        (!after_ || entry->cut > *after_);
     if (!wanted) continue;
     begin_file(key, *entry);
     return true;

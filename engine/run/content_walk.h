@@ -51,6 +51,8 @@ class ContentWalk {
 
   ContentWalk(const Index& index, io::DirCache& dirs, WalkKind kind, Sink sink,
               Witness* witness = nullptr);
+  // Only of what changed behind that cut the bytes are read.
+  void only_after(CutNumber cut) { after_ = cut; }
 
   // True when the walk has ended.
   [[nodiscard]] bool step(uint64_t bytes_max);
@@ -82,6 +84,7 @@ class ContentWalk {
   WalkKind kind_;
   Sink sink_;
   Witness* witness_;
+  std::optional<CutNumber> after_;
   std::vector<Level> stack_;
   std::optional<OpenFile> file_;
   std::string buffer_;

@@ -6,6 +6,17 @@
 
 namespace repl::run {
 
+namespace {
+constexpr std::string_view alone_meta = "drift-alone";
+}  // namespace
+
+void DriftCheck::primary_is_there(bool there) {
+  alone_ = !there;
+  if (there && parts_.index->meta(alone_meta)) parts_.index->remove_meta(alone_meta);
+}
+
+bool DriftCheck::found_alone() const { return parts_.index->meta(alone_meta).has_value(); }
+
 void DriftCheck::hold(const Key& key, std::string reason) {
   if (holds_.all().contains(key)) return;
   parts_.log.warn("{}: {}: {}", parts_.describe(key), reason,
@@ -21,6 +32,7 @@ void DriftCheck::hold(const Key& key, std::string reason) {
     hold.wants_removal = true;
   }
   holds_.set(std::move(hold));
+  if (alone_ && !found_alone()) parts_.index->put_meta(alone_meta, "1");
 }
 
 bool DriftCheck::quick_same(const Entry& entry, const io::Stat& stat) {

@@ -32,6 +32,10 @@ class DriftCheck {
   // By what a scan saw a while ago: what seems to differ is looked at again, since cuts are
   // published meanwhile.
   DirId check_scanned(const Key& key, const io::Stat& seen);
+  // Drift beside a primary is held alone; of what is found without one, that it was is remembered
+  // (meta "drift-alone") until nothing is held.
+  void primary_is_there(bool there);
+  [[nodiscard]] bool found_alone() const;
 
  private:
   void hold(const Key& key, std::string reason);
@@ -40,6 +44,7 @@ class DriftCheck {
   TreeParts& parts_;
   const change::Observer& observer_;
   apply::Holds& holds_;
+  bool alone_ = true;
 };
 
 // The start of a secondary: everything is compared with the index.

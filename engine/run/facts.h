@@ -52,6 +52,11 @@ struct TreeFacts {
   Role role = Role::none;
   std::string state;  // "scanning", "synced", "rescanning", "waiting", "held", "catching up"
   Position position;
+  bool current = false;  // the primary, and shown to be so since the start, or by command
+  std::string primary;   // who that is, as far as this node knows; or empty
+  bool paused = false;
+  // A secondary's: nothing is applied over what it has; the commands that lead on are in `holds`.
+  bool diverged = false;
   bool incomplete = false;  // a replica that is not at a whole cut
   // Of a replica: "exact" (its tree is a state that the primary's had), or applier.h's words.
   std::string consistency;
@@ -77,6 +82,7 @@ struct WaitRequest {
   AckLevel level = AckLevel::durable;
   std::optional<int64_t> timeout_ms;
   bool wait_for_peers = false;
+  std::string only;  // this peer alone; empty: all
   Abandoned abandoned;
 };
 // `closed`: the tree is.

@@ -33,6 +33,7 @@ class PeerSender {
   void not_provable() { sender_.not_provable(); }
   void on_notice(const PeerNotice& notice) { notice_ = notice; }
   void describe(PeerFacts& facts) const;
+  void tell_events(TreeEvents& events) const;
   [[nodiscard]] PeerStanding standing() const;
   [[nodiscard]] send::SenderStatus status() const { return sender_.status(); }
   [[nodiscard]] bool busy() const { return sender_.busy(); }

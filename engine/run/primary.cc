@@ -447,6 +447,10 @@ Status Primary::on_message(Session& session, const Message& message) {
     verifier_.on_reply(sender.node(), *reply);
     return {};
   }
+  if (const auto* request = std::get_if<VerifyRequest>(&message)) {
+    verify_for(session, *request);
+    return {};
+  }
   if (const auto* notice = std::get_if<PeerNotice>(&message)) {
     if (!notice->error.empty())
       parts_.log.warn("{}: {}: {}", parts_.options.name, sender.node(), notice->error);
@@ -486,6 +490,17 @@ void Primary::before_commit() {
   }
   if (everywhere.is_set()) parts_.index->trim_log(everywhere);
   parts_.store_state();
+}
+
+void Primary::let_go() {
+  held_removals_.let_go();
+  for (const std::string_view prefix : {peer_meta, owed_meta}) {
+    std::vector<std::string> names;
+    parts_.index->for_meta(prefix, [&](std::string_view name, std::string_view) {
+      names.emplace_back(name);
+    });
+    for (const std::string& name : names) parts_.index->remove_meta(name);
+  }
 }
 
 void Primary::stop() {

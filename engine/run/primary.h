@@ -24,6 +24,7 @@
 #include "engine/run/facts.h"
 #include "engine/run/peer_sender.h"
 #include "engine/run/record_scan.h"
+#include "engine/run/role_change.h"
 #include "engine/run/session.h"
 #include "engine/run/signature_keeper.h"
 #include "engine/run/sync_thread.h"
@@ -46,7 +47,9 @@ class Primary final : public Duty {
   void on_hello(Session& session, Hello self) override;
   [[nodiscard]] Status on_message(Session& session, const Message& message) override;
   void on_closed(Session& session) override;
+  void tell_events(TreeEvents& events) const override;
   void stop() override;
+  [[nodiscard]] bool read_contents() override;
 
   // Call with the kernel's events drained.
   void wait(const WaitRequest& request, std::function<void(WaitAnswer)> answer);
@@ -54,6 +57,17 @@ class Primary final : public Duty {
   // What is held was meant: those removals are recorded and sent. How many entries go.
   [[nodiscard]] Result<uint64_t> approve();
   void describe(TreeFacts& facts) const;
+  // It gives way: whoever waits is told so. The engine closes the connections, and makes no others.
+  void fence(const std::string& why);
+  // The index knows what is on the disk, as far as a scan that cannot end lets it.
+  [[nodiscard]] bool scanned() const { return !scan_ || emptied_; }
+  [[nodiscard]] bool settled() const {
+    return scanned() && parts_.changes.empty() && !parts_.changes.rescan_needed();
+  }
+  // Peers that are not known to have all there is.
+  [[nodiscard]] std::vector<RoleChange::Behind> behind() const;
+  // After stop(): what only a primary keeps is forgotten.
+  void let_go();
   // Asked by the cut builder between its rounds; set by the engine.
   void drain_with(std::function<void()> drain) { drain_ = std::move(drain); }
 
@@ -75,6 +89,9 @@ class Primary final : public Duty {
   void describe_held(TreeFacts& facts) const;
   [[nodiscard]] std::vector<std::string> held_paths() const;
   [[nodiscard]] std::optional<Fingerprint> without_held(const std::string& node) const;
+  void verify_peers(const VerifyOptions& options, std::vector<std::string> peers,
+                    const std::string& only, std::function<void(VerifyAnswer)> answer);
+  void verify_for(const Session& session, const VerifyRequest& request);
   void step_waiters(MonotonicTime now);
   [[nodiscard]] bool step_proofs(MonotonicTime now);
   void begin_digests();

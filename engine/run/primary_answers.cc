@@ -36,9 +36,15 @@ void Primary::verify(const VerifyOptions& options, std::function<void(VerifyAnsw
   for (const std::string& node : parts_.options.nodes) {
     if (node != parts_.options.node) peers.push_back(node);
   }
+  verify_peers(options, std::move(peers), {}, std::move(answer));
+}
+
+void Primary::verify_peers(const VerifyOptions& options, std::vector<std::string> peers,
+                           const std::string& only, std::function<void(VerifyAnswer)> answer) {
   WaitRequest first{.level = AckLevel::durable,
                     .timeout_ms = 600'000,
                     .wait_for_peers = false,
+                    .only = only,
                     .abandoned = options.abandoned};
   wait(first, [this, options, peers = std::move(peers),
                answer = std::move(answer)](const WaitAnswer& waited) mutable {
@@ -89,6 +95,53 @@ void Primary::describe(TreeFacts& facts) const {
       return peer.lag_paths < limits::dirty_keys_max;
     }));
   }
+}
+
+// A peer that caught up wants to know that it did.
+void Primary::verify_for(const Session& session, const VerifyRequest& request) {
+  const std::string node = session.peer;
+  const std::weak_ptr<Link> link = session.link;
+  const auto answer = [link, id = request.id](const VerifyAnswer& verified) {
+    VerifyReply reply;
+    reply.id = id;
+    reply.position = verified.position;
+    reply.content = verified.content;
+    reply.entries = verified.entries;
+    reply.synced = verified.outcome == VerifyAnswer::Outcome::equal;
+    for (const VerifyAnswer::Peer& peer : verified.peers) {
+      if (!peer.detail.empty()) reply.mismatches.push_back(peer.detail);
+      for (const std::string& path : peer.differences) reply.mismatches.push_back(path);
+    }
+    if (const auto open = link.lock()) static_cast<void>(open->send(std::move(reply), Lane::prompt));
+  };
+  VerifyOptions options;
+  options.full = request.full;
+  options.sha256 = request.sha256;
+  options.abandoned = [link] {
+    const auto open = link.lock();
+    return !open || !open->open();
+  };
+  verify_peers(options, {node}, node, answer);
+}
+
+bool Primary::read_contents() {
+  const std::optional<DirSummary> root = parts_.index->summary(root_dir);
+  if (!digests_ && root && root->unknown > 0) begin_digests();
+  return digests_ != nullptr;
+}
+
+void Primary::fence(const std::string& why) { waiters_.fail_all(why); }
+
+std::vector<RoleChange::Behind> Primary::behind() const {
+  std::vector<RoleChange::Behind> behind;
+  for (const std::string& node : parts_.options.nodes) {
+    if (node == parts_.options.node) continue;
+    const auto at = durable_.find(node);
+    const CutNumber durable = at == durable_.end() ? CutNumber{} : at->second;
+    if (durable < parts_.state.position.cut || !parts_.changes.empty())
+      behind.push_back({.node = node, .durable = durable});
+  }
+  return behind;
 }
 
 std::vector<std::string> Primary::held_paths() const {

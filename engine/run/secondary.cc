@@ -8,16 +8,15 @@
 #include "engine/apply/recovery.h"
 #include "engine/base/limits.h"
 #include "engine/delta/signature.h"
-#include "engine/model/hash.h"
 #include "engine/role/contact.h"
-#include "engine/run/wanted_content.h"
+#include "engine/role/node_state.h"
+#include "engine/role/parting.h"
 
 namespace repl::run {
 
 namespace {
 
 constexpr uint64_t walk_step_bytes = 64 << 20;
-constexpr size_t verify_queue_max = 8;
 constexpr Duration sync_retry_delay = std::chrono::seconds(2);
 
 }  // namespace
@@ -50,6 +49,7 @@ Result<std::unique_ptr<Secondary>> Secondary::make(TreeParts& parts, SyncThread&
   secondary->applier_ = std::move(*applier);
   secondary->drift_ =
       std::make_unique<DriftCheck>(parts, secondary->observer_, secondary->applier_->holds());
+  secondary->lend_to_catch_up();
   secondary->start_scan();
   return secondary;
 }
@@ -82,9 +82,10 @@ void Secondary::start_scan() {
   rescan_wanted_ = false;
   hints_.clear();
   troubles_.clear();
-  if (records()) {
-    record_scan_ =
-        std::make_unique<RecordScan>(parts_, observer_, nullptr, parts_.state.position.cut, wake_);
+  if (records() || catch_up_->recording()) {
+    CutNumber cut = parts_.state.position.cut;
+    if (catch_up_->recording()) ++cut.value;  // what was changed unseen is newer than what came
+    record_scan_ = std::make_unique<RecordScan>(parts_, observer_, nullptr, cut, wake_);
     record_scan_->accept_emptied_root();
     record_scan_->begin(root_dir);
   } else {
@@ -112,6 +113,41 @@ void Secondary::step_scan() {
     drift_scan_.reset();
     recheck_holds();
   }
+}
+
+void Secondary::lend_to_catch_up() {
+  catch_up_ = std::make_unique<CatchUp>(
+      parts_, CatchUp::Lent{.scan = [this](bool record) { scan_for_catch_up(record); },
+                            .scanned = [this] { return synced() && !rescan_wanted_ && !walk_; },
+                            .drop_holds = [this] { drop_holds(); },
+                            .at_rest = [this] { return at_rest(); },
+                            .held = [this] { return applier_->holds().size(); }});
+}
+
+void Secondary::scan_for_catch_up(bool record) {
+  if (record) parts_.renew_ids();
+  drift_scan_.reset();
+  rescan_wanted_ = true;
+  wake_();
+}
+
+void Secondary::drop_holds() {
+  std::vector<Key> held;
+  for (const auto& [key, hold] : applier_->holds().all()) held.push_back(key);
+  for (const Key& key : held) applier_->holds().clear(key);
+}
+
+bool Secondary::read_contents() {
+  if (!walk_ && synced()) begin_digests();
+  return walk_ != nullptr || !synced();
+}
+
+bool Secondary::would_keep(const Session& session, const Key& key) const {
+  if (applier_->holds().all().contains(key)) return true;
+  const std::optional<Entry> entry = parts_.index->get(key);
+  if (!entry || session.decided) return false;
+  const auto at = role::parting(*session.said, *session.hello);
+  return !at || entry->cut > at->cut;
 }
 
 // A tree that joins with content in it is compared with the primary's: every digest must be known.
@@ -203,9 +239,10 @@ bool Secondary::step(MonotonicTime now) {
   repair_drift();
   step_sync(now);
   tell_holds();
+  const bool catching_up = catch_up_->step(now);
   // A commit that has just ended let go of the disk: what waited for it begins at once.
   const bool sync_now = applier_->work_pending() && !syncing_ && !sync_.busy() && !sync_retry_;
-  return walk_ != nullptr || (verify_ && verify_->proof) || sync_now;
+  return walk_ != nullptr || (verify_ && verify_->proof) || sync_now || catching_up;
 }
 
 // --- durability
@@ -256,6 +293,7 @@ std::optional<MonotonicTime> Secondary::deadline() const {
 
 void Secondary::store_position(const Position& position) {
   parts_.state.position = position;
+  parts_.state.lineage = lineage_;
   parts_.state.epoch_seen = std::max(parts_.state.epoch_seen, position.epoch);
   parts_.store_state();
 }
@@ -266,22 +304,44 @@ void Secondary::store_position(const Position& position) {
 void Secondary::describe(Hello& hello) const {
   hello.synced = ready_to_meet();
   hello.incomplete = parts_.index->meta(apply::incomplete_meta).has_value();
+  hello.catch_up = catch_up_->agreed();
   if (Result<std::vector<StageProgress>> stages = parts_.staging->progress())
     hello.stages = std::move(*stages);
 }
 
-void Secondary::on_hello(Session& session, Hello self) {
-  // What was said to this peer stands: it may have begun to send on the strength of it.
-  if (session.said) self.synced = session.said->synced;
+// What was said to this peer counts: it may have begun to send on the strength of it.
+role::ReceiveDecision Secondary::decide(const Session& session) const {
+  Hello self = *session.said;
+  self.catch_up = self.catch_up && catch_up_->agreed_with(session.peer);
   const bool join_any = parts_.options.standing == Standing::mirror_copy;
-  const role::ReceiveDecision decision = role::decide_receive(self, *session.hello, join_any);
+  role::ReceiveDecision decision = role::decide_receive(self, *session.hello, join_any);
+  if (!decision.accept || self.catch_up) return decision;
+  const std::string command = "`repl catchup --from " + session.peer + " " + parts_.options.name + "`";
+  const size_t drifted = applier_->holds().not_approved();
+  std::string why;
+  if (catch_up_->half_kept()) {
+    why = "a catch-up was interrupted before everything was kept: " + command + " goes on";
+  } else if (drifted > limits::drift_alone_max && drift_->found_alone()) {
+    why = std::to_string(drifted) +
+          " paths were changed here while no primary was connected: nothing is applied. " + command +
+          " keeps them aside and catches up; `repl promote --force " + parts_.options.name +
+          "` makes what is here the tree";
+  }
+  if (why.empty()) return decision;
+  return role::ReceiveDecision{.diverged = true, .reason = std::move(why)};
+}
+
+void Secondary::on_hello(Session& session, Hello) {
+  const role::ReceiveDecision decision = decide(session);
   const bool was_held = session.held;
   session.held = !decision.accept && !decision.wait;
   session.reason = decision.reason;
+  if (session.hello->role == Role::primary) diverged_ = decision.diverged;
   if (session.held && !was_held) {
     parts_.log.warn("{}: {}", parts_.options.name, decision.reason);
     session.link->send(PeerNotice{.hold = decision.reason, .error = {}}, Lane::prompt);
   }
+  if (session.held) catch_up_->on_refused(decision.reason);
   session.well =
       session.hello->role != Role::primary || session.hello->position == parts_.state.position;
   if (!decision.accept || (primary_ != nullptr && primary_ != &session)) return;
@@ -289,7 +349,10 @@ void Secondary::on_hello(Session& session, Hello self) {
   primary_ = &session;
   const Position durable = parts_.state.position;
   parts_.state.role = Role::secondary;
-  parts_.state.lineage = session.hello->lineage;
+  lineage_ = session.hello->lineage;
+  // Where our reign is none of its past, ours tells where they part until its first cut is here.
+  if (!has_history() || role::has_reign(lineage_, parts_.state.position.reign))
+    parts_.state.lineage = lineage_;
   parts_.state.epoch_seen = std::max(parts_.state.epoch_seen, session.hello->position.epoch);
   parts_.store_state();
   answers_.clear();
@@ -307,6 +370,7 @@ void Secondary::on_hello(Session& session, Hello self) {
               }});
   receiver_->start(session.hello->position.epoch, session.hello->position.reign, durable);
   told_holds_ = 0;
+  drift_->primary_is_there(true);
   if (synced()) recheck_holds();
   parts_.log.info("{}: following {}", parts_.options.name, session.peer);
 }
@@ -340,6 +404,10 @@ Status Secondary::on_message(Session& session, const Message& message) {
     begin_verify(*request);
     return {};
   }
+  if (const auto* reply = std::get_if<VerifyReply>(&message)) {
+    catch_up_->on_verified(*reply);
+    return {};
+  }
   if (verify_) verify_->disturb();
   const Status status = receiver_->on_message(message);
   if (std::holds_alternative<CutEnd>(message)) parts_.dirs->next_generation();
@@ -347,8 +415,10 @@ Status Secondary::on_message(Session& session, const Message& message) {
 }
 
 void Secondary::on_closed(Session& session) {
+  catch_up_->on_closed(session);
   if (&session != primary_) return;
   primary_ = nullptr;
+  drift_->primary_is_there(false);
   verify_queue_.clear();
   if (verify_) {
     verify_.reset();
@@ -356,76 +426,6 @@ void Secondary::on_closed(Session& session) {
   }
   if (receiver_) receiver_->stop();
   receiver_.reset();
-}
-
-void Secondary::begin_verify(const VerifyRequest& request) {
-  if (verify_ || walk_) {  // reading already, for another question
-    if (verify_queue_.size() < verify_queue_max) {
-      verify_queue_.push_back(request);
-      return;
-    }
-    VerifyReply busy;  // to be asked again
-    busy.id = request.id;
-    static_cast<void>(primary_->link->send(std::move(busy), Lane::prompt));
-    return;
-  }
-  verify_.emplace(Verify{.request = request, .reply = {}, .proof = {}});
-  if (request.sha256) return begin_proof();
-  if (!request.full) return answer_verify();
-  walk_ = std::make_unique<ContentWalk>(
-      *parts_.index, *parts_.dirs, WalkKind::everything,
-      [this](const ContentWalk::Found& found) { take_verified(found); });
-}
-
-void Secondary::take_verified(const ContentWalk::Found& found) {
-  const bool same = found.digest && *found.digest == found.entry.attr.content;
-  const bool held = applier_->holds().all().contains(found.key);
-  if (same || held || !parts_.index->contains(found.key)) return;
-  if (verify_->reply.mismatches.size() < limits::holds_listed_max) {
-    verify_->reply.mismatches.push_back(parts_.describe(found.key) +
-                                        (found.problem.empty() ? "" : ": " + found.problem));
-  }
-}
-
-// The index below what is held says what was, not what is wanted: there is no proof then.
-void Secondary::begin_proof() {
-  if (!at_rest() || applier_->holds().size() > 0) return answer_verify();
-  verify_->proof = std::make_unique<TreeProof>(
-      *parts_.index, *parts_.dirs, parts_.state.position,
-      [this](const ContentWalk::Found& found) { take_verified(found); });
-}
-
-void Secondary::step_proof() {
-  TreeProof& proof = *verify_->proof;
-  const Position& position = parts_.state.position;
-  if (!at_rest()) proof.disturb();
-  if (proof.holds_at(position) && !proof.step(walk_step_bytes)) return;
-  drain_();
-  VerifyReply& reply = verify_->reply;
-  reply.bytes_read = proof.bytes_read();
-  if (!proof.holds_at(position)) {
-    verify_->disturbed = true;
-    reply.mismatches.clear();
-  } else if (std::optional<std::string> digest = proof.digest()) {
-    reply.sha256 = std::move(*digest);
-  }
-  answer_verify();
-}
-
-void Secondary::answer_verify() {
-  VerifyReply reply = std::move(verify_->reply);
-  reply.id = verify_->request.id;
-  reply.synced = synced() && !applier_->in_cut() &&
-                 (!verify_->request.sha256 || (at_rest() && !verify_->disturbed));
-  verify_.reset();
-  reply.position = parts_.state.position;
-  reply.content =
-      wanted_content(*parts_.index, fingerprint_seed(parts_.options.name), applier_->holds().all());
-  reply.entries = parts_.index->counts().entries;
-  for (const auto& [key, hold] : applier_->holds().all()) {
-    if (reply.held.size() < limits::holds_listed_max) reply.held.push_back(parts_.describe(key));
-  }
-  if (primary_ != nullptr) static_cast<void>(primary_->link->send(std::move(reply), Lane::prompt));
 }
 
 Result<uint64_t> Secondary::approve() {
@@ -449,26 +449,11 @@ void Secondary::repair_drift() {
   if (kept < limits::kept_by_repair_max) static_cast<void>(approve());
 }
 
-void Secondary::describe(TreeFacts& facts) const {
-  facts.state = !synced()                              ? "scanning"
-                : walk_ || (verify_ && verify_->proof) ? "reading contents"
-                : receiver_                            ? "following"
-                                                       : "waiting";
-  facts.incomplete = parts_.index->meta(apply::incomplete_meta).has_value();
-  facts.consistency = parts_.index->meta(apply::consistency_meta).value_or("exact");
-  facts.held_keys = applier_->holds().size();
-  for (const auto& [key, hold] : applier_->holds().all()) {
-    if (facts.held_paths.size() >= limits::holds_listed_max) break;
-    facts.held_paths.push_back(parts_.describe(key) + ": " + hold.reason);
-  }
-  if (facts.held_keys > 0) {
-    facts.holds.push_back(std::to_string(facts.held_keys) +
-                          " paths were changed here and are held: `repl approve " +
-                          parts_.options.name + "` lets the primary's versions in and keeps these");
-  }
-  for (const std::string& trouble : troubles_) facts.errors.push_back(trouble);
-  if (!sync_error_.empty()) facts.errors.push_back(sync_error_);
-  if (!committer_.error().empty()) facts.errors.push_back(committer_.error());
+void Secondary::let_go() {
+  drop_holds();
+  parts_.index->remove_meta(apply::incomplete_meta);
+  parts_.index->remove_meta(apply::consistency_meta);
+  parts_.index->raise_log_start(parts_.state.position.cut);
 }
 
 void Secondary::stop() {

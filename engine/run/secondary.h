@@ -16,6 +16,8 @@
 #include "engine/apply/applier.h"
 #include "engine/apply/receiver.h"
 #include "engine/change/observer.h"
+#include "engine/role/contact.h"
+#include "engine/run/catch_up.h"
 #include "engine/run/committer.h"
 #include "engine/run/content_walk.h"
 #include "engine/run/drift.h"
@@ -44,17 +46,36 @@ class Secondary final : public Duty {
   [[nodiscard]] Status on_message(Session& session, const Message& message) override;
   void on_closed(Session& session) override;
   [[nodiscard]] Status health() const override;
+  void tell_events(TreeEvents& events) const override;
   void stop() override;
 
   // The primary's versions of what is held go in, the local ones are kept. How many.
   [[nodiscard]] Result<uint64_t> approve();
+  // Brings this node up to date with a primary whose connection stands, whatever is here.
+  void catch_up(Session& session, CatchUpRequest request) {
+    catch_up_->begin(session, std::move(request));
+  }
+  [[nodiscard]] bool catching_up() const { return catch_up_->running(); }
+  // What a catch-up would keep aside of this key's present version: it changed here since the last
+  // position that both had.
+  [[nodiscard]] bool would_keep(const Session& session, const Key& key) const;
+  [[nodiscard]] bool read_contents() override;
   void describe(TreeFacts& facts) const;
+  // Paths that are held, escaped and bounded, and how many there are.
+  void list_holds(std::vector<std::string>& paths, uint64_t& count) const;
+  // After stop(), of a node that becomes the primary: nothing is held any more, and what is here is
+  // the tree. The log of changes tells nobody what he lacks: peers that are behind are compared.
+  void let_go();
   // Asked at the end of a proof: the kernel's events become hints; set by the engine.
   void drain_with(std::function<void()> drain) { drain_ = std::move(drain); }
 
  private:
   Secondary(TreeParts& parts, SyncThread& sync, std::function<void()> wake);
   void start_scan();
+  [[nodiscard]] role::ReceiveDecision decide(const Session& session) const;
+  void lend_to_catch_up();
+  void scan_for_catch_up(bool record);
+  void drop_holds();
   void step_scan();
   void step_walk();
   void step_sync(MonotonicTime now);
@@ -95,7 +116,10 @@ class Secondary final : public Duty {
   std::unique_ptr<apply::Applier> applier_;
   std::unique_ptr<apply::Receiver> receiver_;
   std::unique_ptr<DriftCheck> drift_;
+  std::unique_ptr<CatchUp> catch_up_;
   Session* primary_ = nullptr;  // accepted
+  Lineage lineage_;             // of its reign: ours as of its first cut
+  bool diverged_ = false;       // what is here keeps the primary off
   std::unique_ptr<RecordScan> record_scan_;
   std::unique_ptr<DriftScan> drift_scan_;
   std::unique_ptr<ContentWalk> walk_;

@@ -10,6 +10,7 @@
 #include "engine/base/clock.h"
 #include "engine/model/message.h"
 #include "engine/run/link.h"
+#include "engine/run/tree_events.h"
 
 namespace repl::run {
 
@@ -43,9 +44,13 @@ class Duty {
   // Anything else. An error closes the connection.
   [[nodiscard]] virtual Status on_message(Session& session, const Message& message) = 0;
   virtual void on_closed(Session& session) = 0;
+  // Begins to read the contents whose digests are not known. True while it is at that.
+  [[nodiscard]] virtual bool read_contents() = 0;
   // What ends this run of the tree: it is opened again, through recovery. stop() makes nothing
   // durable then.
   [[nodiscard]] virtual Status health() const { return {}; }
+  // What is so now and concerns people, after each step.
+  virtual void tell_events(TreeEvents& events) const = 0;
   // Everything durable, before the end.
   virtual void stop() = 0;
 };

@@ -20,7 +20,7 @@ constexpr size_t drain_bytes = 1 << 20;
 bool same_but_progress(const Hello& a, const Hello& b) {
   return a.role == b.role && a.position == b.position && a.synced == b.synced &&
          a.content == b.content && a.content_known == b.content_known &&
-         a.tree_empty == b.tree_empty && a.policy == b.policy;
+         a.tree_empty == b.tree_empty && a.policy == b.policy && a.catch_up == b.catch_up;
 }
 
 }  // namespace
@@ -35,7 +35,11 @@ Result<std::unique_ptr<TreeEngine>> TreeEngine::open(TreeOptions options, const 
 }
 
 TreeEngine::TreeEngine(std::unique_ptr<TreeParts> parts, EventLoop loop)
-    : parts_(std::move(parts)), loop_(std::move(loop)), sync_([this] { loop_.wake(); }) {}
+    : parts_(std::move(parts)),
+      loop_(std::move(loop)),
+      sync_([this] { loop_.wake(); }),
+      listings_(*parts_->index),
+      differ_(*parts_) {}
 
 // RACE: a closed link tells so later, on the I/O thread, and whoever dialled holds it longer than
 // the engine lives: it must not wake an engine that is gone.
@@ -93,18 +97,29 @@ Status TreeEngine::begin() {
   parts_->start_ids();
   parts_->store_state();
   if (Status s = parts_->index->flush(); !s) return s;
-  const std::function<void()> wake = [this] { loop_.wake(); };
-  if (state.role == Role::primary) {
-    primary_ = std::make_unique<Primary>(*parts_, sync_, wake);
-    primary_->drain_with(drain_hook());
-    duty_ = primary_.get();
-    return {};
-  }
-  Result<std::unique_ptr<Secondary>> made = Secondary::make(*parts_, sync_, wake);
+  paused_ = parts_->index->meta(paused_meta).has_value();
+  if (state.role != Role::primary) return begin_secondary();
+  current_ = parts_->options.standing != Standing::configured || parts_->options.nodes.size() < 2;
+  if (!current_) alone_until_ = parts_->clock.now() + parts_->options.alone_after;
+  begin_primary();
+  return {};
+}
+
+void TreeEngine::begin_primary() {
+  primary_ = std::make_unique<Primary>(*parts_, sync_, [this] { loop_.wake(); });
+  primary_->drain_with(drain_hook());
+  duty_ = primary_.get();
+  secondary_.reset();
+}
+
+Status TreeEngine::begin_secondary() {
+  Result<std::unique_ptr<Secondary>> made =
+      Secondary::make(*parts_, sync_, [this] { loop_.wake(); });
   if (!made) return fail(made.error());
   secondary_ = std::move(*made);
   secondary_->drain_with(drain_hook());
   duty_ = secondary_.get();
+  primary_.reset();
   return {};
 }
 
@@ -130,10 +145,14 @@ Status TreeEngine::run() {
     run_posted();
     take_new_links();
     serve_sessions();
-    busy = duty_->step(now);
+    step_diffs();
+    busy = duty_->step(now) || (!diffs_wanted_.empty() && !differ_.busy());
     if (Status s = duty_->health(); !s) ended_ = s;
     consider_founding();
-    busy = say_hello() || busy;
+    consider_currency();
+    if (step_down_) continue_step_down();
+    busy = say_hello() || step_down_ || busy;
+    tell_events();
   }
   run_posted();
   duty_->stop();
@@ -190,6 +209,7 @@ std::optional<Duration> TreeEngine::time_to_wait(bool busy) const {
   if (busy) return Duration::zero();
   std::optional<MonotonicTime> until = duty_->deadline();
   if (watch_waits_ && (!until || next_drain_ < *until)) until = next_drain_;
+  if (alone_until_ && (!until || *alone_until_ < *until)) until = alone_until_;
   if (!until) return std::nullopt;
   return std::max(Duration::zero(), Duration(*until - parts_->clock.now()));
 }
@@ -253,10 +273,14 @@ void TreeEngine::serve_sessions() {
         session->peer = hello->node;
         session->hello = *hello;
         heard_[hello->node] = *hello;
-        if (!session->decided) duty_->on_hello(*session, make_hello());
+        on_hello(*session);
+        if (!session->link) break;
         continue;
       }
-      if (Status s = duty_->on_message(*session, message); !s) {
+      std::optional<Status> done = listings_.on_message(*session, message);
+      if (!done) done = differ_.on_message(*session, message);
+      if (!done) done = duty_->on_message(*session, message);
+      if (const Status& s = *done; !s) {
         close_session(*session, s.error());
         break;
       }
@@ -278,6 +302,8 @@ void TreeEngine::close_session(Session& session, const Error& why) {
   last_errors_[session.peer] = why.message;
   session.link->on_ready({});
   session.link->close(why.message);
+  listings_.on_closed(session);
+  differ_.on_closed(session);
   duty_->on_closed(session);
   session.link.reset();
 }
@@ -285,6 +311,7 @@ void TreeEngine::close_session(Session& session, const Error& why) {
 Hello TreeEngine::make_hello() const {
   Hello hello;
   hello.version = protocol_version;
+  hello.features = feature_roles;
   hello.node = parts_->options.node;
   hello.tree = parts_->options.name;
   hello.role = parts_->state.role;
@@ -314,50 +341,10 @@ bool TreeEngine::say_hello() {
     if (session->said && same_but_progress(*session->said, hello)) continue;
     session->said = hello;
     session->link->send(Message(hello), Lane::prompt);
-    if (session->hello) duty_->on_hello(*session, hello);
+    if (session->hello) on_hello(*session);
     said = true;
   }
   return said;
-}
-
-void TreeEngine::consider_founding() {
-  const TreeOptions& options = parts_->options;
-  const bool first = !options.nodes.empty() && options.nodes.front() == options.node;
-  if (primary_ || options.standing != Standing::configured || !first ||
-      parts_->state.position.reign.is_set()) {
-    return;
-  }
-  std::vector<role::NodeHeard> others;
-  for (const std::string& node : options.nodes) {
-    if (node == options.node) continue;
-    const auto at = heard_.find(node);
-    others.push_back(
-        role::NodeHeard{.node = node,
-                        .heard = at != heard_.end(),
-                        .has_lineage = at != heard_.end() && at->second.position.reign.is_set()});
-  }
-  if (role::may_found(first, make_hello(), others)) become_primary();
-}
-
-// The first primary of the tree. What its scan found is the tree's first cut.
-void TreeEngine::become_primary() {
-  parts_->log.info(
-      "{}: every node has been heard and none has a history: this node is the first primary",
-      parts_->options.name);
-  secondary_->stop();
-  parts_->state = role::found_tree(random_reign());
-  parts_->state.boot = boot_id();
-  parts_->start_ids();
-  parts_->store_state();
-  if (Status s = parts_->index->flush(); !s) {
-    parts_->log.error("{}: {}", parts_->options.name, s.error().message);
-    parts_->state = role::NodeState{};
-    return;
-  }
-  primary_ = std::make_unique<Primary>(*parts_, sync_, [this] { loop_.wake(); });
-  primary_->drain_with(drain_hook());
-  duty_ = primary_.get();
-  secondary_.reset();
 }
 
 void TreeEngine::request_facts(std::function<void(TreeFacts)> answer) {
@@ -440,6 +427,7 @@ TreeFacts TreeEngine::facts() const {
   }
   if (primary_) primary_->describe(facts);
   if (secondary_) secondary_->describe(facts);
+  describe_role(facts);
   if (Status s = parts_->index->health(); !s) facts.errors.push_back(s.error().message);
   for (const PeerFacts& peer : facts.peers) {
     if (peer.held && !peer.reason.empty()) facts.holds.push_back(peer.name + ": " + peer.reason);

@@ -16,7 +16,12 @@
 #include <vector>
 
 #include "engine/run/event_loop.h"
+#include "engine/run/catch_up.h"
+#include "engine/run/catch_up_plan.h"
+#include "engine/run/differ.h"
 #include "engine/run/facts.h"
+#include "engine/run/listing_answers.h"
+#include "engine/run/role_change.h"
 #include "engine/run/session.h"
 #include "engine/run/sync_thread.h"
 #include "engine/run/tree_parts.h"
@@ -25,6 +30,9 @@ namespace repl::run {
 
 class Primary;
 class Secondary;
+
+// In the index while replication was paused by command.
+inline constexpr std::string_view paused_meta = "paused";
 
 class TreeEngine {
  public:
@@ -46,10 +54,31 @@ class TreeEngine {
   // Releases what is held: on a secondary the primary's versions go in and the local ones are kept;
   // on a primary an emptied root is accepted. The answer says how many.
   void request_approve(std::function<void(Result<uint64_t>)> answer);
+  // Makes this node the primary; demote() ends that, when what is dirty is in a cut.
+  void request_promote(PromoteRequest request, std::function<void(Result<RoleChange>)> answer);
+  void request_demote(bool dry_run, std::function<void(Result<RoleChange>)> answer);
+  // Replication stands still until it is resumed, also over a restart; changes are remembered.
+  void request_pause(bool paused, std::function<void(Status)> answer);
+  // What differs from a peer's tree; of a primary without a name its only peer, of a secondary its
+  // primary.
+  void request_diff(std::string peer, std::function<void(Result<DiffResult>)> answer);
+  // What catching up with that peer would do, and doing it.
+  void request_catch_up_plan(std::string from, std::function<void(Result<CatchUpPlan>)> answer);
+  void request_catch_up(CatchUpRequest request);
 
  private:
+  // A primary that gives way: it pushes nothing, and ends as a secondary whose index knows all that
+  // was changed here.
+  struct StepDown {
+    std::string why;
+    int rounds = 0;  // since its scan ended
+    RoleChange change;
+    std::function<void(Result<RoleChange>)> answer;  // may be empty
+  };
   TreeEngine(std::unique_ptr<TreeParts> parts, EventLoop loop);
   [[nodiscard]] Status begin();
+  void begin_primary();
+  [[nodiscard]] Status begin_secondary();
   [[nodiscard]] std::function<void()> drain_hook();
   void post(std::function<void()> task);
   void run_posted();
@@ -60,9 +89,35 @@ class TreeEngine {
   [[nodiscard]] std::optional<Duration> time_to_wait(bool busy) const;
   [[nodiscard]] Hello make_hello() const;
   bool say_hello();
-  void become_primary();
-  void consider_founding();
+  void tell_events();
   [[nodiscard]] TreeFacts facts() const;
+
+  // tree_differences.cc
+  [[nodiscard]] Result<Session*> session_with(const std::string& node) const;
+  [[nodiscard]] Result<Session*> session_to_catch_up(const std::string& from) const;
+  void begin_diff(const std::string& peer, std::function<void(Result<DiffResult>)> answer);
+  void step_diffs();
+  [[nodiscard]] CatchUpPlan plan_of(DiffResult diff) const;
+
+  // tree_roles.cc
+  void consider_founding();
+  Status become_primary(role::NodeState state);
+  void on_hello(Session& session);
+  [[nodiscard]] std::string not_deciding() const;
+  void decide_again();
+  void close_sessions(const std::string& why);
+  void consider_currency();
+  void give_way(const Hello& newer);
+  void step_down(StepDown how);
+  void continue_step_down();
+  Status become_secondary();
+  Result<RoleChange> promote(const PromoteRequest& request);
+  Status may_promote(const PromoteRequest& request, std::vector<std::string>& warnings) const;
+  Status check_peer_for_promotion(const Session& session, const PromoteRequest& request,
+                                  std::vector<std::string>& warnings) const;
+  Status begin_reign();
+  void describe_role(TreeFacts& facts) const;
+  [[nodiscard]] std::string known_primary() const;
 
   std::unique_ptr<TreeParts> parts_;
   EventLoop loop_;
@@ -76,6 +131,19 @@ class TreeEngine {
   MonotonicTime next_drain_{};  // under load the kernel's queue may fill a little
   bool watch_waits_ = false;
   Status ended_;
+  // A primary's: it has shown, since this start, that it is the current one, or a command said so.
+  bool current_ = false;
+  std::optional<MonotonicTime> alone_until_;  // then on_alone applies
+  bool alone_ = false;                        // it did: held
+  bool paused_ = false;
+  std::optional<StepDown> step_down_;
+  ListingAnswers listings_;
+  Differ differ_;
+  struct DiffWanted {
+    std::string peer;
+    std::function<void(Result<DiffResult>)> answer;
+  };
+  std::deque<DiffWanted> diffs_wanted_;
 
   std::atomic<bool> stop_ = false;
   mutable std::mutex mutex_;  // guards the two below

@@ -1,14 +1,18 @@
 // tree_options.h: what a tree's engine is told at its start. Plain values.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "engine/base/clock.h"
+#include "engine/base/limits.h"
 #include "engine/change/brake.h"
 #include "engine/io/backend.h"
 #include "engine/model/policy.h"
+#include "engine/run/tree_event.h"
 #include "engine/watch/watcher.h"
 
 namespace repl::run {
@@ -37,6 +41,11 @@ struct TreeOptions {
   bool watch_live = true;  // false: a scan and what it finds, no watch (mirror --once)
   io::BackendChoice io = io::BackendChoice::automatic;
   size_t scan_threads = 2;
+  // What a former primary does that starts and hears none of its peers for `alone_after`: it serves
+  // as the primary again, or it waits for a person.
+  bool serve_alone = false;
+  Duration alone_after = std::chrono::seconds(limits::alone_after_s);
+  EventSink on_event;  // may be empty
 };
 
 // The name of the staging area when it lies in the root; reserved in every tree.

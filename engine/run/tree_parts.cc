@@ -201,12 +201,19 @@ change::ObserverParts TreeParts::observer_parts() {
 
 void TreeParts::start_ids() {
   const uint32_t tag = static_cast<uint32_t>(state.position.reign.low) & 0xFFFFFF;
-  const Index& known = *index;
   ids = std::make_unique<change::IdAllocator>(
       tag == 0 ? static_cast<uint32_t>(random_reign().low | 1) : tag, state.id_counter,
-      [&known](uint64_t id) {
-        return known.summary(DirId{id}).has_value() || !known.keys_of_link(LinkId{id}).empty();
-      });
+      id_is_taken());
+}
+
+void TreeParts::renew_ids() {
+  *ids = change::IdAllocator(static_cast<uint32_t>(random_reign().low | 1), 0, id_is_taken());
+}
+
+std::function<bool(uint64_t)> TreeParts::id_is_taken() const {
+  return [&known = *index](uint64_t id) {
+    return known.summary(DirId{id}).has_value() || !known.keys_of_link(LinkId{id}).empty();
+  };
 }
 
 void TreeParts::store_state() {

@@ -4,6 +4,7 @@
 // Thread: the engine's.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -17,6 +18,7 @@
 #include "engine/io/backend.h"
 #include "engine/io/dir_cache.h"
 #include "engine/role/node_state.h"
+#include "engine/run/tree_events.h"
 #include "engine/run/tree_options.h"
 #include "engine/watch/watcher.h"
 
@@ -40,6 +42,7 @@ struct TreeParts {
   std::unique_ptr<change::IdAllocator> ids;
   change::ChangeSet changes;
   role::NodeState state;
+  TreeEvents events{options.on_event, state};
 
   // Opens everything. `state` is as stored; the caller decides what run begins (role::begin_run).
   [[nodiscard]] static Result<std::unique_ptr<TreeParts>> open(TreeOptions options,
@@ -48,6 +51,8 @@ struct TreeParts {
   [[nodiscard]] change::ObserverParts observer_parts();
   // New ids come from here on: call when the reign is settled.
   void start_ids();
+  // The next ones are under a tag of their own: of what a secondary finds by itself.
+  void renew_ids();
   // Puts `state` into the index; durable with its next commit.
   void store_state();
   // A directory left the tree, it may live on elsewhere: nothing in it is our business any more.
@@ -57,6 +62,7 @@ struct TreeParts {
 
  private:
   TreeParts(TreeOptions o, const Clock& c, Log& l);
+  [[nodiscard]] std::function<bool(uint64_t)> id_is_taken() const;
   Status open_root();
   Status open_index();
   Status open_staging();

@@ -25,6 +25,7 @@ std::optional<WaitAnswer> Waiters::judge(const Waiter& waiter, MonotonicTime now
   std::string missing = waiter.target ? "" : "changes are still being read";
   uint64_t held_keys = 0;
   for (const PeerStanding& peer : peers) {
+    if (!waiter.request.only.empty() && peer.node != waiter.request.only) continue;
     if (!peer.connected && !waiter.request.wait_for_peers) {
       return WaitAnswer{
           .result = WaitResult::peer_away,

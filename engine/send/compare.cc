@@ -8,19 +8,6 @@
 
 namespace repl::send {
 
-namespace {
-
-constexpr size_t children_per_read = 512;
-constexpr size_t dirs_per_ask = 256;
-constexpr size_t dirs_asked_max = dirs_per_ask * limits::asks_in_flight_max;
-
-std::unexpected<Error> breach(const char* what) {
-  return fail(ErrorCode::protocol, std::string("the peer broke the protocol: ") + what,
-              Remedy::reconnect);
-}
-
-}  // namespace
-
 Comparer::Comparer(const Index& index, uint64_t seed, std::function<void(Message)> ask,
                    std::function<void(Candidate)> found)
     : index_(index), seed_(seed), ask_(std::move(ask)), found_(std::move(found)) {}
@@ -110,49 +97,24 @@ void Comparer::unknown_to_peer(Task task) {
   ours_only_.push_back(Walk{.dir = task.dir});
 }
 
-// Both lists are in name order. What of ours lies beyond the peer's last name is walked after its
-// last part.
+// What of ours lies beyond the peer's last name is walked after its last part.
 Status Comparer::merge(Task& task, const std::vector<KeyInfo>& children) {
-  std::vector<std::pair<std::string, Entry>> ours;
-  size_t at = 0;
-  bool exhausted = false;
-  const auto next = [&]() -> const std::pair<std::string, Entry>* {
-    if (at == ours.size() && !exhausted) {
-      ours = index_.children_after(task.dir, task.cursor, children_per_read);
-      at = 0;
-      exhausted = ours.size() < children_per_read;
-    }
-    return at < ours.size() ? &ours[at] : nullptr;
-  };
-  for (const KeyInfo& theirs : children) {
-    if (!is_legal_name(theirs.name) || theirs.name <= task.cursor) {
-      return breach("a listing out of order");
-    }
-    const std::pair<std::string, Entry>* mine = next();
-    for (; mine && mine->first < theirs.name; mine = next()) {
-      only_ours(task.dir, mine->first, mine->second);
-      task.cursor = mine->first;
-      ++at;
-    }
-    if (mine && mine->first == theirs.name) {
-      both(task.dir, mine->second, theirs);
-      ++at;
-    } else {
-      only_theirs(task.dir, theirs);
-    }
-    task.cursor = theirs.name;
-    task.peer_sum = add(task.peer_sum, theirs.hash);
-  }
-  return {};
+  const ListingMerge::Found found{
+      .only_ours = [&](std::string_view name,
+                       const Entry& ours) { only_ours(task.dir, name, ours); },
+      .both = [&](const Entry& ours, const KeyInfo& theirs) { both(task.dir, ours, theirs); },
+      .only_theirs = [&](const KeyInfo& theirs) { only_theirs(task.dir, theirs); }};
+  return task.listing.part(index_, task.dir, children, found);
 }
 
 void Comparer::listing_ended(const Task& task) {
-  ours_only_.push_back(Walk{.dir = task.dir, .cursor = task.cursor});
+  ours_only_.push_back(Walk{.dir = task.dir, .cursor = task.listing.cursor()});
   if (task.kind != Task::Kind::same) return;  // its record leaves anyway
   const std::optional<Entry> entry = index_.get(task.key);
   if (!entry) return;
   // With the peer's own children under our attributes: equal means that only children differ.
-  const Bits128 with_ours = entry_content_hash(seed_, task.key.name, entry->attr, task.peer_sum);
+  const Bits128 with_ours =
+      entry_content_hash(seed_, task.key.name, entry->attr, task.listing.peer_sum());
   if (with_ours != task.peer_hash) found_(Candidate{.key = task.key, .dir = task.dir});
 }
 

@@ -19,6 +19,7 @@
 #include "engine/index/index.h"
 #include "engine/model/message.h"
 #include "engine/send/cut_writer.h"
+#include "engine/send/peer_listing.h"
 
 namespace repl::send {
 
@@ -53,8 +54,7 @@ class Comparer {
     Bits128 peer_hash;  // same, other_id: of the peer's entry
     // While its listing arrives:
     bool begun = false;
-    std::string cursor;
-    Fingerprint peer_sum;
+    ListingMerge listing;
   };
   struct Walk {
     DirId dir;

@@ -78,6 +78,31 @@ TEST(Arguments, Others) {
   (void)parsed<FingerprintOptions>({"fingerprint"});
 }
 
+TEST(Arguments, Roles) {
+  EXPECT_EQ(parsed<RoleOptions>({"role", "t", "--json"}).tree, "t");
+  const auto promote = parsed<PromoteOptions>({"promote", "a", "b", "--force", "--node", "n"});
+  EXPECT_EQ(promote.trees.size(), 2u);
+  EXPECT_TRUE(promote.force && !promote.dry_run);
+  EXPECT_EQ(promote.global.node, "n");
+  EXPECT_TRUE(parsed<DemoteOptions>({"demote", "--dry-run"}).dry_run);
+  const auto switchover = parsed<SwitchoverOptions>(
+      {"switchover", "t", "--to", "b", "--timeout", "1.5", "--unguarded", "--dry-run", "--json"});
+  EXPECT_EQ(switchover.to, "b");
+  EXPECT_EQ(switchover.timeout_seconds, 1.5);
+  EXPECT_TRUE(switchover.unguarded && switchover.dry_run && switchover.json);
+  EXPECT_EQ(parsed<SwitchoverOptions>({"switchover", "--to", "b"}).timeout_seconds, 60);
+  const auto catchup = parsed<CatchupOptions>(
+      {"catchup", "--from", "b", "t", "u", "--yes", "--certificate", "/c", "--json"});
+  EXPECT_EQ(catchup.from, "b");
+  EXPECT_EQ(catchup.trees, (std::vector<std::string>{"t", "u"}));
+  EXPECT_TRUE(catchup.yes && catchup.json && !catchup.dry_run);
+  EXPECT_EQ(catchup.certificate, "/c");
+  EXPECT_TRUE(parsed<CatchupOptions>({"catchup", "--from", "b", "--dry-run"}).dry_run);
+  EXPECT_EQ(parsed<DiffOptions>({"diff", "t", "--peer", "b"}).peer, "b");
+  EXPECT_FALSE(parsed<PauseOptions>({"pause", "t"}).resume);
+  EXPECT_TRUE(parsed<PauseOptions>({"resume", "t", "--json"}).resume);
+}
+
 TEST(Arguments, UsageErrors) {
   for (const std::vector<std::string>& arguments :
        std::vector<std::vector<std::string>>{{},
@@ -100,6 +125,17 @@ TEST(Arguments, UsageErrors) {
                                              {"serve"},
                                              {"serve", "--stdio", "--session", "zz"},
                                              {"status", "--log-level", "loud"},
+                                             {"role"},
+                                             {"role", "a", "b"},
+                                             {"switchover", "t"},
+                                             {"switchover", "t", "--to", "b", "--timeout", "0"},
+                                             {"catchup", "t"},
+                                             {"catchup", "--from", "b", "--dry-run", "--yes"},
+                                             {"catchup", "--from", "b", "--dry-run",
+                                              "--certificate", "/c"},
+                                             {"diff"},
+                                             {"diff", "a", "b"},
+                                             {"demote", "--force"},
                                              {"approve"}}) {
     const PrintAndExit print = printed(arguments);
     EXPECT_EQ(print.exit, exit_usage) << (arguments.empty() ? "" : arguments.back());
@@ -116,6 +152,10 @@ TEST(Arguments, HelpTeaches) {
   EXPECT_EQ(printed({"--help"}).exit, 0);
   EXPECT_NE(printed({"--help"}).text.find("Exit status"), std::string::npos);
   EXPECT_NE(printed({"mirror", "--help"}).text.find("Examples"), std::string::npos);
+  for (const char* command :
+       {"role", "promote", "demote", "switchover", "catchup", "diff", "pause", "resume"}) {
+    EXPECT_NE(printed({command, "--help"}).text.find("Example"), std::string::npos) << command;
+  }
   EXPECT_NE(printed({"--version"}).text.find("repl "), std::string::npos);
 }
 

@@ -74,6 +74,30 @@ TEST(Config, MassDeletesAreBrakedUnlessThatIsOff) {
   EXPECT_EQ(deletes("max_delete_percent = 0\n").percent, 0U);
 }
 
+TEST(Config, HooksAreProgramsWithArguments) {
+  const auto config = parse_config(
+      nodes() +
+          tree("a", "/etc/a", 421,
+               "on_promote = \"/etc/repl/up\"\non_hold = [\"/usr/bin/logger\", \"-t\", \"a b\"]\n"
+               "hook_timeout = 90\non_alone = \"serve\"\non_alone_after = 5\n") +
+          tree("b", "/etc/b", 422),
+      "r.toml");
+  ASSERT_TRUE(config.has_value()) << config.error().message;
+  const TreeConfig& a = config->trees.at("a");
+  using Kind = run::TreeEvent::Kind;
+  const std::map<Kind, std::vector<std::string>> programs{
+      {Kind::promoted, {"/etc/repl/up"}}, {Kind::held, {"/usr/bin/logger", "-t", "a b"}}};
+  EXPECT_EQ(a.hooks.programs, programs);
+  EXPECT_EQ(a.hooks.timeout, std::chrono::seconds(90));
+  EXPECT_TRUE(a.serve_alone);
+  EXPECT_EQ(a.alone_after, std::chrono::seconds(5));
+  const TreeConfig& b = config->trees.at("b");
+  EXPECT_EQ(b.hooks, HookSettings{});
+  EXPECT_EQ(b.hooks.timeout, std::chrono::seconds(60));
+  EXPECT_FALSE(b.serve_alone);
+  EXPECT_EQ(b.alone_after, std::chrono::seconds(60));
+}
+
 TEST(Config, NodeByHostName) {
   const auto config = parse_config(nodes(), "r.toml");
   ASSERT_TRUE(config.has_value());
@@ -151,6 +175,22 @@ INSTANTIATE_TEST_SUITE_P(
              "r.toml:11: [tree.a] ids = \"names\" must be \"numeric\" or \"name\""},
         Case{nodes() + tree("a", "/a", 5, "max_delete = \"none\"\n"),
              "r.toml:11: [tree.a] max_delete = \"none\" must be a number or \"off\""},
+        Case{nodes() + tree("a", "/a", 5, "on_promot = \"/up\"\n"),
+             "r.toml:11: [tree.a] has no key \"on_promot\"; did you mean \"on_promote\"?"},
+        Case{
+            nodes() + tree("a", "/a", 5, "on_demote = \"down\"\n"),
+            "r.toml:11: [tree.a] on_demote must begin with the absolute path of a program, without "
+            "\"..\"; its arguments follow in the list"},
+        Case{
+            nodes() + tree("a", "/a", 5, "on_synced = []\n"),
+            "r.toml:11: [tree.a] on_synced must begin with the absolute path of a program, without "
+            "\"..\"; its arguments follow in the list"},
+        Case{nodes() + tree("a", "/a", 5, "hook_timeout = 0\n"),
+             "r.toml:11: [tree.a] hook_timeout = 0 is outside 1 to 3600"},
+        Case{nodes() + tree("a", "/a", 5, "on_alone = \"go\"\n"),
+             "r.toml:11: [tree.a] on_alone = \"go\" must be \"wait\" or \"serve\""},
+        Case{nodes() + tree("a", "/a", 5, "on_alone_after = 100000\n"),
+             "r.toml:11: [tree.a] on_alone_after = 100000 is outside 1 to 86400"},
         Case{nodes() + tree("a", "/a", 5, "exclude = [\"[a\"]\n"),
              "r.toml:11: [tree.a]: filter pattern \"[a\": has a '[' without its ']' (a literal '[' "
              "is \"\\[\")"},

@@ -331,9 +331,15 @@ TEST_F(ControlServerTest, OthersMayOnlyLook) {
   };
   EXPECT_EQ(as_nobody("status"), 0);
   EXPECT_EQ(as_nobody("wait"), 0);
+  for (const char* command : {"role", "diff", "catchup_plan"}) {
+    EXPECT_EQ(as_nobody(command), 0) << command;
+  }
+  for (const char* command : {"promote", "demote", "switchover", "catchup", "pause", "resume"}) {
+    EXPECT_EQ(as_nobody(command), exit_refused) << command;
+  }
   EXPECT_EQ(as_nobody("approve"), exit_refused);
   EXPECT_EQ(as_nobody("verify"), exit_refused);
-  EXPECT_EQ(calls, 2);
+  EXPECT_EQ(calls, 5);
 }
 
 }  // namespace

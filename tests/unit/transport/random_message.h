@@ -125,26 +125,30 @@ inline Message MessageMaker::make(size_t kind) {
       h.content_known = coin();
       h.tree_empty = coin();
       h.incomplete = coin();
+    h.catch_up = coin();
       times([&] { h.stages.push_back({bits<StageId>(), number() >> 1}); });
       return h;
     }
     case 1: {
       ListDirectories m;
       times([&] { m.dirs.push_back(DirId{number() | 1}); });
+      m.diff = coin();
       return m;
     }
     case 2: {
-      DirectoryListing m{DirId{number() | 1}, coin(), coin(), {}};
+      DirectoryListing m{DirId{number() | 1}, coin(), coin(), {}, coin()};
       times([&] { m.children.push_back(info(true)); });
       return m;
     }
     case 3: {
       AskKeys m;
       times([&] { m.keys.push_back(coin() ? key() : root_key); });
+      m.diff = coin();
       return m;
     }
     case 4: {
       KeysAnswer m;
+      m.diff = coin();
       times([&] {
         m.keys.push_back(key());
         m.infos.push_back(info(false));

@@ -1,0 +1,63 @@
+#include "cli/ask_tree.h"
+
+#include <fmt/core.h>
+
+#include <cstdio>
+#include <utility>
+
+#include "cli/control_client.h"
+#include "cli/daemon_request.h"
+#include "cli/exit_codes.h"
+
+namespace repl::cli {
+
+TreeAnswer ask_tree(const GlobalOptions& global, const Request& request,
+                    std::optional<Duration> limit,
+                    const std::function<void(const Json&)>& on_progress) {
+  const auto reply = ask(control_socket_path(global.runtime_dir, request.tree), request, limit,
+                         [&](const std::string& text) {
+                           const Json progress = parse_json(text);
+                           if (on_progress && progress.is_object()) on_progress(progress);
+                         });
+  if (!reply) {
+    return std::unexpected(
+        AskFailure{.error = reply.error().message, .exit = exit_code_of_asking(reply.error())});
+  }
+  if (const auto* failed = std::get_if<ReplyFailed>(&*reply)) {
+    return std::unexpected(
+        AskFailure{.error = failed->error, .exit = failed->exit, .answered = true});
+  }
+  Json result = parse_json(std::get<ReplyDone>(*reply).json);
+  if (!result.is_object()) {
+    return std::unexpected(AskFailure{.error = "the daemon's result is not a JSON object"});
+  }
+  return result;
+}
+
+int report_tree(const std::string& tree, const AskFailure& failure) {
+  return report("tree " + tree + ": " + failure.error, failure.exit);
+}
+
+void print_json_line(const std::string& tree, Json result) {
+  result["tree"] = tree;
+  fmt::print("{}\n", print_json(result));
+  std::fflush(stdout);  // the next tree may take its time
+}
+
+bool StepLine::say(const std::string& step) {
+  if (step.empty() || step == last_) return false;
+  last_ = step;
+  fmt::print(stderr, "{}: {}\n", tree_, step);
+  return true;
+}
+
+int for_each_tree(const std::vector<std::string>& trees, const GlobalOptions& global,
+                  const std::function<int(const std::string& tree)>& one) {
+  const std::vector<std::string> all = trees_or_all(trees, global);
+  if (all.empty()) return report("there is no tree on this node", exit_not_running);
+  int exit = exit_ok;
+  for (const std::string& tree : all) exit = worse(exit, one(tree));
+  return exit;
+}
+
+}  // namespace repl::cli

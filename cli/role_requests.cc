@@ -1,0 +1,87 @@
+// What a TreeHost answers to the commands about roles: role, promote, demote, pause, resume.
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cli/asked.h"
+#include "cli/exit_codes.h"
+#include "cli/json.h"
+#include "cli/status_view.h"
+#include "cli/tree_host.h"
+
+namespace repl::cli {
+
+namespace {
+
+Json role_json(const run::TreeFacts& facts) {
+  std::string detail;
+  for (const std::string& hold : facts.holds) detail += (detail.empty() ? "" : "; ") + hold;
+  const bool serves = facts.role == Role::primary && !facts.current;
+  const std::string state = serves            ? facts.state
+                            : facts.diverged  ? "diverged"
+                                              : role_name(facts.role);
+  return Json{{"role", role_name(facts.role)}, {"current", facts.current},
+              {"state", state},                {"epoch", facts.position.epoch.value},
+              {"primary", facts.primary},      {"detail", detail}};
+}
+
+Json change_json(const run::RoleChange& change, bool would) {
+  Json behind = Json::array();
+  for (const auto& peer : change.behind) {
+    behind.push_back(Json{{"name", peer.node},
+                          {"cut", change.position.cut.value},
+                          {"durable", peer.durable.value}});
+  }
+  return Json{{"epoch", change.position.epoch.value},
+              {"was", role_name(change.was)},
+              {"already", change.already},
+              {"would", would && !change.already},
+              {"held", change.held},
+              {"held_count", change.held_count},
+              {"warnings", change.warnings},
+              {"unsent", change.behind.size()},
+              {"peers_behind", std::move(behind)},
+              {"detail", ""}};
+}
+
+}  // namespace
+
+const char* role_name(Role role) {
+  switch (role) {
+    case Role::primary:
+      return "primary";
+    case Role::secondary:
+      return "secondary";
+    case Role::none:
+      return "none";
+  }
+  return "none";
+}
+
+bool TreeHost::handle_role(const Request& request, const std::shared_ptr<Asked>& asked) {
+  const bool would = request.flag("dry_run");
+  const auto answer = [asked, would](const Result<run::RoleChange>& change) {
+    if (!change) return asked->reply.failed(change.error().message, exit_held);
+    asked->reply.done(print_json(change_json(*change, would)));
+  };
+  if (request.command == "role") {
+    engine_->request_facts([asked](const run::TreeFacts& facts) {
+      asked->reply.done(print_json(role_json(facts)));
+    });
+  } else if (request.command == "promote") {
+    engine_->request_promote({.force = request.flag("force"), .dry_run = would}, answer);
+  } else if (request.command == "demote") {
+    engine_->request_demote(would, answer);
+  } else if (request.command == "pause" || request.command == "resume") {
+    const bool paused = request.command == "pause";
+    engine_->request_pause(paused, [asked, paused](const Status& done) {
+      if (!done) return asked->reply.failed(done.error().message, exit_failed);
+      asked->reply.done(print_json(Json{{"paused", paused}}));
+    });
+  } else {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace repl::cli
