@@ -271,9 +271,6 @@ struct Bye {
 // --- switchover (engine/role/handover.h): the primary asks, its successor answers
 // ---------------------------------------------------------------------------------------------------
 
-// Of Hello::features: the speaker knows Handover.
-inline constexpr uint64_t feature_handover = 1;
-
 enum class HandoverKind : uint8_t {
   prepare = 0,   // primary: will you take over? `epoch` is its own
   ready = 1,     // successor: yes, durably

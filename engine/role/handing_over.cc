@@ -15,7 +15,7 @@ std::string command(const std::string& peer) { return "`repl switchover --to " +
 // Why the successor cannot take over now; empty if it can.
 std::string why_not(const std::string& peer, const Readiness& readiness) {
   if (!readiness.connected) return "node " + peer + " is not connected: see `repl status`";
-  if ((readiness.features & feature_handover) == 0)
+  if ((readiness.features & feature_roles) == 0)
     return "node " + peer + " runs an older repl that knows no switchover: upgrade it";
   if (!readiness.same_policy)
     return "node " + peer +

@@ -91,7 +91,7 @@ size_t Cluster::held_keys(int n) const {
 Hello Cluster::hello_of(int n) const {
   const Node& node = nodes_[n];
   Hello hello;
-  hello.features = feature_handover;
+  hello.features = feature_roles;
   hello.node = node.name;
   hello.role = node.now.state.role;
   hello.position = node.now.state.position;
@@ -117,7 +117,7 @@ role::Readiness Cluster::readiness(int n, int peer) const {
   const Node& node = nodes_[n];
   const auto acked = node.acked.find(peer);
   return {.connected = connected(n, peer) && nodes_[peer].up,
-          .features = feature_handover,
+          .features = feature_roles,
           .same_policy = true,
           .synced = acked != node.acked.end(),
           .exact = true,
@@ -242,7 +242,7 @@ void Cluster::take(int n, int from, const Packet& packet) {
 void Cluster::hear(int n, int from, const Hello& hello) {
   Node& node = nodes_[n];
   node.heard[from] = hello;
-  if (const auto next = fenced_by(node.now.state, hello)) fence(n, *next);
+  if (const auto next = fenced_by(hello_of(n), hello, node.now.state)) fence(n, *next);
   want(n, node.handing.on_hello(node.now.state, hello, now_));
   want(n, node.taking.on_hello(node.now.state, hello.node, now_));
   if (!node.todo.empty() || node.now.state.role == Role::primary || hello.role != Role::primary ||
@@ -264,8 +264,10 @@ void Cluster::hear(int n, int from, const Cut& cut) {
   role::NodeState& state = node.now.state;
   if (node.follows != from || state.lineage.back().reign != cut.position.reign) return;
   if (cut.position.epoch < node.durable.state.epoch_seen) broken("an older epoch is applied");
-  if (!is_past(state.position, state.lineage))
+  if (!role::is_ancestor(state.position, state.lineage) &&
+      !was_ever(node.now.recorded, state.lineage)) {
     broken("a cut is applied over changes that are not its past");
+  }
   for (size_t k = 0; k < keys; ++k) {
     if (node.tree[k] == node.now.recorded[k]) node.tree[k] = cut.tree[k];
     node.now.recorded[k] = cut.tree[k];
@@ -405,7 +407,7 @@ void Cluster::promote(int n) {
     want(n, node.handing.take_back_by_force(node.now.state, fresh()));
     return;
   }
-  const role::NodeState next = promoted(node.now.state, fresh());
+  const role::NodeState next = role::promote(node.now.state, fresh());
   want(n, {role::Store{next}, role::BecomePrimary{}});
   want(n, role::serve(next));
 }
@@ -513,6 +515,19 @@ bool Cluster::heal() {
   }
   check_end();
   return failure_.empty();
+}
+
+// Was this the tree of a cut of this history? Of a reign that went on under the same epoch every
+// cut counts: what a daemon forgot in a crash is in its tree.
+bool Cluster::was_ever(const Tree& tree, const Lineage& lineage) const {
+  for (size_t i = 0; i < lineage.size(); ++i) {
+    const bool ends = i + 1 < lineage.size() && lineage[i + 1].epoch > lineage[i].epoch;
+    const uint64_t last = ends ? lineage[i + 1].began_at.value : UINT64_MAX;
+    const auto end = cuts_.upper_bound({lineage[i].reign, last});
+    for (auto at = cuts_.lower_bound({lineage[i].reign, 0}); at != end; ++at)
+      if (at->second == tree) return true;
+  }
+  return false;
 }
 
 // A reign begins with the tree of the cut that its lineage names: what others take for their past

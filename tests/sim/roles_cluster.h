@@ -120,6 +120,7 @@ class Cluster {
   void switch_over(int n);
   void promote(int n);
 
+  [[nodiscard]] bool was_ever(const Tree& tree, const Lineage& lineage) const;
   void check();
   void check_beginning(int n);
   void check_end();

@@ -28,7 +28,7 @@ inline NodeState secondary_state() {
 
 inline Readiness ready_peer() {
   return Readiness{.connected = true,
-                   .features = feature_handover,
+                   .features = feature_roles,
                    .same_policy = true,
                    .synced = true,
                    .exact = true};

@@ -86,7 +86,7 @@ TakerFacts facts_of(const World& w, size_t n) {
 Readiness readiness_of(const World& w, size_t n) {
   const WorldNode& peer = w.nodes[other(n)];
   return Readiness{.connected = w.connected && peer.up,
-                   .features = feature_handover,
+                   .features = feature_roles,
                    .same_policy = true,
                    .synced = peer.follows,
                    .exact = true,
