@@ -542,6 +542,8 @@ void Cluster::check_beginning(int n) {
   for (size_t i = state.lineage.size() - 1; i-- > 0;) {
     const auto began = cuts_.find({state.lineage[i].reign, own.began_at.value});
     if (began == cuts_.end() && state.lineage[i].began_at == own.began_at) continue;
+    // It claims nothing of the one before (begin_reign of a history that is not known any more).
+    if (began == cuts_.end() && !state.lineage[i].began_at.is_set()) return;
     if (began == cuts_.end() || began->second != nodes_[n].now.recorded)
       broken("a reign begins at a cut that is not its node's");
     return;
