@@ -106,6 +106,7 @@ Hello Cluster::hello_of(int n) const {
 role::TakerFacts Cluster::taker_facts(int n) const {
   const Node& node = nodes_[n];
   return {.primary = node.follows < 0 ? "" : nodes_[node.follows].name,
+          .following = node.follows < 0 ? Reign{} : node.followed.back().reign,
           .durable = node.durable.state.position,
           .content = fingerprint(node.durable.recorded),
           .identity = {},
@@ -254,7 +255,8 @@ void Cluster::hear(int n, int from, const Hello& hello) {
   if (!meeting.applies) return;
   say(node.name + " follows " + hello.node);
   node.follows = from;
-  node.now.state = role::follow(std::move(node.now.state), hello.lineage, node.now.state.position);
+  node.followed = hello.lineage;
+  node.now.state.role = Role::secondary;
   node.now.state.epoch_seen = std::max(node.now.state.epoch_seen, hello.position.epoch);
   flush(n);
 }
@@ -262,17 +264,17 @@ void Cluster::hear(int n, int from, const Hello& hello) {
 void Cluster::hear(int n, int from, const Cut& cut) {
   Node& node = nodes_[n];
   role::NodeState& state = node.now.state;
-  if (node.follows != from || state.lineage.back().reign != cut.position.reign) return;
+  if (node.follows != from || node.followed.back().reign != cut.position.reign) return;
   if (cut.position.epoch < node.durable.state.epoch_seen) broken("an older epoch is applied");
-  if (!role::is_ancestor(state.position, state.lineage) &&
-      !was_ever(node.now.recorded, state.lineage)) {
+  if (!role::is_ancestor(state.position, node.followed) &&
+      !was_ever(node.now.recorded, node.followed)) {
     broken("a cut is applied over changes that are not its past");
   }
   for (size_t k = 0; k < keys; ++k) {
     if (node.tree[k] == node.now.recorded[k]) node.tree[k] = cut.tree[k];
     node.now.recorded[k] = cut.tree[k];
   }
-  state.position = cut.position;
+  state = role::follow(std::move(state), node.followed, cut.position);
 }
 
 void Cluster::hear(int n, int from, const Acked& acked) { nodes_[n].acked[from] = acked.durable; }

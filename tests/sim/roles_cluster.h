@@ -55,6 +55,7 @@ struct Node {
   bool cut_asked = false;
   bool drain_asked = false;
   int follows = -1;
+  Lineage followed;               // its; the own one from its first cut on
   std::map<int, Hello> heard;     // over the present connections
   std::map<int, Position> sent;   // the last cut sent over the present connection
   std::map<int, Position> acked;  // durable there
