@@ -256,6 +256,8 @@ void Cluster::hear(int n, int from, const Hello& hello) {
   say(node.name + " follows " + hello.node);
   node.follows = from;
   node.followed = hello.lineage;
+  if (role::has_reign(node.followed, node.now.state.position.reign))
+    node.now.state.lineage = node.followed;
   node.now.state.role = Role::secondary;
   node.now.state.epoch_seen = std::max(node.now.state.epoch_seen, hello.position.epoch);
   flush(n);
@@ -419,7 +421,7 @@ void Cluster::stop(int n) {
   say(node.name + " stops");
   // What came between the last look and what was stored then: drift, and reported.
   if (node.durable.state.handover.stage == role::HandoverStage::handed &&
-      node.handing.memory().phase == role::HandingOver::Phase::letting_go) {
+      node.handing.memory().phase != role::HandingOver::Phase::granting) {
     for (size_t k = 0; k < keys; ++k)
       accepted_[k] = std::min(accepted_[k], node.durable.recorded[k]);
   }

@@ -231,9 +231,9 @@ void guard_closes(World& w, size_t n, const Status& result) {
 
 void stop(World& w, size_t n) {
   WorldNode& node = w.nodes[n];
-  // Nobody looked whether anything came between the last look and what was stored: drift.
+  // What came between the last look and what was stored then, if no grant was said yet: drift.
   if (node.durable.handover.stage == HandoverStage::handed &&
-      node.handing.memory().phase == HandingOver::Phase::letting_go) {
+      node.handing.memory().phase != HandingOver::Phase::granting) {
     w.accepted = std::min(w.accepted, node.recorded);
   }
   WorldNode after{.state = node.durable, .durable = node.durable};
