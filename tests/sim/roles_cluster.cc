@@ -328,8 +328,10 @@ void Cluster::pump(int n) {
   Node& node = nodes_[n];
   if (node.now.state.role != Role::primary) return;
   for (const auto& [peer, hello] : node.heard) {
-    if (!connected(n, peer) || !meet(hello_of(n), hello).sends) continue;
     const auto sent = node.sent.find(peer);
+    // Decided once for a connection.
+    const bool agreed = sent != node.sent.end();
+    if (!connected(n, peer) || (!agreed && !meet(hello_of(n), hello).sends)) continue;
     const auto acked = node.acked.find(peer);
     const bool had = acked != node.acked.end() && acked->second == node.now.state.position;
     if (had || (!calm_ && sent != node.sent.end() && sent->second == node.now.state.position))
@@ -587,7 +589,15 @@ void Cluster::check_end() {
     }
     if (&node == primaries.front() || !node.held.empty()) continue;
     if (node.follows < 0) broken(node.name + " follows nobody and does not say why");
-    if (node.tree != primaries.front()->tree) broken(node.name + " differs in the end");
+    // The primary may hold what it met as equal a moment before: it has changed since.
+    const auto heard = std::ranges::find(primaries.front()->heard, node.name,
+                                         [](const auto& of) { return of.second.node; });
+    const bool held_there =
+        promoted_ && heard != primaries.front()->heard.end() &&
+        !meet(hello_of(static_cast<int>(primaries.front() - nodes_.data())), heard->second)
+             .held.empty();
+    if (node.tree != primaries.front()->tree && !held_there)
+      broken(node.name + " differs in the end");
   }
   if (promoted_) return;
   for (const Node& node : nodes_)
