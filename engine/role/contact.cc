@@ -91,10 +91,11 @@ SendDecision decide_send(const Self& self, const Hello& peer, bool join_other_co
   if (peer.policy != self.policy) return hold(policy_differs);
   if (peer.role == Role::primary) {
     if (superseded(peer, self)) return wait_for("the peer was the primary before and gives way");
-    return hold("node " + peer.node +
-                " says that it is the primary, too: neither is applied over the other. `repl demote " +
-                self.tree + "` on the one that is to give way, then " +
-                catch_up_hint("THE-OTHER", self.tree) + " there");
+    return hold(
+        "node " + peer.node +
+        " says that it is the primary, too: neither is applied over the other. `repl demote " +
+        self.tree + "` on the one that is to give way, then " +
+        catch_up_hint("THE-OTHER", self.tree) + " there");
   }
   if (peer.epoch_seen > self.position.epoch) {
     return hold("node " + peer.node + " has seen a newer epoch: another node was promoted");

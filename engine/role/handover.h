@@ -192,6 +192,7 @@ class HandingOver {
 // This node as it stands now.
 struct TakerFacts {
   std::string primary;  // the node it follows over a connection; empty: none
+  Reign following;      // that one's; `durable` is of it from its first cut on
   Position durable;     // tree and index are
   Fingerprint content;  // at `durable`; unset: not known
   Fingerprint identity;
@@ -207,6 +208,7 @@ class TakingOver {
   struct Memory {
     Bits128 token;  // whose final cut is awaited
     std::string peer;
+    Reign reign;
     CutNumber cut;
     MonotonicTime say_again{};  // prepared
   };

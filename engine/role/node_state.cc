@@ -133,7 +133,14 @@ NodeState promote(NodeState state, const Reign& fresh) {
 
 NodeState begin_reign(NodeState state, const Reign& fresh, Epoch epoch) {
   const auto own = std::ranges::find(state.lineage, state.position.reign, &LineageStep::reign);
-  if (own != state.lineage.end()) state.lineage.erase(own + 1, state.lineage.end());
+  if (own != state.lineage.end()) {
+    state.lineage.erase(own + 1, state.lineage.end());
+  } else if (!state.lineage.empty()) {
+    // A lineage that was taken over without its cuts, and the own one is not known any more: to
+    // claim less of the common past than there is makes others ask a person, never go by it.
+    state.lineage.resize(1);
+    append_step(state.lineage, {.reign = state.position.reign, .epoch = state.position.epoch});
+  }
   append_step(state.lineage,
               LineageStep{.reign = fresh, .epoch = epoch, .began_at = state.position.cut});
   state.role = Role::primary;

@@ -29,7 +29,8 @@ std::optional<Parting> parting(const Hello& ours, const Hello& theirs) {
   for (size_t i = our_steps; i-- > 0;) {
     for (size_t j = their_steps; j-- > 0;) {
       if (ours.lineage[i].reign != theirs.lineage[j].reign) continue;
-      // Behind the founding reign of a pruned lineage there were others: nobody knows where it ended.
+      // Behind the founding reign of a pruned lineage there were others: nobody knows where it
+      // ended.
       if ((i == 0 && may_have_gap(ours.lineage)) || (j == 0 && may_have_gap(theirs.lineage)))
         return std::nullopt;
       Parting at;
@@ -38,7 +39,9 @@ std::optional<Parting> parting(const Hello& ours, const Hello& theirs) {
       at.cut = std::min(end_of(ours, i, our_steps), end_of(theirs, j, their_steps));
       at.ours_beyond = ours.position.cut > at.cut;
       at.theirs_beyond = theirs.position.cut > at.cut;
-      at.promoted = j + 1 < their_steps && theirs.lineage[j + 1].epoch > at.epoch;
+      // Ours, too: what a primary forgot in a crash is in its tree, but not what another one did.
+      at.promoted = (j + 1 < their_steps && theirs.lineage[j + 1].epoch > at.epoch) ||
+                    (i + 1 < our_steps && ours.lineage[our_steps - 1].epoch > at.epoch);
       return at;
     }
   }

@@ -12,17 +12,17 @@
 namespace repl::role {
 
 struct Parting {
-  Reign reign;  // the last that both have
-  Epoch epoch;  // its
-  CutNumber cut;  // the last cut of it that both have
+  Reign reign;                 // the last that both have
+  Epoch epoch;                 // its
+  CutNumber cut;               // the last cut of it that both have
   bool ours_beyond = false;    // we have cuts behind that
   bool theirs_beyond = false;  // they have
-  bool promoted = false;       // their history goes on with a promotion there
+  bool promoted = false;  // theirs goes on with a promotion there, or there is one in ours beyond
 };
 // Nothing: they have no reign in common, or what they had was pruned (may_be_pruned()).
 [[nodiscard]] std::optional<Parting> parting(const Hello& ours, const Hello& theirs);
 
-// We have what the other's history does not know, and it went on with a promotion: neither may
+// We have what the other's history does not know, and a promotion lies between: neither may
 // take the place of the other unseen.
 [[nodiscard]] bool diverged(const Parting& parting);
 

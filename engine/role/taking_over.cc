@@ -34,7 +34,7 @@ std::string why_not_prepare(const NodeState& state, const std::string& from, con
                             const TakerFacts& facts) {
   const HandoverState& handover = state.handover;
   if (state.role != Role::secondary || waits_for_answer(state)) return "it is not a secondary";
-  if (facts.primary != from || state.lineage.empty() || state.lineage.back().reign != asked.reign)
+  if (facts.primary != from || facts.following != asked.reign)
     return "it does not follow this node";
   if (asked.epoch != state.epoch_seen) return "it has seen a newer epoch: another was promoted";
   // The token of a grant that was refused comes to life no more; nor does its epoch.
@@ -119,13 +119,14 @@ Actions TakingOver::on_drain(const NodeState& state, const std::string& from, co
     return {Say{from, answer(asked, HandoverKind::declined, "it is not prepared to take over")}};
   memory_.token = asked.token;
   memory_.peer = from;
+  memory_.reign = asked.reign;
   memory_.cut = asked.cut;
   return on_durable(state, facts);
 }
 
 Actions TakingOver::on_durable(const NodeState& state, const TakerFacts& facts) {
-  if (!is_prepared(state, memory_.peer, memory_.token) || state.lineage.empty() ||
-      facts.durable.reign != state.lineage.back().reign || facts.durable.cut < memory_.cut) {
+  if (!is_prepared(state, memory_.peer, memory_.token) || facts.durable.reign != memory_.reign ||
+      facts.durable.cut < memory_.cut) {
     return {};
   }
   Handover drained{.kind = HandoverKind::drained,

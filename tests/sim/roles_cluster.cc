@@ -39,6 +39,7 @@ Cluster::Cluster(uint64_t seed, const Options& options)
         i == 0 ? founder : role::follow(role::NodeState{}, founder.lineage, founder.position);
     node.durable = node.now;
   }
+  cuts_[{founder.position.reign, founder.position.cut.value}] = Tree{};
   for (size_t a = 0; a < nodes_.size(); ++a)
     for (size_t b = a + 1; b < nodes_.size(); ++b)
       connect(static_cast<int>(a), static_cast<int>(b));
@@ -105,6 +106,7 @@ Hello Cluster::hello_of(int n) const {
 role::TakerFacts Cluster::taker_facts(int n) const {
   const Node& node = nodes_[n];
   return {.primary = node.follows < 0 ? "" : nodes_[node.follows].name,
+          .following = node.follows < 0 ? Reign{} : node.followed.back().reign,
           .durable = node.durable.state.position,
           .content = fingerprint(node.durable.recorded),
           .identity = {},
@@ -138,6 +140,7 @@ void Cluster::do_next(int n) {
   if (const auto* store = std::get_if<role::Store>(&action)) {
     node.now.state = store->state;
     node.durable = node.now;
+    check_beginning(n);
     say(node.name + " stores role " + std::to_string(static_cast<int>(store->state.role)) +
         " stage " + std::to_string(static_cast<int>(store->state.handover.stage)) + " epoch " +
         std::to_string(store->state.position.epoch.value));
@@ -240,7 +243,7 @@ void Cluster::take(int n, int from, const Packet& packet) {
 void Cluster::hear(int n, int from, const Hello& hello) {
   Node& node = nodes_[n];
   node.heard[from] = hello;
-  if (const auto next = fenced_by(node.now.state, hello)) fence(n, *next);
+  if (const auto next = fenced_by(hello_of(n), hello, node.now.state)) fence(n, *next);
   want(n, node.handing.on_hello(node.now.state, hello, now_));
   want(n, node.taking.on_hello(node.now.state, hello.node, now_));
   if (!node.todo.empty() || node.now.state.role == Role::primary || hello.role != Role::primary ||
@@ -252,7 +255,10 @@ void Cluster::hear(int n, int from, const Hello& hello) {
   if (!meeting.applies) return;
   say(node.name + " follows " + hello.node);
   node.follows = from;
-  node.now.state = role::follow(std::move(node.now.state), hello.lineage, node.now.state.position);
+  node.followed = hello.lineage;
+  if (role::has_reign(node.followed, node.now.state.position.reign))
+    node.now.state.lineage = node.followed;
+  node.now.state.role = Role::secondary;
   node.now.state.epoch_seen = std::max(node.now.state.epoch_seen, hello.position.epoch);
   flush(n);
 }
@@ -260,15 +266,17 @@ void Cluster::hear(int n, int from, const Hello& hello) {
 void Cluster::hear(int n, int from, const Cut& cut) {
   Node& node = nodes_[n];
   role::NodeState& state = node.now.state;
-  if (node.follows != from || state.lineage.back().reign != cut.position.reign) return;
+  if (node.follows != from || node.followed.back().reign != cut.position.reign) return;
   if (cut.position.epoch < node.durable.state.epoch_seen) broken("an older epoch is applied");
-  if (!is_past(state.position, state.lineage))
+  if (!role::is_ancestor(state.position, node.followed) &&
+      !was_ever(node.now.recorded, node.followed)) {
     broken("a cut is applied over changes that are not its past");
+  }
   for (size_t k = 0; k < keys; ++k) {
     if (node.tree[k] == node.now.recorded[k]) node.tree[k] = cut.tree[k];
     node.now.recorded[k] = cut.tree[k];
   }
-  state.position = cut.position;
+  state = role::follow(std::move(state), node.followed, cut.position);
 }
 
 void Cluster::hear(int n, int from, const Acked& acked) { nodes_[n].acked[from] = acked.durable; }
@@ -320,8 +328,10 @@ void Cluster::pump(int n) {
   Node& node = nodes_[n];
   if (node.now.state.role != Role::primary) return;
   for (const auto& [peer, hello] : node.heard) {
-    if (!connected(n, peer) || !meet(hello_of(n), hello).sends) continue;
     const auto sent = node.sent.find(peer);
+    // Decided once for a connection.
+    const bool agreed = sent != node.sent.end();
+    if (!connected(n, peer) || (!agreed && !meet(hello_of(n), hello).sends)) continue;
     const auto acked = node.acked.find(peer);
     const bool had = acked != node.acked.end() && acked->second == node.now.state.position;
     if (had || (!calm_ && sent != node.sent.end() && sent->second == node.now.state.position))
@@ -403,7 +413,7 @@ void Cluster::promote(int n) {
     want(n, node.handing.take_back_by_force(node.now.state, fresh()));
     return;
   }
-  const role::NodeState next = promoted(node.now.state, fresh());
+  const role::NodeState next = role::promote(node.now.state, fresh());
   want(n, {role::Store{next}, role::BecomePrimary{}});
   want(n, role::serve(next));
 }
@@ -413,7 +423,7 @@ void Cluster::stop(int n) {
   say(node.name + " stops");
   // What came between the last look and what was stored then: drift, and reported.
   if (node.durable.state.handover.stage == role::HandoverStage::handed &&
-      node.handing.memory().phase == role::HandingOver::Phase::letting_go) {
+      node.handing.memory().phase != role::HandingOver::Phase::granting) {
     for (size_t k = 0; k < keys; ++k)
       accepted_[k] = std::min(accepted_[k], node.durable.recorded[k]);
   }
@@ -439,117 +449,11 @@ void Cluster::start(int n) {
   node.up = true;
   node.now.state = role::begin_run(node.durable.state, fresh());
   node.durable = node.now;
+  check_beginning(n);
   want(n, node.handing.restarted(node.now.state, now_));
   for (size_t peer = 0; peer < nodes_.size(); ++peer)
     if (static_cast<int>(peer) != n && nodes_[peer].up && (calm_ || below(2) == 0))
       connect(n, static_cast<int>(peer));
-}
-
-// --- the run
-// ---------------------------------------------------------------------------------------------------
-
-bool Cluster::step() {
-  static const Steps doings = {{30, &Cluster::do_next}, {10, &Cluster::write},
-                               {10, &Cluster::answer},  {10, &Cluster::flush},
-                               {10, &Cluster::pump},    {8, &Cluster::timers},
-                               {2, &Cluster::repair},   {1, &Cluster::switch_over}};
-  const auto n = static_cast<int>(below(nodes_.size()));
-  Node& node = nodes_[n];
-  if (!node.up) {
-    if (below(20) == 0) start(n);
-    if (below(40) == 0) write(n);
-    return true;
-  }
-  if (below(200 * calmness_) == 0) {
-    stop(n);
-  } else if (below(400 * calmness_) == 0 && node.todo.empty()) {
-    promote(n);
-  } else if (below(50 * calmness_) == 0) {
-    toggle_link(n);
-  } else if (below(2) == 0) {
-    deliver(other(n), n);
-  } else {
-    int total = 0;
-    for (const auto& [weight, doing] : doings) total += weight;
-    auto at = static_cast<int>(below(static_cast<uint64_t>(total)));
-    for (const auto& [weight, doing] : doings) {
-      at -= weight;
-      if (at >= 0) continue;
-      // An engine does what it was told before it looks at anything else.
-      const bool alone =
-          doing == &Cluster::do_next || doing == &Cluster::write || node.todo.empty();
-      (this->*(alone ? doing : &Cluster::do_next))(n);
-      break;
-    }
-  }
-  check();
-  return failure_.empty();
-}
-
-bool Cluster::heal() {
-  constexpr int rounds = 400;
-  calm_ = true;
-  for (size_t i = 0; i < nodes_.size(); ++i)
-    if (!nodes_[i].up) start(static_cast<int>(i));
-  for (int round = 0; round < rounds && failure_.empty(); ++round) {
-    for (int n = 0; n < static_cast<int>(nodes_.size()); ++n) {
-      while (!nodes_[n].todo.empty()) do_next(n);
-      answer(n);
-      for (int peer = 0; peer < static_cast<int>(nodes_.size()); ++peer) {
-        if (peer == n) continue;
-        connect(std::min(n, peer), std::max(n, peer));
-        deliver(peer, n);
-        while (!nodes_[n].todo.empty()) do_next(n);
-      }
-      pump(n);
-      flush(n);
-      if (round % 8 == 0) timers(n);
-      repair(n);
-      check();
-    }
-  }
-  check_end();
-  return failure_.empty();
-}
-
-void Cluster::check() {
-  if (promoted_) return;
-  size_t primaries = 0;
-  for (const Node& node : nodes_) {
-    const role::HandoverState& handover = node.durable.state.handover;
-    if (handover.stage == role::HandoverStage::handed) {
-      const auto peer = std::ranges::find(nodes_, handover.peer, &Node::name);
-      if (peer->durable.state.position.cut < handover.final_cut)
-        broken("handed, and the successor lacks the final cut");
-    }
-    if (node.durable.state.role != Role::primary) continue;
-    ++primaries;
-    for (size_t k = 0; k < keys; ++k)
-      if (node.tree[k] < accepted_[k]) broken("the primary lacks what a primary accepted");
-  }
-  if (primaries > 1) broken("two primaries");
-}
-
-void Cluster::check_end() {
-  std::vector<const Node*> primaries;
-  for (const Node& node : nodes_)
-    if (node.now.state.role == Role::primary) primaries.push_back(&node);
-  if (primaries.empty()) broken("nobody is the primary in the end");
-  if (!promoted_ && primaries.size() != 1) broken("more than one primary in the end");
-  if (primaries.size() != 1) return;  // a split brain by command: it stays until a person decides
-  for (const Node& node : nodes_) {
-    const role::HandoverStage stage = node.now.state.handover.stage;
-    if (stage != role::HandoverStage::none && stage != role::HandoverStage::cancelled &&
-        node.held.empty()) {
-      broken(node.name + " is in the middle of a switchover in the end");
-    }
-    if (&node == primaries.front() || !node.held.empty()) continue;
-    if (node.follows < 0) broken(node.name + " follows nobody and does not say why");
-    if (node.tree != primaries.front()->tree) broken(node.name + " differs in the end");
-  }
-  if (promoted_) return;
-  for (const Node& node : nodes_)
-    if (!node.held.empty()) broken(node.name + " is held: " + node.held);
 }
 
 }  // namespace repl::sim

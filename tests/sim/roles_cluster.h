@@ -55,6 +55,7 @@ struct Node {
   bool cut_asked = false;
   bool drain_asked = false;
   int follows = -1;
+  Lineage followed;               // its; the own one from its first cut on
   std::map<int, Hello> heard;     // over the present connections
   std::map<int, Position> sent;   // the last cut sent over the present connection
   std::map<int, Position> acked;  // durable there
@@ -120,7 +121,9 @@ class Cluster {
   void switch_over(int n);
   void promote(int n);
 
+  [[nodiscard]] bool was_ever(const Tree& tree, const Lineage& lineage) const;
   void check();
+  void check_beginning(int n);
   void check_end();
 
   std::mt19937_64 rng_;

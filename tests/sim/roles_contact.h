@@ -17,15 +17,8 @@ struct Meeting {
 };
 [[nodiscard]] Meeting meet(const Hello& primary, const Hello& secondary);
 
-// Is `position` the primary's own past: cut by cut, or what it forgot in a crash of its daemon,
-// whose tree has it all?
-[[nodiscard]] bool is_past(const Position& position, const Lineage& lineage);
-
 // A primary that hears of a later one whose history contains its own is none any more.
-[[nodiscard]] std::optional<role::NodeState> fenced_by(const role::NodeState& self,
-                                                       const Hello& peer);
-
-// `promote`: a secondary, or a node that waits for an answer, by command.
-[[nodiscard]] role::NodeState promoted(role::NodeState self, const Reign& fresh);
+[[nodiscard]] std::optional<role::NodeState> fenced_by(const Hello& self, const Hello& peer,
+                                                       const role::NodeState& state);
 
 }  // namespace repl::sim

@@ -36,6 +36,7 @@ inline Readiness ready_peer() {
 
 inline TakerFacts good_facts() {
   return TakerFacts{.primary = p_name,
+                    .following = reign(1),
                     .durable = primary_state().position,
                     .content = print(3),
                     .identity = print(4),

@@ -76,6 +76,7 @@ void want(World& w, size_t n, Actions actions) {
 TakerFacts facts_of(const World& w, size_t n) {
   const WorldNode& node = w.nodes[n];
   return TakerFacts{.primary = node.follows ? names[other(n)] : "",
+                    .following = w.nodes[other(n)].state.position.reign,
                     .durable = node.state.position,
                     .content = content_of(node.recorded),
                     .identity = {},
@@ -230,9 +231,9 @@ void guard_closes(World& w, size_t n, const Status& result) {
 
 void stop(World& w, size_t n) {
   WorldNode& node = w.nodes[n];
-  // Nobody looked whether anything came between the last look and what was stored: drift.
+  // What came between the last look and what was stored then, if no grant was said yet: drift.
   if (node.durable.handover.stage == HandoverStage::handed &&
-      node.handing.memory().phase == HandingOver::Phase::letting_go) {
+      node.handing.memory().phase != HandingOver::Phase::granting) {
     w.accepted = std::min(w.accepted, node.recorded);
   }
   WorldNode after{.state = node.durable, .durable = node.durable};
@@ -282,7 +283,7 @@ void begin_to_follow(World& w, size_t n) {
   WorldNode& node = w.nodes[n];
   const NodeState& primary = w.nodes[other(n)].state;
   node.follows = true;
-  node.state = follow(std::move(node.state), primary.lineage, node.state.position);
+  node.state.role = Role::secondary;
   node.state.epoch_seen = std::max(node.state.epoch_seen, primary.position.epoch);
   node.durable = node.state;
 }
@@ -297,7 +298,8 @@ bool may_sync(const World& w, size_t n) {
 void sync(World& w, size_t n) {
   WorldNode& node = w.nodes[n];
   const WorldNode& primary = w.nodes[other(n)];
-  node.state.position = node.durable.position = primary.state.position;
+  node.state = node.durable =
+      follow(std::move(node.state), primary.state.lineage, primary.state.position);
   node.written = node.recorded = primary.recorded;
   want(w, n, node.taking.on_durable(node.state, facts_of(w, n)));
 }

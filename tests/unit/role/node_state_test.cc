@@ -141,6 +141,13 @@ TEST(BeginReign, WhatWasFollowedWithoutACutIsNoPast) {
   EXPECT_EQ(promoted.position,
             (Position{.epoch = Epoch{2}, .reign = reign(3), .cut = CutNumber{40}}));
   EXPECT_EQ(promoted.epoch_seen, Epoch{2});
+  state.position.reign = reign(8);  // not even in the lineage that it took over
+  const NodeState alone = begin_reign(state, reign(3), Epoch{2});
+  EXPECT_FALSE(
+      is_ancestor({.epoch = Epoch{1}, .reign = reign(2), .cut = CutNumber{40}}, alone.lineage));
+  EXPECT_FALSE(
+      is_ancestor({.epoch = Epoch{1}, .reign = reign(1), .cut = CutNumber{40}}, alone.lineage));
+  EXPECT_TRUE(is_ancestor(state.position, alone.lineage));
 }
 
 // Every reign and cut of a pruned lineage: what is remembered is certain, what is not may have been

@@ -51,7 +51,7 @@ TEST(TakingOver, DeclinesWhatItCannotPromise) {
       {[](Successor& s) { s.facts.synced = false; }, "in sync"},
       {[](Successor& s) { s.facts.incomplete = true; }, "in sync"},
       {[](Successor& s) { s.facts.primary = "mgmt3"; }, "does not follow"},
-      {[](Successor& s) { s.state.lineage.back().reign = reign(5); }, "does not follow"},
+      {[](Successor& s) { s.facts.following = reign(5); }, "does not follow"},
       {[](Successor& s) { s.state.epoch_seen = Epoch{2}; }, "newer epoch"},
       {[](Successor& s) { s.state.role = Role::primary; }, "not a secondary"},
       {[](Successor& s) { s.state.handover = {.stage = HandoverStage::handed, .peer = {}}; },
