@@ -60,6 +60,10 @@ class Secondary final : public Duty {
   [[nodiscard]] std::string follows() const {
     return primary_ == nullptr ? std::string() : primary_->peer;
   }
+  // The reign that it follows there.
+  [[nodiscard]] Reign followed_reign() const {
+    return primary_ == nullptr || lineage_.empty() ? Reign{} : lineage_.back().reign;
+  }
   [[nodiscard]] uint64_t held_count() const { return applier_->holds().size(); }
   // The tree is what the index says, the index what the position says, durably.
   [[nodiscard]] bool rests() const { return at_rest(); }

@@ -95,6 +95,7 @@ role::TakerFacts TreeEngine::taker_facts() const {
   role::TakerFacts facts;
   if (!secondary_) return facts;
   facts.primary = secondary_->follows();
+  facts.following = secondary_->followed_reign();
   facts.incomplete = parts_->index->meta(apply::incomplete_meta).has_value();
   facts.held_keys = secondary_->held_count();
   facts.history_lost = !parts_->state.position.reign.is_set();

@@ -195,6 +195,7 @@ Result<RoleChange> TreeEngine::promote(const PromoteRequest& request) {
   } else {
     parts_->state = std::move(state);
     parts_->state.handover.hook_due = true;
+    act(handing_.fenced());
     ended_ = serve_as_primary();
     act(role::serve(parts_->state));
   }
