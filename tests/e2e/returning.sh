@@ -1,0 +1,164 @@
+#!/usr/bin/env bash
+# Nodes that come back with changes that the primary never had: nothing of theirs is overwritten, nothing of the primary's
+# is, and `repl catchup` keeps the ones, fetches the others and proves it.
+. "$(dirname "$0")/lib.sh"
+node A ext4
+node B xfs
+usual_config 'on_alone_after = 2'
+a=$(tree A) b=$(tree B)
+populate "$a"
+mkdir "$b"
+start_all
+ready A
+equal A B
+
+role() { # NODE STATUS
+  repl "$1" role t >"$W/role.out" 2>&1
+  [ $? = "$2" ]
+}
+role_state() { [ "$(repl "$1" role t --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["state"])')" = "$2" ]; }
+snapshot() { rm -rf "$2"; mkdir "$2"; rsync -aHAX --exclude /.repl-staging "$1/" "$2/"; }
+unchanged() { judge "$1" "$2" >"$W/judge.out" 2>&1 || { cat "$W/judge.out"; fail "$3"; }; }
+catchup() { # NODE FROM: with a certificate; the tree is then the other's
+  repl "$1" catchup --from "$2" t --yes --certificate "$W/$1/log/certificate.json" >"$W/catchup.out" 2>&1 || {
+    local status=$?
+    cat "$W/catchup.out"
+    fail "catchup: exit $status"
+  }
+  python3 - "$W/$1/log/certificate.json" <<'PYTHON' || fail "the certificate"
+import json, sys
+(made,) = json.load(open(sys.argv[1]))
+assert made["verified"] and made["fingerprint"] == made["peer_fingerprint"], made
+assert made["position"] == made["peer_position"], made
+PYTHON
+}
+kept() { # NODE PATH CONTENT: the diverged store of the node has that version
+  rm -rf "$W/restored"
+  mkdir "$W/restored"
+  mkdir -p "$W/$1/fs/restored"
+  repl "$1" diverged restore t "$2" --to /mnt/fs/restored >"$W/restore.out" 2>&1 || { cat "$W/restore.out"; fail "restore $2"; }
+  [ "$(cat "$W/$1/fs/restored/$2")" = "$3" ] || fail "$2 was restored as '$(cat "$W/$1/fs/restored/$2")'"
+  rm -rf "$W/$1/fs/restored"
+}
+
+step "the wire is cut, B is promoted, both are written to; joined: A gives way by itself and touches nothing"
+unplug B
+echo "of A" >"$a/both"
+echo "only A" >"$a/only-a"
+rm "$a/etc/conf.d/05.conf"
+chmod 640 "$a/etc/conf.d/06.conf"
+mkdir "$a/made-on-a" && echo deep >"$a/made-on-a/file"
+wait_for 40 "B sees that A is away" status_is B 'not s["peers"][0]["connected"]'
+repl B promote t || fail promote
+echo "of B" >"$b/both"
+echo "only B" >"$b/only-b"
+rm -r "$b/data/deep"
+mv "$b/etc/conf.d/07.conf" "$b/etc/conf.d/moved.conf"
+sleep 1
+snapshot "$a" "$W/a.before"
+plug B
+wait_for 60 "A has given way" role_state A diverged
+sleep 1
+unchanged "$W/a.before" "$a" "A's tree was touched"
+[ "$(cat "$b/both")" = "of B" ] && [ ! -e "$b/only-a" ] || fail "A's files were pushed over B's"
+repl A status t | grep -q "repl catchup --from B t" || fail "status of A names no way out"
+repl B status t | grep -q "repl catchup --from B t" || fail "status of B names no way out"
+if repl A promote t 2>"$W/refused.out"; then fail "A was promoted beside B"; fi
+
+step "the plan is itemised, and changes nothing"
+repl A catchup --from B t --dry-run >"$W/plan.out" || { cat "$W/plan.out"; fail "dry run"; }
+for word in both only-a only-b moved.conf kept; do
+  grep -q "$word" "$W/plan.out" || { cat "$W/plan.out"; fail "the plan says nothing of $word"; }
+done
+unchanged "$W/a.before" "$a" "a dry run touched A's tree"
+if repl A catchup --from B t </dev/null >"$W/noconsent.out" 2>&1; then fail "it was done without consent"; fi
+unchanged "$W/a.before" "$a" "without consent A's tree was touched"
+
+step "caught up while B's users go on writing; what only A had is kept"
+(for i in $(seq 60); do echo "$i" >"$b/busy-$((i % 7))"; sleep 0.02; done) &
+writer=$!
+catchup A B
+wait "$writer"
+settle B
+equal B A
+repl A diverged list t >"$W/list.out"
+for word in both only-a made-on-a/file etc/conf.d/05.conf; do
+  grep -q "$word" "$W/list.out" || { cat "$W/list.out"; fail "nothing of $word in the store"; }
+done
+kept A both "of A"
+kept A only-a "only A"
+kept A made-on-a/file deep
+role A 1 || fail "A is $(cat "$W/role.out")"
+step "once more: in sync, verified, without a question"
+repl A catchup --from B t </dev/null >"$W/again.out" 2>&1 || { cat "$W/again.out"; fail "catchup of what is in sync"; }
+
+step "a replica that was written to while its primary was away holds the primary off"
+stop B
+for i in $(seq 20); do echo "here $i" >"$a/etc/conf.d/$(printf %02d "$((i + 20))").conf"; done
+wait_for 20 "drift is seen" status_is A 's["held_keys_total"] >= 20'
+snapshot "$a" "$W/a.before"
+start B
+wait_for 60 "A refuses" role_state A diverged
+unchanged "$W/a.before" "$a" "what was written on A was touched"
+repl A status t | grep -q "repl promote --force t" || fail "status names only one of the two commands"
+catchup A B
+settle B
+equal B A
+kept A etc/conf.d/25.conf "here 5"
+
+step "killed while it catches up with 40 MB: it goes on by itself, and the command proves it"
+unplug B
+echo mine >"$a/drifted-alone"
+stop A KILL
+head -c 40000000 /dev/urandom >"$b/large"
+for i in $(seq 15); do echo "again $i" >"$a/etc/conf.d/$(printf %02d "$((i + 20))").conf"; done
+start A
+wait_for 20 "A is up" answers A t
+wait_for 20 "drift is seen" status_is A 's["held_keys_total"] >= 15'
+plug B
+wait_for 60 "A refuses" role_state A diverged
+repl A catchup --from B t --yes >"$W/killed.out" 2>&1 &
+command=$!
+sleep "0.$((RANDOM % 5))$((RANDOM % 10))"
+stop A KILL
+wait "$command"
+start A
+wait_for 20 "A is up" answers A t
+wait_for 30 "A hears B" connected A
+if role_state A diverged; then step "(it was killed before everything was kept)"; fi
+catchup A B
+settle B
+equal B A
+kept A etc/conf.d/25.conf "again 5"
+
+step "the whole state of A is lost, its tree is not: it joins again, and what differs is kept"
+stop A
+rm -rf "$W/A/state/t"
+echo "while stateless" >"$a/only-a"
+start A
+wait_for 60 "A asks for a person" role_state A diverged
+if repl A promote t 2>"$W/refused.out"; then fail "promoted without a history"; fi
+[ "$(cat "$a/only-a")" = "while stateless" ] || fail "it was touched"
+catchup A B
+settle B
+equal B A
+kept A only-a "while stateless"
+
+step "split brain: both promoted; neither is applied over the other; one gives way"
+unplug B
+wait_for 40 "A sees that B is away" status_is A 'not s["peers"][0]["connected"]'
+repl A promote t || fail promote
+echo "split A" >"$a/both"
+repl B promote t --force || fail "promote --force"
+echo "split B" >"$b/both"
+sleep 1
+plug B
+wait_for 60 "both say so" status_is A 'any("demote" in h for h in s["holds"])'
+sleep 1
+[ "$(cat "$a/both")" = "split A" ] && [ "$(cat "$b/both")" = "split B" ] || fail "one was applied over the other"
+repl B demote t || fail demote
+wait_for 30 "B is held" role_state B diverged
+catchup B A
+settle A
+equal A B
+kept B both "split B"
