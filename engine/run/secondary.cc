@@ -305,8 +305,13 @@ void Secondary::describe(Hello& hello) const {
   hello.synced = ready_to_meet();
   hello.incomplete = parts_.index->meta(apply::incomplete_meta).has_value();
   hello.catch_up = catch_up_->agreed();
+  hello.drifted = catch_up_->half_kept() || drifted_alone();
   if (Result<std::vector<StageProgress>> stages = parts_.staging->progress())
     hello.stages = std::move(*stages);
+}
+
+bool Secondary::drifted_alone() const {
+  return applier_->holds().not_approved() > limits::drift_alone_max && drift_->found_alone();
 }
 
 // What was said to this peer counts: it may have begun to send on the strength of it.
@@ -317,17 +322,16 @@ role::ReceiveDecision Secondary::decide(const Session& session) const {
   role::ReceiveDecision decision = role::decide_receive(self, *session.hello, join_any);
   if (!decision.accept || self.catch_up) return decision;
   const std::string command = "`repl catchup --from " + session.peer + " " + parts_.options.name + "`";
-  const size_t drifted = applier_->holds().not_approved();
   std::string why;
+  if (!self.drifted) return decision;
   if (catch_up_->half_kept()) {
     why = "a catch-up was interrupted before everything was kept: " + command + " goes on";
-  } else if (drifted > limits::drift_alone_max && drift_->found_alone()) {
-    why = std::to_string(drifted) +
+  } else {
+    why = std::to_string(applier_->holds().not_approved()) +
           " paths were changed here while no primary was connected: nothing is applied. " + command +
           " keeps them aside and catches up; `repl promote --force " + parts_.options.name +
           "` makes what is here the tree";
   }
-  if (why.empty()) return decision;
   return role::ReceiveDecision{.diverged = true, .reason = std::move(why)};
 }
 

@@ -20,7 +20,7 @@ constexpr size_t drain_bytes = 1 << 20;
 bool same_but_progress(const Hello& a, const Hello& b) {
   return a.role == b.role && a.position == b.position && a.synced == b.synced &&
          a.content == b.content && a.content_known == b.content_known &&
-         a.tree_empty == b.tree_empty && a.policy == b.policy && a.catch_up == b.catch_up;
+         a.tree_empty == b.tree_empty && a.policy == b.policy && a.catch_up == b.catch_up && a.drifted == b.drifted;
 }
 
 }  // namespace
@@ -342,6 +342,7 @@ Hello TreeEngine::make_hello() const {
   hello.content_known = root && root->unknown == 0;
   hello.tree_empty = !root || root->children == 0;
   duty_->describe(hello);
+  if (!primary_ && !not_deciding().empty()) hello.synced = false;
   return hello;
 }
 

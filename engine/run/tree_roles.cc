@@ -216,7 +216,7 @@ Status TreeEngine::may_promote(const PromoteRequest& request,
     return refuse("this node has handed the tree to node " + self_state.handover.peer +
                   ", which may be the primary" + forced);
   }
-  if (!self.synced && !primary_) return refuse("this node is still scanning its tree: ask again");
+  if (secondary_ && !secondary_->ready()) return refuse("this node is still scanning its tree: ask again");
   for (const auto& session : sessions_) {
     if (!session->link || !session->hello) continue;
     if (Status s = check_peer_for_promotion(*session, request, warnings); !s) return s;

@@ -126,6 +126,7 @@ inline Message MessageMaker::make(size_t kind) {
       h.tree_empty = coin();
       h.incomplete = coin();
     h.catch_up = coin();
+    h.drifted = coin();
       times([&] { h.stages.push_back({bits<StageId>(), number() >> 1}); });
       return h;
     }
