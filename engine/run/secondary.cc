@@ -321,16 +321,17 @@ role::ReceiveDecision Secondary::decide(const Session& session) const {
   const bool join_any = parts_.options.standing == Standing::mirror_copy;
   role::ReceiveDecision decision = role::decide_receive(self, *session.hello, join_any);
   if (!decision.accept || self.catch_up) return decision;
-  const std::string command = "`repl catchup --from " + session.peer + " " + parts_.options.name + "`";
+  const std::string command =
+      "`repl catchup --from " + session.peer + " " + parts_.options.name + "`";
   std::string why;
   if (!self.drifted) return decision;
   if (catch_up_->half_kept()) {
     why = "a catch-up was interrupted before everything was kept: " + command + " goes on";
   } else {
     why = std::to_string(applier_->holds().not_approved()) +
-          " paths were changed here while no primary was connected: nothing is applied. " + command +
-          " keeps them aside and catches up; `repl promote --force " + parts_.options.name +
-          "` makes what is here the tree";
+          " paths were changed here while no primary was connected: nothing is applied. " +
+          command + " keeps them aside and catches up; `repl promote --force " +
+          parts_.options.name + "` makes what is here the tree";
   }
   return role::ReceiveDecision{.diverged = true, .reason = std::move(why)};
 }
@@ -351,7 +352,13 @@ void Secondary::on_hello(Session& session, Hello) {
   if (session.held) catch_up_->on_refused(decision.reason);
   session.well =
       session.hello->role != Role::primary || session.hello->position == parts_.state.position;
-  if (!decision.accept || (primary_ != nullptr && primary_ != &session)) return;
+  if (!decision.accept) return;
+  if (primary_ != nullptr && primary_ != &session) {
+    // One of a newer epoch: decided on again when the other is closed.
+    if (session.hello->position.epoch > primary_->hello->position.epoch)
+      primary_->link->close("a primary of a newer epoch is here" + std::string(hello_again));
+    return;
+  }
   session.decided = true;
   primary_ = &session;
   const Position durable = parts_.state.position;
