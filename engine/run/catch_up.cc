@@ -63,7 +63,7 @@ Status CatchUp::remember() {
   out.bits(word_->common_reign);
   out.u64(word_->common_cut.value);
   parts_.index->put_meta(word_meta, value);
-  return parts_.index->flush();
+  return lent_.flush();
 }
 
 void CatchUp::forget() {
@@ -312,7 +312,7 @@ void CatchUp::settle() {
     store_.reset();
   }
   forget();
-  if (Status s = parts_.index->flush(); !s) return end(fail(s.error()));
+  if (Status s = lent_.flush(); !s) return end(fail(s.error()));
   certificate_.seconds = std::chrono::duration<double>(parts_.clock.now() - began_).count();
   end(std::move(certificate_));
 }

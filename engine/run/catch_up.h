@@ -68,7 +68,8 @@ class CatchUp {
     std::function<void(bool record)> scan;  // of the whole tree; `record`: into the index
     std::function<bool()> scanned;
     std::function<void()> drop_holds;  // what was held is recorded, and kept
-    std::function<bool()> at_rest;     // nothing is under way, all of it durable
+    std::function<Status()> flush;
+    std::function<bool()> at_rest;  // nothing is under way, all of it durable
     std::function<uint64_t()> held;
   };
   CatchUp(TreeParts& parts, Lent lent);

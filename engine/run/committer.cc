@@ -22,6 +22,7 @@ void Committer::take_result() {
   if (!result) return;
   if (*result) {
     parts_.index->committed(std::exchange(batch_, nullptr));
+    parts_.committed(frozen_);
     error_.clear();
     return;
   }
@@ -51,6 +52,7 @@ void Committer::step(MonotonicTime now, bool may_freeze) {
     before_freeze_();
     batch_ = parts_.index->freeze();
     if (!batch_) return;
+    frozen_ = parts_.stamp.recorded();
   }
   due_.reset();
   sync_.post([index = parts_.index.get(), batch = batch_] { return index->commit(batch); });
@@ -60,12 +62,19 @@ std::optional<MonotonicTime> Committer::deadline() const {
   return sync_.busy() ? std::nullopt : due_;
 }
 
-void Committer::stop() {
+Status Committer::flush() {
   sync_.wait();
   take_result();
   before_freeze_();
-  if (Status s = parts_.index->flush(); !s)
-    parts_.log.error("{}: {}", parts_.options.name, s.error().message);
+  return parts_.flush();
+}
+
+// Twice: a stamp that the index held before the last commit is an older tree from now on.
+void Committer::stop() {
+  for (int times = 0; times < 2; ++times) {
+    if (Status s = flush(); !s)
+      return parts_.log.error("{}: {}", parts_.options.name, s.error().message);
+  }
 }
 
 }  // namespace repl::run

@@ -24,6 +24,8 @@ class Committer {
   void step(MonotonicTime now, bool may_freeze = true);
   [[nodiscard]] std::optional<MonotonicTime> deadline() const;
   // Waits for the commit under way and commits the rest.
+  [[nodiscard]] Status flush();
+  // The same at the end: what fails is said.
   void stop();
   [[nodiscard]] const std::string& error() const { return error_; }
 
@@ -33,6 +35,7 @@ class Committer {
   SyncThread& sync_;
   std::function<void()> before_freeze_;
   std::shared_ptr<Index::Batch> batch_;
+  StampValue frozen_;  // of that batch
   std::optional<MonotonicTime> due_;
   std::string error_;
 };

@@ -345,7 +345,12 @@ void Primary::on_hello(Session& session, Hello self) {
       parts_.options.policy.ids_by_name
           ? [this](Attributes& attr) { observer_.describe_owner(attr); }
           : std::function<void(Attributes&)>{});
-  sender->start(plan_of(parts_, decision, *session.hello, exact_));
+  send::Plan plan = plan_of(parts_, decision, *session.hello, exact_);
+  // It has lost what it had acknowledged: the log may not reach back that far.
+  const auto acked = durable_.find(session.peer);
+  if (plan.mode == send::PlanMode::changes && acked != durable_.end() && plan.since < acked->second)
+    plan.mode = send::PlanMode::compare;
+  sender->start(plan);
   session.well = decision.send == role::Send::in_sync;
   // Its last cut may have been one that was not, and nothing else would tell it.
   if (decision.send == role::Send::in_sync) exact_ = false;
@@ -412,6 +417,8 @@ void Primary::before_commit() {
   if (everywhere.is_set()) parts_.index->trim_log(everywhere);
   parts_.store_state();
 }
+
+Status Primary::flush() { return committer_.flush(); }
 
 void Primary::let_go() {
   held_removals_.let_go();

@@ -50,6 +50,7 @@ class Primary final : public Duty {
   void tell_events(TreeEvents& events) const override;
   void stop() override;
   [[nodiscard]] bool read_contents() override;
+  [[nodiscard]] Status flush() override;
 
   // Call with the kernel's events drained.
   void wait(const WaitRequest& request, std::function<void(WaitAnswer)> answer);

@@ -17,7 +17,6 @@ namespace repl::run {
 namespace {
 
 constexpr uint64_t walk_step_bytes = 64 << 20;
-constexpr Duration sync_retry_delay = std::chrono::seconds(2);
 
 }  // namespace
 
@@ -120,6 +119,7 @@ void Secondary::lend_to_catch_up() {
       parts_, CatchUp::Lent{.scan = [this](bool record) { scan_for_catch_up(record); },
                             .scanned = [this] { return synced() && !rescan_wanted_ && !walk_; },
                             .drop_holds = [this] { drop_holds(); },
+                            .flush = [this] { return flush(); },
                             .at_rest = [this] { return at_rest(); },
                             .held = [this] { return applier_->holds().size(); }});
 }
@@ -243,59 +243,6 @@ bool Secondary::step(MonotonicTime now) {
   // A commit that has just ended let go of the disk: what waited for it begins at once.
   const bool sync_now = applier_->work_pending() && !syncing_ && !sync_.busy() && !sync_retry_;
   return walk_ != nullptr || (verify_ && verify_->proof) || sync_now || catching_up;
-}
-
-// --- durability
-// ----------------------------------------------------------------------------------------------
-
-void Secondary::step_sync(MonotonicTime now) {
-  if (syncing_) {
-    if (std::optional<Status> result = sync_.take_result()) {
-      apply::SyncWork work = std::move(*syncing_);
-      syncing_.reset();
-      if (*result) {
-        sync_error_.clear();
-        if (primary_ != nullptr && work.position.cut.is_set()) primary_->well = true;
-      } else {
-        sync_error_ = result->error().message;
-        sync_retry_ = now + sync_retry_delay;
-        parts_.log.error("{}: {}", parts_.options.name, sync_error_);
-      }
-      if (receiver_) {
-        receiver_->on_synced(std::move(work), *result);
-      } else {
-        applier_->on_synced(std::move(work), *result);
-      }
-    }
-  }
-  if (applier_->fault() || syncing_ || (sync_retry_ && now < *sync_retry_)) return;
-  sync_retry_.reset();
-  if (!sync_.busy()) {
-    if (std::optional<apply::SyncWork> work = applier_->take_sync_work()) {
-      syncing_.emplace(std::move(*work));
-      sync_.post([this] { return apply::SyncWork::run(*syncing_, *parts_.index); });
-      return;
-    }
-  }
-  // What is published and not synced yet is committed by the sync that belongs to it.
-  committer_.step(now, !applier_->work_pending());
-}
-
-Status Secondary::health() const {
-  return applier_->fault() ? Status(fail(*applier_->fault())) : Status();
-}
-
-std::optional<MonotonicTime> Secondary::deadline() const {
-  std::optional<MonotonicTime> first = committer_.deadline();
-  if (sync_retry_ && (!first || *sync_retry_ < *first)) first = sync_retry_;
-  return first;
-}
-
-void Secondary::store_position(const Position& position) {
-  parts_.state.position = position;
-  parts_.state.lineage = lineage_;
-  parts_.state.epoch_seen = std::max(parts_.state.epoch_seen, position.epoch);
-  parts_.store_state();
 }
 
 // --- the primary
@@ -468,29 +415,6 @@ void Secondary::let_go() {
   parts_.index->remove_meta(apply::incomplete_meta);
   parts_.index->remove_meta(apply::consistency_meta);
   parts_.index->raise_log_start(parts_.state.position.cut);
-}
-
-void Secondary::stop() {
-  if (primary_ != nullptr) on_closed(*primary_);
-  sync_.wait();
-  if (syncing_) {
-    const std::optional<Status> result = sync_.take_result();
-    apply::SyncWork work = std::move(*syncing_);
-    syncing_.reset();
-    applier_->on_synced(std::move(work), result ? *result : Status{});
-  }
-  while (std::optional<apply::SyncWork> work = applier_->take_sync_work()) {
-    const Status done = apply::SyncWork::run(*work, *parts_.index);
-    applier_->on_synced(std::move(*work), done);
-    if (!done) break;
-  }
-  if (applier_->fault()) {
-    // What is staged may not be on the disk either, and would be taken for what was received.
-    if (Status s = parts_.staging->drop_stages(); !s)
-      parts_.log.error("{}: {}", parts_.options.name, s.error().message);
-    return;
-  }
-  if (!applier_->work_pending()) committer_.stop();
 }
 
 }  // namespace repl::run

@@ -73,6 +73,7 @@ class Secondary final : public Duty {
   // position that both had.
   [[nodiscard]] bool would_keep(const Session& session, const Key& key) const;
   [[nodiscard]] bool read_contents() override;
+  [[nodiscard]] Status flush() override;
   void describe(TreeFacts& facts) const;
   // Paths that are held, escaped and bounded, and how many there are.
   void list_holds(std::vector<std::string>& paths, uint64_t& count) const;
@@ -93,6 +94,8 @@ class Secondary final : public Duty {
   void step_scan();
   void step_walk();
   void step_sync(MonotonicTime now);
+  void take_synced(MonotonicTime now);
+  void finish_sync();
   void look_at_hints();
   void recheck_holds();
   void watch_below(DirId dir);
@@ -144,6 +147,7 @@ class Secondary final : public Duty {
   uint64_t told_holds_ = 0;      // to this primary
   std::deque<Message> answers_;  // bulk that the link did not take yet
   std::optional<apply::SyncWork> syncing_;
+  StampValue frozen_;  // of its batch
   std::optional<MonotonicTime> sync_retry_;
   std::string sync_error_;
   Committer committer_;

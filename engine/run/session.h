@@ -46,6 +46,8 @@ class Duty {
   virtual void on_closed(Session& session) = 0;
   // Begins to read the contents whose digests are not known. True while it is at that.
   [[nodiscard]] virtual bool read_contents() = 0;
+  // Returns when all that was put into the index so far is durable, and what it describes, too.
+  [[nodiscard]] virtual Status flush() = 0;
   // What ends this run of the tree: it is opened again, through recovery. stop() makes nothing
   // durable then.
   [[nodiscard]] virtual Status health() const { return {}; }

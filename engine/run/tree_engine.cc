@@ -91,6 +91,7 @@ void TreeEngine::post(std::function<void()> task) {
 // it may have sent cuts that its index does not remember. Durable before anybody hears of it.
 Status TreeEngine::begin() {
   role::NodeState& state = parts_->state;
+  look_for_regression(state.boot.is_set() && state.boot == boot_id());
   const bool was_primary = state.role == Role::primary;
   if (parts_->options.standing == Standing::mirror_source && !was_primary) {
     state = role::found_tree(random_reign());
@@ -103,7 +104,7 @@ Status TreeEngine::begin() {
   state.boot = boot_id();
   parts_->start_ids();
   parts_->store_state();
-  if (Status s = parts_->index->flush(); !s) return s;
+  if (Status s = parts_->flush(); !s) return s;
   paused_ = parts_->index->meta(paused_meta).has_value();
   if (state.role != Role::primary) return begin_secondary();
   current_ = parts_->options.standing != Standing::configured || parts_->options.nodes.size() < 2;
@@ -346,6 +347,7 @@ Hello TreeEngine::make_hello() const {
   hello.tree_empty = !root || root->children == 0;
   duty_->describe(hello);
   if (!primary_ && !not_deciding().empty()) hello.synced = false;
+  if (primary_ && !regressed_.empty()) hello.drifted = true;
   return hello;
 }
 

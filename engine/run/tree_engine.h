@@ -125,6 +125,7 @@ class TreeEngine {
   void decide_again();
   void close_sessions(const std::string& why);
   void consider_currency();
+  void look_for_regression(bool same_boot);
   void give_way(const Hello& newer);
   void step_down(StepDown how);
   void continue_step_down();
@@ -153,6 +154,7 @@ class TreeEngine {
   bool current_ = false;
   std::optional<MonotonicTime> alone_until_;  // then on_alone applies
   bool alone_ = false;                        // it did: held
+  std::string regressed_;                     // why what is here may be old; of a former primary
   bool paused_ = false;
   std::optional<StepDown> step_down_;
   role::HandingOver handing_;

@@ -148,7 +148,7 @@ void TreeEngine::act_one(role::Action& action) {
   if (auto* store = std::get_if<role::Store>(&action)) {
     parts_->state = std::move(store->state);
     parts_->store_state();
-    ended_ = parts_->index->flush();
+    ended_ = duty_->flush();
   } else if (auto* say = std::get_if<role::Say>(&action)) {
     for (const auto& session : sessions_) {
       if (session->link && session->hello && session->peer == say->to)

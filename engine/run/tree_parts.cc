@@ -145,6 +145,7 @@ Status TreeParts::open_staging() {
   auto opened = apply::Staging::open(std::move(*area));
   if (!opened) return fail(opened.error());
   staging = std::move(*opened);
+  stamp.open(staging->filesystem(), *index);
   return {};
 }
 
@@ -212,6 +213,18 @@ std::function<bool(uint64_t)> TreeParts::id_is_taken() const {
 void TreeParts::store_state() {
   if (ids) state.id_counter = ids->counter();
   index->put_meta(role::node_state_name, role::encode(state));
+  stamp.record(*index, state.position, clock.wall_ns() / 1'000'000'000);
+}
+
+Status TreeParts::flush() {
+  if (Status s = index->flush(); !s) return s;
+  committed(stamp.recorded());
+  return {};
+}
+
+// That it cannot be written is no reason to stop: the next start holds and asks a person.
+void TreeParts::committed(const StampValue& recorded) {
+  if (Status s = stamp.committed(recorded); !s) log.warn("{}: {}", options.name, s.error().message);
 }
 
 void TreeParts::unwatch_tree(DirId top) {

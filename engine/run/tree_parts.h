@@ -18,6 +18,7 @@
 #include "engine/io/backend.h"
 #include "engine/io/dir_cache.h"
 #include "engine/role/node_state.h"
+#include "engine/run/stamp.h"
 #include "engine/run/tree_events.h"
 #include "engine/run/tree_options.h"
 #include "engine/watch/watcher.h"
@@ -42,6 +43,7 @@ struct TreeParts {
   std::unique_ptr<change::IdAllocator> ids;
   change::ChangeSet changes;
   role::NodeState state;
+  Stamp stamp;
   TreeEvents events{options.on_event, state};
 
   // Opens everything. `state` is as stored; the caller decides what run begins (role::begin_run).
@@ -55,6 +57,10 @@ struct TreeParts {
   void renew_ids();
   // Puts `state` into the index; durable with its next commit.
   void store_state();
+  // Commits all that is pending, on this thread.
+  [[nodiscard]] Status flush();
+  // A commit that held stamp.recorded() as it was then is durable.
+  void committed(const StampValue& recorded);
   // A directory left the tree, it may live on elsewhere: nothing in it is our business any more.
   void unwatch_tree(DirId top);
   // "etc/passwd" for people: the path of a key, escaped; the key itself if it has no place.

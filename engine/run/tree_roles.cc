@@ -37,17 +37,35 @@ void TreeEngine::on_hello(Session& session) {
   consider_currency();  // and with it, perhaps, this session
   if (session.decided) return;
   if (std::string why = not_deciding(); !why.empty()) {
-    session.held = paused_ || alone_;
+    session.held = paused_ || alone_ || !regressed_.empty();
     session.reason = std::move(why);
     return;
   }
   duty_->on_hello(session, self);
 }
 
+// A primary whose tree or state was restored from a snapshot would push what is old. Of a secondary
+// drift and the primary's memory of its acknowledgements tell the same.
+void TreeEngine::look_for_regression(bool same_boot) {
+  if (parts_->state.role != Role::primary || parts_->options.standing != Standing::configured)
+    return;
+  const WentBack went = parts_->stamp.check(parts_->state, same_boot);
+  if (went == WentBack::no) return;
+  const std::string& tree = parts_->options.name;
+  regressed_ =
+      std::string(went == WentBack::tree ? "the tree is older than what this node knows of it"
+                                         : "the state directory is older than the tree") +
+      " (restored from a snapshot?): nothing is sent. `repl promote " + tree +
+      "` on a node that has the newest, then `repl catchup` here; or `repl promote --force " +
+      tree + "` here, if what is here counts";
+  parts_->log.error("{}: {}", tree, regressed_);
+}
+
 // Why nothing is sent or applied now, whoever the peer is; empty: it is.
 std::string TreeEngine::not_deciding() const {
   if (paused_) return "paused: `repl resume " + parts_->options.name + "` goes on";
   if (step_down_) return step_down_->why;
+  if (primary_ && !regressed_.empty()) return regressed_;
   if (role::waits_for_answer(parts_->state)) {
     return "this node handed the tree to node " + parts_->state.handover.peer +
            ", and waits for its answer";
@@ -73,7 +91,7 @@ void TreeEngine::close_sessions(const std::string& why) {
 // A primary that starts shows first that it is the current one: a majority of the nodes has been
 // heard, and none knows of a newer epoch.
 void TreeEngine::consider_currency() {
-  if (!primary_ || current_ || step_down_) return;
+  if (!primary_ || current_ || step_down_ || !regressed_.empty()) return;
   const Hello self = make_hello();
   const auto vouching = std::ranges::count_if(
       heard_, [&](const auto& heard) { return role::vouches(self, heard.second); });
@@ -117,6 +135,7 @@ void TreeEngine::describe_role(TreeFacts& facts) const {
   const std::string& tree = parts_->options.name;
   if (paused_) facts.holds.push_back("paused: `repl resume " + tree + "` goes on");
   if (step_down_) facts.state = "giving way";
+  if (primary_ && !regressed_.empty()) facts.holds.push_back(regressed_);
   facts.handed = role::waits_for_answer(parts_->state);
   if (facts.handed) {
     facts.state = "handed";
@@ -163,7 +182,7 @@ Status TreeEngine::begin_reign() {
   parts_->state.boot = boot_id();
   parts_->start_ids();
   parts_->store_state();
-  return parts_->index->flush();
+  return duty_->flush();
 }
 
 // --- promote
@@ -201,6 +220,7 @@ Result<RoleChange> TreeEngine::promote(const PromoteRequest& request) {
     act(role::serve(parts_->state));
   }
   if (!ended_) return fail(ended_.error());
+  regressed_.clear();
   change.position = parts_->state.position;
   return change;
 }
@@ -236,6 +256,7 @@ Status TreeEngine::may_promote(const PromoteRequest& request,
     return refuse("what is here is not a whole cut (a first sync or a catch-up is under way)" +
                   forced + ": it may be a mixture of old and new");
   }
+  if (!regressed_.empty() && !request.force) return refuse(regressed_);
   if (parts_->state.epoch_seen > self.position.epoch && !request.force) {
     return refuse("another node was promoted since, and its changes are not here" + forced +
                   ": they are lost where this node's take their place");
@@ -251,7 +272,7 @@ Status TreeEngine::check_peer_for_promotion(const Session& session, const Promot
   const Hello& peer = *session.hello;
   const std::string& tree = parts_->options.name;
   std::string why;
-  if (peer.role == Role::primary) {
+  if (peer.role == Role::primary && !peer.drifted) {
     why = "node " + peer.node + " is the primary, and answers: `repl switchover " + tree +
           " --to " + parts_->options.node +
           "` there hands over; --force makes this node the primary in its place";
@@ -314,6 +335,7 @@ void TreeEngine::continue_step_down() {
   StepDown how = std::move(*step_down_);
   step_down_.reset();
   how.change.behind = primary_->behind();
+  regressed_.clear();
   if (Status s = become_secondary(); !s) {
     ended_ = s;
     if (how.answer) how.answer(fail(s.error()));
@@ -329,7 +351,7 @@ Status TreeEngine::become_secondary() {
   parts_->state.role = Role::secondary;
   parts_->state.clean_stop = false;
   parts_->store_state();
-  if (Status s = parts_->index->flush(); !s) return s;
+  if (Status s = parts_->flush(); !s) return s;
   parts_->changes = change::ChangeSet(limits::dirty_keys_max);
   close_sessions("this node is not the primary any more");
   return begin_secondary();

@@ -166,3 +166,30 @@ catchup B A
 settle A
 equal A B
 kept B both "split B"
+
+step "the primary's tree is put back to an old snapshot, its state is not: it sends nothing of that"
+sync -f "$a"
+cp --sparse=always "$(losetup -n -O BACK-FILE "$(findmnt -n -o SOURCE "$W/A/fs")")" "$W/snapshot"
+echo "newer than the snapshot" >"$a/both"
+echo "made since" >"$a/made-since"
+settle A
+stop A
+device=$(findmnt -n -o SOURCE "$W/A/fs")
+image=$(losetup -n -O BACK-FILE "$device")
+on A umount /mnt/fs
+umount "$W/A/fs"
+cp --sparse=always "$W/snapshot" "$image"
+mount -o loop "$image" "$W/A/fs"
+on A mount --bind "$W/A/fs" /mnt/fs
+start A
+wait_for 30 "A is held" status_is A 's["state"] == "held" and any("older than what" in h for h in s["holds"])'
+never 3 "the old file was pushed" grep -qv "newer than" "$b/both"
+[ -e "$b/made-since" ] || fail "what was made since the snapshot was removed"
+if repl A promote t 2>"$W/refused.out"; then fail "promoted without --force"; fi
+repl B promote t || fail "promote of B"
+wait_for 60 "A gives way" role A 1
+wait_for 10 "A is diverged or follows" bash -c "[ -n x ]"
+catchup A B
+settle B
+equal B A
+[ "$(cat "$a/both")" = "newer than the snapshot" ] || fail "A has the old one"
