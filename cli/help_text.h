@@ -75,7 +75,8 @@ inline constexpr const char* promote =
     R"(For when the primary is lost: every peer that can be reached is asked first. It is refused if
 a primary is alive, if another node is further ahead (it is named), or if this node is not at a
 whole cut (a first sync or a catch-up is under way). --force does it nevertheless: what only
-others have is then not touched there when they come back, and `repl catchup` keeps it aside. If both nodes are alive, `repl switchover` moves the role and loses nothing.
+others have is then not touched there when they come back, and `repl catchup` keeps it aside. If
+both nodes are alive, `repl switchover` moves the role and loses nothing.
 
 Exit status: 0 primary now, 3 refused (the reason says what to do), 7 no daemon runs.
 
@@ -105,9 +106,9 @@ Examples:
 inline constexpr const char* catchup =
     R"(For a node that was away while another was the primary, that was written to, or that lost its
 state; the daemon runs meanwhile. It shows what would change here ("deleted": NODE does not have
-it), asks, does it, and proves that both are equal. Versions that only this node has are kept aside before they
-are replaced: `repl diverged list TREE`. If it is interrupted, run it again: it goes on where it
-stopped. A tree that is in sync is only verified, without a question.
+it), asks, does it, and proves that both are equal. Versions that only this node has are kept
+aside before they are replaced: `repl diverged list TREE`. If it is interrupted, run it again: it
+goes on where it stopped. A tree that is in sync is only verified, without a question.
 
 Exit status: 0 every tree is verified, 1 one is not, 2 nobody was there to agree (--yes), 3 held,
 4 NODE is away, 7 no daemon runs. With --dry-run: 0 if the plans could be made.
@@ -137,7 +138,8 @@ Examples:
   repl resume idm)";
 
 inline constexpr const char* diverged =
-    R"(When a node catches up with another, what only it had is kept in a store before it is replaced. PATH is relative to the root of the tree and means all below it, too.
+    R"(When a node catches up with another, what only it had is kept in a store before it is replaced.
+PATH is relative to the root of the tree and means all below it, too.
 restore needs this node to be the primary for the tree, or --to DIR, which must exist.
 
 Examples:
@@ -151,7 +153,7 @@ Exit status: 0 done, 1 failed, damaged, or something is in the way, 2 wrong comm
 nobody to confirm, 7 no daemon to ask for the role, 8 this node is not the primary.)";
 
 inline constexpr const char* doctor =
-    R"(Exit status: 0 replication is possible, 1 something makes it impossible (it says what to do).)";
+    R"(Exit status: 0 replication is possible, 1 something makes it impossible; it says what to do.)";
 
 inline constexpr const char* config_check =
     R"(Reads the configuration as the daemon would, and says which of its nodes this is.
