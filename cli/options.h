@@ -173,12 +173,11 @@ struct PrintAndExit {
   int exit = 0;
 };
 
-using Command =
-    std::variant<PrintAndExit, MirrorOptions, RunRequest, ServeOptions, StatusOptions,
-                 VerifyOptions, WaitOptions, ApproveOptions, RoleOptions, PromoteOptions,
-                 DemoteOptions, SwitchoverOptions, CatchupOptions, DiffOptions, PauseOptions,
-                 DivergedOptions, DoctorOptions, ConfigCheckOptions, KeygenOptions,
-                 FingerprintOptions>;
+using Command = std::variant<PrintAndExit, MirrorOptions, RunRequest, ServeOptions, StatusOptions,
+                             VerifyOptions, WaitOptions, ApproveOptions, RoleOptions,
+                             PromoteOptions, DemoteOptions, SwitchoverOptions, CatchupOptions,
+                             DiffOptions, PauseOptions, DivergedOptions, DoctorOptions,
+                             ConfigCheckOptions, KeygenOptions, FingerprintOptions>;
 
 // This node's private key and certificate.
 [[nodiscard]] inline std::string key_file(const GlobalOptions& global) {

@@ -22,16 +22,17 @@ Json role_json(const run::TreeFacts& facts) {
                                                    : role_name(facts.role);
   return Json{{"role", facts.handed ? "none" : role_name(facts.role)},
               {"current", facts.current},
-              {"state", state},                {"epoch", facts.position.epoch.value},
-              {"primary", facts.primary},      {"detail", detail}};
+              {"state", state},
+              {"epoch", facts.position.epoch.value},
+              {"primary", facts.primary},
+              {"detail", detail}};
 }
 
 Json change_json(const run::RoleChange& change, bool would) {
   Json behind = Json::array();
   for (const auto& peer : change.behind) {
-    behind.push_back(Json{{"name", peer.node},
-                          {"cut", change.position.cut.value},
-                          {"durable", peer.durable.value}});
+    behind.push_back(Json{
+        {"name", peer.node}, {"cut", change.position.cut.value}, {"durable", peer.durable.value}});
   }
   return Json{{"epoch", change.position.epoch.value},
               {"was", role_name(change.was)},
@@ -54,7 +55,9 @@ void TreeHost::handle_switchover(const Request& request, const std::shared_ptr<A
       .dry_run = request.flag("dry_run")};
   engine_->request_switchover(
       command,
-      [asked](const std::string& step) { asked->reply.progress(print_json(Json{{"step", step}})); },
+      [asked](const std::string& step) {
+        asked->reply.progress(print_json(Json{{"step", step}}));
+      },
       [asked, would = command.dry_run](const Result<run::SwitchoverDone>& done) {
         if (!done) {
           const bool refused = done.error().code == ErrorCode::changed;
@@ -88,9 +91,8 @@ bool TreeHost::handle_role(const Request& request, const std::shared_ptr<Asked>&
     asked->reply.done(print_json(change_json(*change, would)));
   };
   if (request.command == "role") {
-    engine_->request_facts([asked](const run::TreeFacts& facts) {
-      asked->reply.done(print_json(role_json(facts)));
-    });
+    engine_->request_facts(
+        [asked](const run::TreeFacts& facts) { asked->reply.done(print_json(role_json(facts))); });
   } else if (request.command == "promote") {
     engine_->request_promote({.force = request.flag("force"), .dry_run = would}, answer);
   } else if (request.command == "demote") {

@@ -32,6 +32,7 @@ Message convert(FieldReader& d, wire::Hello& in) {
   out.tree_empty = in.tree_empty();
   out.incomplete = in.incomplete();
   out.catch_up = in.catch_up();
+  out.drifted = in.drifted();
   const int stages = d.count(in.stages());
   for (int i = 0; i < stages; ++i) {
     out.stages.push_back({d.stage(in.stages(i).stage()), in.stages(i).bytes()});

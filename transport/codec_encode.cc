@@ -89,6 +89,7 @@ class Encoder {
     out.set_tree_empty(in.tree_empty);
     out.set_incomplete(in.incomplete);
     out.set_catch_up(in.catch_up);
+    out.set_drifted(in.drifted);
     for (const StageProgress& stage : in.stages) {
       wire::StageProgress* item = out.add_stages();
       put(item->mutable_stage(), stage.stage);

@@ -51,6 +51,8 @@ struct Hello {
   bool incomplete = false;
   // A person wants it caught up: what it has that the primary never had is kept aside already.
   bool catch_up = false;
+  // It has what the primary never had, and only a catch-up may begin: nothing is to be sent.
+  bool drifted = false;
   std::vector<StageProgress> stages;
 };
 

@@ -100,7 +100,13 @@ SendDecision decide_send(const Self& self, const Hello& peer, bool join_other_co
   if (peer.epoch_seen > self.position.epoch) {
     return hold("node " + peer.node + " has seen a newer epoch: another node was promoted");
   }
-  if (!peer.synced) return wait_for("the peer is still scanning its tree");
+  if (!peer.synced) return wait_for("the peer is not ready: it scans its tree, or was paused");
+  if (peer.drifted && !peer.catch_up) {
+    return hold(
+        "paths were changed on node " + peer.node + " while it had no primary: nothing is sent. " +
+        catch_up_hint(self.node, self.tree) + " there keeps them aside and catches up; `repl " +
+        "promote --force " + self.tree + "` there makes what is there the tree");
+  }
   if (!join_other_content && !peer.catch_up && !same_content(self, peer) &&
       lost_with_power(peer.position, self.lineage, after_power_loss)) {
     SendDecision decision = hold(

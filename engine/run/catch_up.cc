@@ -2,9 +2,9 @@
 
 #include <utility>
 
+#include "engine/apply/diverged_files.h"
 #include "engine/base/bytes.h"
 #include "engine/base/limits.h"
-#include "engine/apply/diverged_files.h"
 #include "engine/role/parting.h"
 
 namespace repl::run {
@@ -75,9 +75,7 @@ bool CatchUp::agreed() const {
   return word_ && word_->kept && word_->here == parts_.state.position;
 }
 
-bool CatchUp::agreed_with(const std::string& node) const {
-  return agreed() && word_->from == node;
-}
+bool CatchUp::agreed_with(const std::string& node) const { return agreed() && word_->from == node; }
 
 bool CatchUp::half_kept() const {
   return word_ && !word_->kept && word_->here == parts_.state.position;
@@ -149,23 +147,23 @@ bool CatchUp::step(MonotonicTime now) {
 void CatchUp::begin_keeping() {
   enter(Phase::keeping);
   lent_.drop_holds();
-  const apply::diverged::About about{
-      .tree = parts_.options.name,
-      .node = parts_.options.node,
-      .from_peer = word_->from,
-      .reason = "catch-up from " + word_->from,
-      .common_reign = word_->common_reign,
-      .common_cut = word_->common_cut,
-      .unix_seconds = parts_.clock.wall_ns() / 1'000'000'000};
+  const apply::diverged::About about{.tree = parts_.options.name,
+                                     .node = parts_.options.node,
+                                     .from_peer = word_->from,
+                                     .reason = "catch-up from " + word_->from,
+                                     .common_reign = word_->common_reign,
+                                     .common_cut = word_->common_cut,
+                                     .unix_seconds = parts_.clock.wall_ns() / 1'000'000'000};
   auto store = Store::begin(parts_.staging->filesystem(), about);
   if (!store) return end(fail(store.error()));
   store_ = std::move(*store);
   to_keep_.clear();
-  const bool known = word_->common_reign.is_set() &&
-                     parts_.index->changes_since(word_->common_cut, [this](const repl::Change& change) {
-                       to_keep_.push_back({.key = change.key, .removed = change.removed});
-                       return true;
-                     });
+  const bool known =
+      word_->common_reign.is_set() &&
+      parts_.index->changes_since(word_->common_cut, [this](const repl::Change& change) {
+        to_keep_.push_back({.key = change.key, .removed = change.removed});
+        return true;
+      });
   if (!known) {
     to_keep_.clear();
     to_keep_.push_back({.key = root_key});
@@ -292,15 +290,14 @@ void CatchUp::on_verified(const VerifyReply& reply) {
 void CatchUp::settle() {
   const bool resumed_only = !store_ && word_;
   if (resumed_only) {
-    auto store = Store::begin(
-        parts_.staging->filesystem(),
-        {.tree = parts_.options.name,
-         .node = parts_.options.node,
-         .from_peer = word_->from,
-         .reason = "catch-up from " + word_->from,
-         .common_reign = word_->common_reign,
-         .common_cut = word_->common_cut,
-         .unix_seconds = parts_.clock.wall_ns() / 1'000'000'000});
+    auto store = Store::begin(parts_.staging->filesystem(),
+                              {.tree = parts_.options.name,
+                               .node = parts_.options.node,
+                               .from_peer = word_->from,
+                               .reason = "catch-up from " + word_->from,
+                               .common_reign = word_->common_reign,
+                               .common_cut = word_->common_cut,
+                               .unix_seconds = parts_.clock.wall_ns() / 1'000'000'000});
     if (!store) return end(fail(store.error()));
     store_ = std::move(*store);
   }
@@ -309,15 +306,14 @@ void CatchUp::settle() {
     if (!settled) return end(fail(settled.error()));
     certificate_.kept = settled->items;
     if (settled->items > 0) {
-      certificate_.kept_in = parts_.staging_path + "/" +
-                             std::string(apply::diverged::stores_name) + "/" + store_->id();
+      certificate_.kept_in = parts_.staging_path + "/" + std::string(apply::diverged::stores_name) +
+                             "/" + store_->id();
     }
     store_.reset();
   }
   forget();
   if (Status s = parts_.index->flush(); !s) return end(fail(s.error()));
-  certificate_.seconds =
-      std::chrono::duration<double>(parts_.clock.now() - began_).count();
+  certificate_.seconds = std::chrono::duration<double>(parts_.clock.now() - began_).count();
   end(std::move(certificate_));
 }
 
@@ -368,10 +364,11 @@ void CatchUp::on_refused(const std::string& why) {
 
 void CatchUp::on_closed(const Session& session) {
   if (!request_ || &session != session_) return;
-  end(fail(ErrorCode::closed,
-           "the connection with " + session.peer +
-               " was lost: nothing that was kept is lost with it. Run it again; it goes on where it "
-               "stopped"));
+  end(fail(
+      ErrorCode::closed,
+      "the connection with " + session.peer +
+          " was lost: nothing that was kept is lost with it. Run it again; it goes on where it "
+          "stopped"));
 }
 
 void CatchUp::end(Result<Certificate> result) {

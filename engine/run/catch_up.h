@@ -45,13 +45,13 @@ struct Certificate {
   Fingerprint content;
   Fingerprint peer_content;
   uint64_t entries = 0;
-  uint64_t bytes_read = 0;      // again, here
+  uint64_t bytes_read = 0;  // again, here
   uint64_t files_read = 0;
-  uint64_t kept = 0;            // versions in the diverged store
-  std::string kept_in;          // where; empty: nothing is kept
-  uint64_t held = 0;            // paths that were changed here meanwhile
+  uint64_t kept = 0;    // versions in the diverged store
+  std::string kept_in;  // where; empty: nothing is kept
+  uint64_t held = 0;    // paths that were changed here meanwhile
   double seconds = 0;
-  std::string detail;           // why it is not verified
+  std::string detail;  // why it is not verified
 };
 
 struct CatchUpRequest {
@@ -91,7 +91,15 @@ class CatchUp {
   void on_closed(const Session& session);
 
  private:
-  enum class Phase : uint8_t { idle, recording, keeping, transferring, reading, scanning, verifying };
+  enum class Phase : uint8_t {
+    idle,
+    recording,
+    keeping,
+    transferring,
+    reading,
+    scanning,
+    verifying
+  };
   // The person's word.
   struct Word {
     bool kept = false;

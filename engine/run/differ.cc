@@ -25,7 +25,8 @@ void Differ::begin(const Session& session, std::function<void(Result<DiffResult>
 std::optional<Status> Differ::on_message(const Session& session, const Message& message) {
   const auto* listing = std::get_if<DirectoryListing>(&message);
   const auto* answer = std::get_if<KeysAnswer>(&message);
-  const bool for_diff = (listing != nullptr && listing->diff) || (answer != nullptr && answer->diff);
+  const bool for_diff =
+      (listing != nullptr && listing->diff) || (answer != nullptr && answer->diff);
   if (!for_diff) return std::nullopt;
   if (!walk_ || &session != session_) return Status();  // of a walk that was given up
   Status done = listing != nullptr ? walk_->on_listing(*listing) : walk_->on_answer(*answer);

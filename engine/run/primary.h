@@ -90,10 +90,12 @@ class Primary final : public Duty {
   [[nodiscard]] std::optional<MonotonicTime> cut_held_until() const;
   [[nodiscard]] bool cut_is_due(MonotonicTime now) const;
   void make_cut(MonotonicTime now);
+  void note_troubles(const std::vector<RecordScan::Trouble>& troubles);
   void report_unreadable(MonotonicTime now);
   void left_out(const Key& key, const Error& why);
   void retry_unreadable(MonotonicTime now);
   void recall_owed();
+  void forget_owed();
   void sent_with(const CutBatch& batch);
   [[nodiscard]] std::optional<Error> content_error(const Key& key) const;
   void watch_failed(const Error& why);

@@ -112,7 +112,8 @@ void Primary::verify_for(const Session& session, const VerifyRequest& request) {
       if (!peer.detail.empty()) reply.mismatches.push_back(peer.detail);
       for (const std::string& path : peer.differences) reply.mismatches.push_back(path);
     }
-    if (const auto open = link.lock()) static_cast<void>(open->send(std::move(reply), Lane::prompt));
+    if (const auto open = link.lock())
+      static_cast<void>(open->send(std::move(reply), Lane::prompt));
   };
   VerifyOptions options;
   options.full = request.full;
@@ -137,9 +138,10 @@ Primary::Following Primary::following(const std::string& node) const {
     if (sender->node() != node) continue;
     const send::SenderStatus status = sender->status();
     const PeerStanding standing = sender->standing();
-    return Following{.synced = status.phase == send::SendPhase::live && !standing.held && !status.owes,
-                     .exact = !status.loose_since.is_set(),
-                     .held_keys = standing.held_keys};
+    return Following{
+        .synced = status.phase == send::SendPhase::live && !standing.held && !status.owes,
+        .exact = !status.loose_since.is_set(),
+        .held_keys = standing.held_keys};
   }
   return {};
 }

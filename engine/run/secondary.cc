@@ -305,8 +305,13 @@ void Secondary::describe(Hello& hello) const {
   hello.synced = ready_to_meet();
   hello.incomplete = parts_.index->meta(apply::incomplete_meta).has_value();
   hello.catch_up = catch_up_->agreed();
+  hello.drifted = catch_up_->half_kept() || drifted_alone();
   if (Result<std::vector<StageProgress>> stages = parts_.staging->progress())
     hello.stages = std::move(*stages);
+}
+
+bool Secondary::drifted_alone() const {
+  return applier_->holds().not_approved() > limits::drift_alone_max && drift_->found_alone();
 }
 
 // What was said to this peer counts: it may have begun to send on the strength of it.
@@ -316,18 +321,18 @@ role::ReceiveDecision Secondary::decide(const Session& session) const {
   const bool join_any = parts_.options.standing == Standing::mirror_copy;
   role::ReceiveDecision decision = role::decide_receive(self, *session.hello, join_any);
   if (!decision.accept || self.catch_up) return decision;
-  const std::string command = "`repl catchup --from " + session.peer + " " + parts_.options.name + "`";
-  const size_t drifted = applier_->holds().not_approved();
+  const std::string command =
+      "`repl catchup --from " + session.peer + " " + parts_.options.name + "`";
   std::string why;
+  if (!self.drifted) return decision;
   if (catch_up_->half_kept()) {
     why = "a catch-up was interrupted before everything was kept: " + command + " goes on";
-  } else if (drifted > limits::drift_alone_max && drift_->found_alone()) {
-    why = std::to_string(drifted) +
-          " paths were changed here while no primary was connected: nothing is applied. " + command +
-          " keeps them aside and catches up; `repl promote --force " + parts_.options.name +
-          "` makes what is here the tree";
+  } else {
+    why = std::to_string(applier_->holds().not_approved()) +
+          " paths were changed here while no primary was connected: nothing is applied. " +
+          command + " keeps them aside and catches up; `repl promote --force " +
+          parts_.options.name + "` makes what is here the tree";
   }
-  if (why.empty()) return decision;
   return role::ReceiveDecision{.diverged = true, .reason = std::move(why)};
 }
 
@@ -347,7 +352,13 @@ void Secondary::on_hello(Session& session, Hello) {
   if (session.held) catch_up_->on_refused(decision.reason);
   session.well =
       session.hello->role != Role::primary || session.hello->position == parts_.state.position;
-  if (!decision.accept || (primary_ != nullptr && primary_ != &session)) return;
+  if (!decision.accept) return;
+  if (primary_ != nullptr && primary_ != &session) {
+    // One of a newer epoch: decided on again when the other is closed.
+    if (session.hello->position.epoch > primary_->hello->position.epoch)
+      primary_->link->close("a primary of a newer epoch is here" + std::string(hello_again));
+    return;
+  }
   session.decided = true;
   primary_ = &session;
   const Position durable = parts_.state.position;

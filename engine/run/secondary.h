@@ -65,6 +65,8 @@ class Secondary final : public Duty {
     return primary_ == nullptr || lineage_.empty() ? Reign{} : lineage_.back().reign;
   }
   [[nodiscard]] uint64_t held_count() const { return applier_->holds().size(); }
+  // It has looked at its tree, and nothing of a cut is under way to the disk.
+  [[nodiscard]] bool ready() const { return ready_to_meet(); }
   // The tree is what the index says, the index what the position says, durably.
   [[nodiscard]] bool rests() const { return at_rest(); }
   // What a catch-up would keep aside of this key's present version: it changed here since the last
@@ -83,6 +85,7 @@ class Secondary final : public Duty {
  private:
   Secondary(TreeParts& parts, SyncThread& sync, std::function<void()> wake);
   void start_scan();
+  [[nodiscard]] bool drifted_alone() const;
   [[nodiscard]] role::ReceiveDecision decide(const Session& session) const;
   void lend_to_catch_up();
   void scan_for_catch_up(bool record);

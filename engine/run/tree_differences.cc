@@ -75,8 +75,9 @@ Result<Session*> TreeEngine::session_to_catch_up(const std::string& from) const 
   if ((*session)->hello->role != Role::primary) {
     const std::string primary = known_primary();
     return refuse("node " + from + " is not the primary" +
-                  (primary.empty() ? ", and none is known: `repl promote " + tree + "` there makes it"
-                                   : ": that is " + primary));
+                  (primary.empty()
+                       ? ", and none is known: `repl promote " + tree + "` there makes it"
+                       : ": that is " + primary));
   }
   if (secondary_->catching_up()) return refuse("a catch-up is under way already");
   return session;
@@ -103,21 +104,22 @@ CatchUpPlan TreeEngine::plan_of(DiffResult diff) const {
   plan.here = parts_->state.position;
   plan.there = session.hello->position;
   if (!session.decided) {
-    plan.state = plan.here.reign.is_set() ? CatchUpPlan::State::diverged
-                                          : CatchUpPlan::State::joining;
+    plan.state =
+        plan.here.reign.is_set() ? CatchUpPlan::State::diverged : CatchUpPlan::State::joining;
   }
   for (const send::DiffItem& item : diff.items) {
     const bool here = item.change != send::DiffChange::only_peer;
     plan.kept.push_back(here && item.type != FileType::directory &&
                         secondary_->would_keep(session, item.key));
   }
-  for (const auto change : {send::DiffChange::only_peer, send::DiffChange::content,
-                            send::DiffChange::type}) {
+  for (const auto change :
+       {send::DiffChange::only_peer, send::DiffChange::content, send::DiffChange::type}) {
     plan.bytes += diff.counts.of(change).bytes;
   }
   if (diff.counts.unknown > 0) {
-    plan.warnings.push_back(std::to_string(diff.counts.unknown) +
-                            " files count as changed only because their contents are not known yet");
+    plan.warnings.push_back(
+        std::to_string(diff.counts.unknown) +
+        " files count as changed only because their contents are not known yet");
   }
   plan.diff = std::move(diff);
   return plan;

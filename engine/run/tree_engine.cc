@@ -20,7 +20,8 @@ constexpr size_t drain_bytes = 1 << 20;
 bool same_but_progress(const Hello& a, const Hello& b) {
   return a.role == b.role && a.position == b.position && a.synced == b.synced &&
          a.content == b.content && a.content_known == b.content_known &&
-         a.tree_empty == b.tree_empty && a.policy == b.policy && a.catch_up == b.catch_up;
+         a.tree_empty == b.tree_empty && a.policy == b.policy && a.catch_up == b.catch_up &&
+         a.drifted == b.drifted;
 }
 
 }  // namespace
@@ -304,7 +305,9 @@ void TreeEngine::serve_sessions() {
     }
     if (session->link && !open) close_session(*session, session->link->close_reason());
   }
-  std::erase_if(sessions_, [](const auto& session) { return !session->link; });
+  // Who was not decided on because of one that is closed now.
+  if (std::erase_if(sessions_, [](const auto& session) { return !session->link; }) > 0)
+    decide_again();
 }
 
 void TreeEngine::close_session(Session& session, const Error& why) {
@@ -342,6 +345,7 @@ Hello TreeEngine::make_hello() const {
   hello.content_known = root && root->unknown == 0;
   hello.tree_empty = !root || root->children == 0;
   duty_->describe(hello);
+  if (!primary_ && !not_deciding().empty()) hello.synced = false;
   return hello;
 }
 

@@ -16,10 +16,10 @@
 #include <vector>
 
 #include "engine/role/handover.h"
-#include "engine/run/event_loop.h"
 #include "engine/run/catch_up.h"
 #include "engine/run/catch_up_plan.h"
 #include "engine/run/differ.h"
+#include "engine/run/event_loop.h"
 #include "engine/run/facts.h"
 #include "engine/run/listing_answers.h"
 #include "engine/run/role_change.h"
@@ -171,7 +171,7 @@ class TreeEngine {
     std::function<void()> wake;
   };
   std::shared_ptr<HookResults> hooks_ = std::make_shared<HookResults>();
-  std::string handover_blocked_;        // why only a person can end it
+  std::string handover_blocked_;  // why only a person can end it
   ListingAnswers listings_;
   Differ differ_;
   struct DiffWanted {

@@ -31,7 +31,6 @@ struct TreeEvent {
 // Called on the engine's thread; must not block.
 using EventSink = std::function<void(const TreeEvent&)>;
 // The same for a hook whose end somebody waits for: `done` is called once, on any thread.
-using HookRunner =
-    std::function<void(const TreeEvent&, std::function<void(const Status&)> done)>;
+using HookRunner = std::function<void(const TreeEvent&, std::function<void(const Status&)> done)>;
 
 }  // namespace repl::run

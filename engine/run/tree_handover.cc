@@ -49,8 +49,8 @@ void TreeEngine::begin_switchover(const SwitchoverCommand& command,
     return refuse(report->text);
   }
   if (command.dry_run) {
-    return answer(SwitchoverDone{
-        .from = options.node, .to = command.to, .position = parts_->state.position});
+    return answer(
+        SwitchoverDone{.from = options.node, .to = command.to, .position = parts_->state.position});
   }
   handing_ = trial;
   switching_.emplace(Switching{.began = parts_->clock.now(),

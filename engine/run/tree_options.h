@@ -45,7 +45,7 @@ struct TreeOptions {
   // as the primary again, or it waits for a person.
   bool serve_alone = false;
   Duration alone_after = std::chrono::seconds(limits::alone_after_s);
-  EventSink on_event;  // may be empty
+  EventSink on_event;   // may be empty
   HookRunner run_hook;  // likewise: there is none, and it has ended well
 };
 

@@ -30,8 +30,7 @@ void TreeEngine::on_hello(Session& session) {
   const Hello self = make_hello();
   if (role::superseded(self, *session.hello)) return give_way(*session.hello);
   // Somebody of this history was promoted: known from now on, whoever that was.
-  if (role::parting(self, *session.hello) &&
-      session.hello->epoch_seen > parts_->state.epoch_seen) {
+  if (role::parting(self, *session.hello) && session.hello->epoch_seen > parts_->state.epoch_seen) {
     parts_->state.epoch_seen = session.hello->epoch_seen;
     parts_->store_state();
   }
@@ -160,7 +159,6 @@ void TreeEngine::consider_founding() {
   ended_ = serve_as_primary();
 }
 
-
 Status TreeEngine::begin_reign() {
   parts_->state.boot = boot_id();
   parts_->start_ids();
@@ -187,13 +185,16 @@ Result<RoleChange> TreeEngine::promote(const PromoteRequest& request) {
   if (request.dry_run) return change;
   parts_->log.info("{}: promoted by command{}", parts_->options.name,
                    request.force ? ", forced" : "");
+  if (secondary_) {
+    secondary_->stop();
+    if (Status s = duty_->health(); !s) return fail(s.error());
+  }
   const bool founds = !parts_->state.position.reign.is_set();
-  role::NodeState state = founds ? role::found_tree(random_reign())
-                                 : role::promote(parts_->state, random_reign());
   if (role::waits_for_answer(parts_->state)) {
     act(handing_.take_back_by_force(parts_->state, random_reign()));
   } else {
-    parts_->state = std::move(state);
+    parts_->state = founds ? role::found_tree(random_reign())
+                           : role::promote(std::move(parts_->state), random_reign());
     parts_->state.handover.hook_due = true;
     act(handing_.fenced());
     ended_ = serve_as_primary();
@@ -216,7 +217,8 @@ Status TreeEngine::may_promote(const PromoteRequest& request,
     return refuse("this node has handed the tree to node " + self_state.handover.peer +
                   ", which may be the primary" + forced);
   }
-  if (!self.synced && !primary_) return refuse("this node is still scanning its tree: ask again");
+  if (secondary_ && !secondary_->ready())
+    return refuse("this node is still scanning its tree: ask again");
   for (const auto& session : sessions_) {
     if (!session->link || !session->hello) continue;
     if (Status s = check_peer_for_promotion(*session, request, warnings); !s) return s;
@@ -228,7 +230,8 @@ Status TreeEngine::may_promote(const PromoteRequest& request,
       warnings.push_back("node " + node + " does not answer: what only it has is not here");
   }
   if (!self.position.reign.is_set() && !request.force)
-    return refuse("this node has no history with the tree" + forced + ": what is here is the tree then");
+    return refuse("this node has no history with the tree" + forced +
+                  ": what is here is the tree then");
   if (secondary_ && self.incomplete && !request.force) {
     return refuse("what is here is not a whole cut (a first sync or a catch-up is under way)" +
                   forced + ": it may be a mixture of old and new");
@@ -237,7 +240,8 @@ Status TreeEngine::may_promote(const PromoteRequest& request,
     return refuse("another node was promoted since, and its changes are not here" + forced +
                   ": they are lost where this node's take their place");
   }
-  if (const auto consistency = parts_->index->meta(apply::consistency_meta); secondary_ && consistency)
+  if (const auto consistency = parts_->index->meta(apply::consistency_meta);
+      secondary_ && consistency)
     warnings.push_back("the replica is not an exact state of the primary: " + *consistency);
   return {};
 }
@@ -248,8 +252,9 @@ Status TreeEngine::check_peer_for_promotion(const Session& session, const Promot
   const std::string& tree = parts_->options.name;
   std::string why;
   if (peer.role == Role::primary) {
-    why = "node " + peer.node + " is the primary, and answers: `repl switchover " + tree + " --to " +
-          parts_->options.node + "` there hands over; --force makes this node the primary in its place";
+    why = "node " + peer.node + " is the primary, and answers: `repl switchover " + tree +
+          " --to " + parts_->options.node +
+          "` there hands over; --force makes this node the primary in its place";
   } else if (const auto at = role::parting(peer, make_hello()); at && at->ours_beyond) {
     why = "node " + peer.node + " is further (cut " + std::to_string(peer.position.cut.value) +
           "): promote that one; with --force what only it has is not in the tree";

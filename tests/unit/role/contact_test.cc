@@ -6,6 +6,7 @@
 
 #include "engine/base/limits.h"
 #include "engine/role/node_state.h"
+#include "engine/role/parting.h"
 
 namespace repl::role {
 namespace {
@@ -123,6 +124,135 @@ TEST(Send, AnotherHistoryGetsNothing) {
   Hello peer = secondary();
   peer.position.reign = reign(9);
   EXPECT_EQ(decide_send(primary(), peer, false).send, Send::nothing);
+}
+
+// --- who was the primary before, and comes back
+// ------------------------------------------------------------------
+
+// The primary of epoch 2, promoted at cut 50 of reign 2.
+Hello promoted() {
+  Hello hello = primary();
+  hello.node = "n";
+  hello.position = {.epoch = Epoch{2}, .reign = reign(3), .cut = CutNumber{60}};
+  hello.epoch_seen = Epoch{2};
+  hello.lineage.push_back({.reign = reign(3), .epoch = Epoch{2}, .began_at = CutNumber{50}});
+  hello.content.low = 99;
+  return hello;
+}
+Hello returning(uint64_t cut) {
+  Hello hello = secondary();
+  hello.position.cut = CutNumber{cut};
+  return hello;
+}
+
+TEST(Returning, WithoutChangesOfItsOwnFollowsByItself) {
+  for (const uint64_t cut : {30, 49, 50}) {
+    EXPECT_TRUE(decide_receive(returning(cut), promoted(), false).accept) << cut;
+    EXPECT_EQ(decide_send(promoted(), returning(cut), false).send, Send::changes) << cut;
+  }
+}
+
+TEST(Returning, WithChangesOfItsOwnWaitsForAPerson) {
+  for (const bool restarted : {false, true}) {
+    Hello self = returning(51);
+    if (restarted) {
+      self.position.reign = reign(8);
+      self.lineage.push_back({.reign = reign(8), .epoch = Epoch{1}, .began_at = CutNumber{50}});
+    }
+    const ReceiveDecision receive = decide_receive(self, promoted(), false);
+    EXPECT_FALSE(receive.accept);
+    EXPECT_FALSE(receive.wait);
+    EXPECT_TRUE(receive.diverged);
+    EXPECT_NE(receive.reason.find("repl catchup --from n t"), std::string::npos) << receive.reason;
+    const SendDecision send = decide_send(promoted(), self, false);
+    EXPECT_EQ(send.send, Send::nothing);
+    EXPECT_FALSE(send.wait);
+    EXPECT_NE(send.reason.find("repl catchup --from n t"), std::string::npos) << send.reason;
+
+    self.catch_up = true;
+    EXPECT_TRUE(decide_receive(self, promoted(), false).accept);
+    EXPECT_EQ(decide_send(promoted(), self, false).send, Send::compare);
+  }
+}
+
+TEST(Returning, WhatIsEqualHasNothingToLose) {
+  Hello self = returning(51);
+  self.content = promoted().content;
+  EXPECT_TRUE(decide_receive(self, promoted(), false).accept);
+  EXPECT_EQ(decide_send(promoted(), self, false).send, Send::compare);
+  self.content_known = false;
+  EXPECT_FALSE(decide_receive(self, promoted(), false).accept);
+}
+
+TEST(Returning, AThirdNodeThatHasMoreThanThePromotedOneIsNotCutBack) {
+  Hello third = secondary();
+  third.node = "t";
+  third.position.cut = CutNumber{55};  // received from the one that died
+  EXPECT_TRUE(decide_receive(third, promoted(), false).diverged);
+  EXPECT_EQ(decide_send(promoted(), third, false).send, Send::nothing);
+}
+
+TEST(Returning, DriftThatWasFoundAloneHoldsThePrimaryOff) {
+  Hello self = secondary();
+  self.drifted = true;
+  const SendDecision send = decide_send(primary(), self, false);
+  EXPECT_EQ(send.send, Send::nothing);
+  EXPECT_NE(send.reason.find("repl catchup --from p t"), std::string::npos) << send.reason;
+  EXPECT_NE(send.reason.find("repl promote --force t"), std::string::npos) << send.reason;
+  self.catch_up = true;
+  EXPECT_NE(decide_send(primary(), self, false).send, Send::nothing);
+}
+
+TEST(Returning, AStrangerWithContentJoinsOnAPersonsWord) {
+  Hello self = stranger();
+  EXPECT_TRUE(decide_receive(self, primary(), false).diverged);
+  EXPECT_EQ(decide_send(primary(), self, false).send, Send::nothing);
+  self.catch_up = true;
+  EXPECT_TRUE(decide_receive(self, primary(), false).accept);
+  EXPECT_EQ(decide_send(primary(), self, false).send, Send::compare);
+}
+
+TEST(Returning, AnotherHistoryIsNotJoinedOnAPersonsWord) {
+  Hello self = returning(10);
+  self.position.reign = reign(9);
+  self.lineage = {{.reign = reign(9), .epoch = Epoch{1}, .began_at = CutNumber{0}}};
+  self.catch_up = true;
+  EXPECT_FALSE(decide_receive(self, promoted(), false).accept);
+  EXPECT_EQ(decide_send(promoted(), self, false).send, Send::nothing);
+}
+
+TEST(Returning, OfTwoPrimariesTheOlderGivesWayAndTwoOfOneParentDoNot) {
+  const Hello old = primary();
+  EXPECT_TRUE(superseded(old, promoted()));
+  EXPECT_FALSE(superseded(promoted(), old));
+  EXPECT_TRUE(decide_send(promoted(), old, false).wait);
+  Hello other = promoted();
+  other.position.reign = reign(4);
+  other.lineage.back().reign = reign(4);
+  EXPECT_FALSE(superseded(promoted(), other));
+  EXPECT_FALSE(superseded(other, promoted()));
+  EXPECT_NE(decide_send(promoted(), other, false).reason.find("repl demote t"), std::string::npos);
+  other.position.epoch = other.epoch_seen = other.lineage.back().epoch = Epoch{7};
+  EXPECT_FALSE(superseded(promoted(), other)) << "its history has nothing of epoch 2";
+  Hello witness = secondary();
+  witness.lineage = promoted().lineage;
+  EXPECT_TRUE(superseded(old, witness)) << "whoever tells it";
+}
+
+TEST(Currency, MoreThanHalfOfTheNodesAndNoneOfANewerEpoch) {
+  EXPECT_TRUE(heard_enough(1, 0));
+  EXPECT_FALSE(heard_enough(2, 0));
+  EXPECT_TRUE(heard_enough(2, 1));
+  EXPECT_TRUE(heard_enough(3, 1));
+  EXPECT_FALSE(heard_enough(4, 1));
+  EXPECT_TRUE(vouches(primary(), secondary()));
+  EXPECT_FALSE(vouches(primary(), promoted()));
+  Hello newer = secondary();
+  newer.epoch_seen = Epoch{2};
+  EXPECT_FALSE(vouches(primary(), newer));
+  Hello ahead = secondary();
+  ahead.position.cut = CutNumber{51};
+  EXPECT_FALSE(vouches(primary(), ahead)) << "this node's state went back";
 }
 
 // "Pruned" means "compared in full", not "another history".

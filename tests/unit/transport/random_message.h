@@ -125,7 +125,8 @@ inline Message MessageMaker::make(size_t kind) {
       h.content_known = coin();
       h.tree_empty = coin();
       h.incomplete = coin();
-    h.catch_up = coin();
+      h.catch_up = coin();
+      h.drifted = coin();
       times([&] { h.stages.push_back({bits<StageId>(), number() >> 1}); });
       return h;
     }
