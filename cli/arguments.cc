@@ -189,7 +189,7 @@ void add_daemon_commands(CLI::App& top, Draft& draft) {
   wait.footer(help::wait);
 
   CLI::App& approve = *top.add_subcommand(
-      "approve", "Release what is held: the primary's version wins, local ones are kept");
+      "approve", "Release what is held: a replica's local changes, or removals on the primary");
   approve.add_option("TREE", draft.approve.tree, "A tree of the configuration")->required();
   approve.footer(help::approve);
 
@@ -198,12 +198,15 @@ void add_daemon_commands(CLI::App& top, Draft& draft) {
   CLI::App& doctor = *top.add_subcommand(
       "doctor", "What this machine can do, and what to do about what it cannot");
   doctor.add_flag("--json", draft.doctor.json, "One JSON object");
+  doctor.footer(help::doctor);
   CLI::App& config = *top.add_subcommand("config", "The configuration file");
-  config.add_subcommand("check", "Say whether the configuration is right");
+  config.add_subcommand("check", "Say whether the configuration is right")
+      ->footer(help::config_check);
   config.require_subcommand(1);
   top.add_subcommand("keygen", "Make this node's key, once")->footer(help::keygen);
   top.add_subcommand("fingerprint",
-                     "Print the fingerprint of this node's key, for the configuration");
+                     "Print the fingerprint of this node's key, for the configuration")
+      ->footer(help::fingerprint);
 }
 
 // The options that several of the four have.
@@ -243,7 +246,7 @@ void add_diverged(CLI::App& top, Draft& draft) {
   restore.add_flag("--replace", o.replace, "What is there now goes to the store");
   CLI::App& discard = add("discard", "Remove kept versions for good", DivergedAction::discard);
   add_choice(discard);
-  discard.add_flag("--yes", o.yes, "Without asking");
+  discard.add_flag("--yes", o.yes, "Do not ask");
 }
 
 Command chosen(const CLI::App& app, Draft& draft) {

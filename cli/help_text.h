@@ -10,11 +10,12 @@ inline constexpr const char* top = R"(Examples:
   repl status                                how far each peer is
   repl wait idm --timeout 10 && reboot       everything written so far is safe elsewhere
   repl switchover --to mgmt2                 the other node becomes the primary
+  repl promote                               on the other node: the primary is lost
   repl catchup --from mgmt2                  back after a repair: see, agree, proof
 
 Exit status: 0 success, 1 failed or different, 2 wrong command line or configuration,
 3 held (a person must decide), 4 a peer is away, 5 timeout, 6 equal but for what is held,
-7 no daemon runs, 8 not permitted.
+7 no daemon runs, 8 not permitted. `repl role` has its own.
 See repl(1) and repl.toml(5).)";
 
 inline constexpr const char* mirror = R"(Filter rules are rsync's, the first that matches decides.
@@ -54,11 +55,16 @@ Exit status: 0 done, 3 held, 4 a peer is away (and not --wait-for-peers), 5 time
 
 inline constexpr const char* approve =
     R"(On a secondary some paths were changed locally, so repl holds the primary's versions back
-(`repl status` lists them). This lets the primary's versions in; the local ones are kept aside.)";
+(`repl status` lists them). This lets the primary's versions in; the local ones are kept aside.
+On the primary it means removals that are held (max_delete, an emptied root): the peers follow.
+
+Example:
+  repl approve idm)";
 
 inline constexpr const char* role =
     R"(Primary counts only if the node has shown since it booted that it is current, or was promoted
-since. Whatever is not certain, a daemon that does not answer too, is "neither".
+since. Whatever is not certain, a daemon that does not answer too, is "neither". A secondary
+that prints "diverged" has changes that no other node has: `repl status` names the command.
 
 Exit status: 0 primary, 1 secondary, 2 neither.
 
@@ -68,8 +74,9 @@ Example:
 inline constexpr const char* promote =
     R"(For when the primary is lost: every peer that can be reached is asked first. It is refused if
 a primary is alive, if another node is further ahead (it is named), or if this node is not at a
-whole cut. --force does it nevertheless: what only others have is then kept aside there when they
-come back. If both nodes are alive, `repl switchover` moves the role and loses nothing.
+whole cut (a first sync or a catch-up is under way). --force does it nevertheless: what only
+others have is then not touched there when they come back, and `repl catchup` keeps it aside. If
+both nodes are alive, `repl switchover` moves the role and loses nothing.
 
 Exit status: 0 primary now, 3 refused (the reason says what to do), 7 no daemon runs.
 
@@ -85,21 +92,23 @@ Example:
   repl demote idm)";
 
 inline constexpr const char* switchover =
-    R"(On the primary. Writers are stopped, what they wrote is sent, and NODE becomes the primary at
-exactly that state. If a step fails, this node stays the primary or becomes it again.
+    R"(On the primary. on_demote of repl.toml stops the writers, what they wrote is sent, and NODE
+becomes the primary at exactly that state. If a step fails, this node stays the primary or
+becomes it again. Nothing but on_demote stops writers: without it, stop them before.
 
-Exit status: 0 NODE is the primary, 1 failed, 3 refused (the reason says what to do), 4 NODE is
-away, 5 timeout, 7 no daemon runs.
+Exit status: 0 NODE is the primary, 1 failed after it had begun, 3 refused (the reason says what
+to do), 5 the daemon did not say how it ended (`repl role` does), 7 no daemon runs.
 
 Examples:
   repl switchover idm --to mgmt2 --dry-run
   repl switchover --to mgmt2       all trees that mgmt2 has, too)";
 
 inline constexpr const char* catchup =
-    R"(For a node that was away while another was the primary. It shows what would change, asks, does
-it, and proves that both are equal. Versions that only this node has are kept aside before they
-are replaced: `repl diverged list TREE`. If it is interrupted, run it again: it goes on where it
-stopped. A tree that is in sync is only verified, without a question.
+    R"(For a node that was away while another was the primary, that was written to, or that lost its
+state; the daemon runs meanwhile. It shows what would change here ("deleted": NODE does not have
+it), asks, does it, and proves that both are equal. Versions that only this node has are kept
+aside before they are replaced: `repl diverged list TREE`. If it is interrupted, run it again: it
+goes on where it stopped. A tree that is in sync is only verified, without a question.
 
 Exit status: 0 every tree is verified, 1 one is not, 2 nobody was there to agree (--yes), 3 held,
 4 NODE is away, 7 no daemon runs. With --dry-run: 0 if the plans could be made.
@@ -111,7 +120,8 @@ Examples:
 
 inline constexpr const char* diff =
     R"(Lists what would have to change here to be as the peer is: new (only the peer has it), changed,
-attributes (the content is equal), deleted (only this node has it). Nothing is changed.
+attributes (the content is equal), deleted (only this node has it). Nothing is changed. Paths
+that are held because somebody changed them here are in `repl status` instead.
 
 Exit status: 0 equal, 1 different, 4 the peer is away, 7 no daemon runs.
 
@@ -128,9 +138,9 @@ Examples:
   repl resume idm)";
 
 inline constexpr const char* diverged =
-    R"(When a node that was primary catches up with another, what only it had is kept in a store
-before it is replaced. PATH is relative to the root of the tree and means all below it, too.
-restore needs this node to be the primary for the tree, or --to DIR.
+    R"(When a node catches up with another, what only it had is kept in a store before it is replaced.
+PATH is relative to the root of the tree and means all below it, too.
+restore needs this node to be the primary for the tree, or --to DIR, which must exist.
 
 Examples:
   repl diverged list idm
@@ -141,6 +151,17 @@ Examples:
 
 Exit status: 0 done, 1 failed, damaged, or something is in the way, 2 wrong command line, or
 nobody to confirm, 7 no daemon to ask for the role, 8 this node is not the primary.)";
+
+inline constexpr const char* doctor =
+    R"(Exit status: 0 replication is possible, 1 something makes it impossible; it says what to do.)";
+
+inline constexpr const char* config_check =
+    R"(Reads the configuration as the daemon would, and says which of its nodes this is.
+
+Exit status: 0 it is right, 2 it is not.)";
+
+inline constexpr const char* fingerprint =
+    R"(It goes into [node.NAME] of repl.toml on every node. `repl keygen` makes the key.)";
 
 inline constexpr const char* keygen =
     R"(Writes an Ed25519 key (STATE-DIR/identity.key, mode 0600) and its self-signed certificate

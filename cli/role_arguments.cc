@@ -19,7 +19,8 @@ void add_moves(CLI::App& top, RoleDraft& draft) {
   CLI::App& promote = *top.add_subcommand(
       "promote", "Make this node the primary: the other one is lost, or demoted");
   add_trees(promote, draft.promote.trees, "Only these (default: all of this node)");
-  promote.add_flag("--force", draft.promote.force, "Although it was refused, and what that says");
+  promote.add_flag("--force", draft.promote.force,
+                   "Although it is refused without; the refusal says what that risks");
   promote.add_flag("--dry-run", draft.promote.dry_run, "Say what would be; change nothing");
   promote.add_flag("--json", draft.promote.json, json_help);
   promote.footer(help::promote);
@@ -35,7 +36,7 @@ void add_moves(CLI::App& top, RoleDraft& draft) {
       *top.add_subcommand("switchover", "Hand over to another node, with nothing lost");
   add_trees(switchover, s.trees, "Only these (default: all that NODE has, too)");
   switchover.add_option("--to", s.to, "The next primary")->required()->type_name("NODE");
-  switchover.add_option("--timeout", s.timeout_seconds, "Roll back after so many seconds (exit 5)")
+  switchover.add_option("--timeout", s.timeout_seconds, "Roll back after so many seconds")
       ->check(CLI::Range(0.1, 86'400.0))
       ->capture_default_str();
   switchover.add_flag("--dry-run", s.dry_run, "Say whether it would work; change nothing");

@@ -1,7 +1,7 @@
 // holds.h: the keys that differ because a person must decide, durable in the index.
 //
-// meta "hold/" + 8 bytes directory id + name → string reason, string wanted entry (entry_codec.h;
-// empty: the key shall be gone).
+// meta "hold/" + 8 bytes directory id + name → string reason, u8 whether it shall be gone, string
+// wanted entry (entry_codec.h).
 //
 // Thread: one owner.
 #pragma once
