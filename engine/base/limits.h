@@ -24,6 +24,7 @@ inline constexpr size_t rolling_block_bytes_min = 4096;     // of a rolling sign
 // each is as many at once. Between them: torn_pause_ms, twice as long after each.
 inline constexpr int stable_read_tries_max = 5;
 inline constexpr int torn_pause_ms = 100;
+inline constexpr size_t astray_keys_max = 4096;  // sent newer than their cut, or left out of it
 inline constexpr size_t hot_keys_max = 4096;  // known to be hot; one more, and all have their tries
 
 // Wire.

@@ -229,31 +229,7 @@ void CutBuilder::take_item(CutItem item) {
     items_.emplace(item.key, std::move(item));
     return;
   }
-  // Looked at again: the base is what peers hold, so the first one stands; a content that changed
-  // once did.
-  CutItem& first = at->second;
-  item.destroys = item.destroys || first.destroys;
-  if (item.unsent || first.unsent) {
-    item.unsent = true;
-    item.base_content = {};
-    item.base_size = 0;
-    item.content_changed = item.attr.type == FileType::regular;
-  } else if (first.removed) {
-    item.base_content = {};
-    item.base_size = 0;
-    item.content_changed = item.attr.type == FileType::regular;
-  } else {
-    item.base_content = first.base_content;
-    item.base_size = first.base_size;
-    if (!item.content_changed && first.content_changed) {
-      item.content_changed = true;
-      if (item.attr.content == first.attr.content) {
-        item.bytes = first.bytes;
-        item.copy_from = first.copy_from;
-      }
-    }
-  }
-  first = std::move(item);
+  supersede(at->second, std::move(item));
 }
 
 void CutBuilder::list_directory(DirId dir, const Key& key) {

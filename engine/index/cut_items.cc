@@ -33,6 +33,27 @@ class Depths {
 
 }  // namespace
 
+void supersede(CutItem& first, CutItem newer) {
+  newer.destroys = newer.destroys || first.destroys;
+  if (newer.unsent || first.unsent || first.removed) {
+    newer.unsent = newer.unsent || first.unsent;
+    newer.base_content = {};
+    newer.base_size = 0;
+    newer.content_changed = newer.attr.type == FileType::regular;
+  } else {
+    newer.base_content = first.base_content;
+    newer.base_size = first.base_size;
+    if (!newer.content_changed && first.content_changed) {
+      newer.content_changed = true;
+      if (newer.attr.content == first.attr.content) {
+        newer.bytes = std::move(first.bytes);
+        newer.copy_from = std::move(first.copy_from);
+      }
+    }
+  }
+  first = std::move(newer);
+}
+
 void complete_link_groups(CutItems& items, const Index& index, CutNumber at) {
   std::unordered_set<LinkId> groups;
   for (const auto& [key, item] : items) {

@@ -14,6 +14,10 @@ namespace repl {
 
 using CutItems = std::unordered_map<Key, CutItem>;
 
+// A key was looked at once more, in the same cut or in a later one: `first` becomes `newer`. What
+// peers have is what the first look said; a content that changed once did.
+void supersede(CutItem& first, CutItem newer);
+
 // A name that joins a link group is linked to another one of it on the peers, so the names that
 // stay as they are go along: alone it would become a file of its own there. Names that joined in a
 // cut after `at` come with that one.

@@ -45,6 +45,7 @@ void CutWriter::emit(Message message, Lane lane) {
 
 void CutWriter::record(Record record) {
   streamed_.forget(record);
+  astray_.told(record);
   ++records_;
   bytes_sent_ += record_bytes(record);
   if (order_.watching()) {
@@ -65,6 +66,7 @@ void CutWriter::begin(const CutBegin& begin, CutNumber peer_at, bool disown, Loo
   disown_ = disown;
   open_ = true;
   exact_ = true;
+  index_moved_on_ = false;
   records_ = 0;
   withheld_ = 0;
   bytes_sent_ = 0;
@@ -113,9 +115,17 @@ void CutWriter::end(bool last, const Fingerprint& content, bool content_known, u
               .loose = loose()});
 }
 
-void CutWriter::changed_meanwhile(const Key& key) {
-  exact_ = false;
+void CutWriter::changed_meanwhile(const Key& key, LinkId link) {
+  goes_astray(key, link);
   parts_.callbacks.mark_dirty(key);
+}
+
+void CutWriter::goes_astray(const Key& key, LinkId link) {
+  exact_ = false;
+  if (link.is_set())
+    astray_.add_more_than(key);
+  else
+    astray_.add(key);
 }
 
 void CutWriter::add(const Candidate& candidate) {
@@ -123,9 +133,10 @@ void CutWriter::add(const Candidate& candidate) {
     peer_contents_.add(candidate.key, candidate.peer_content, candidate.peer_size);
   }
   if (!order_.watching()) return take_candidate(candidate);
-  if (recorded_.contains(candidate.key)) return changed_meanwhile(candidate.key);
   const std::optional<Entry> entry =
       candidate.removed ? std::nullopt : parts_.index.get(candidate.key);
+  if (recorded_.contains(candidate.key))
+    return changed_meanwhile(candidate.key, entry ? entry->attr.link : LinkId{});
   const bool there = candidate.peer_type != FileType::none;
   const bool file = entry && entry->attr.type == FileType::regular;
   // Whether it is another version or another file, nobody can say.
@@ -163,7 +174,8 @@ void CutWriter::take_candidate(const Candidate& candidate) {
     return;
   }
   const std::optional<Entry> entry = parts_.index.get(candidate.key);
-  if (!entry) return not_exact();  // removed since: a newer cut says so
+  if (!entry) return index_moved_on();  // removed since: a newer cut says so
+  if (entry->cut > begin_.cut) index_moved_on();
   if (is_withheld(candidate.key)) return;
   const bool base = !candidate.whole && candidate.peer_type == FileType::regular;
   Work work{.key = candidate.key, .attr = entry->attr, .whole = candidate.whole};
@@ -176,7 +188,8 @@ void CutWriter::take_candidate(const Candidate& candidate) {
 }
 
 void CutWriter::add(CutItem item) {
-  if (order_.watching() && recorded_.contains(item.key)) return changed_meanwhile(item.key);
+  if (order_.watching() && recorded_.contains(item.key))
+    return changed_meanwhile(item.key, item.attr.link);
   // What other peers had there may be under way to this one.
   if (!order_.lacks(item.key)) peer_contents_.add(item.key, item.base_content, item.base_size);
   const bool taken = order_.take(item);
@@ -189,6 +202,7 @@ void CutWriter::add(CutItem item) {
 void CutWriter::bound_held_back() {
   if (order_.held() <= limits::held_back_keys_max) return;
   for (CutItem& item : order_.stop_holding(begin_.cut)) released_.push_back(std::move(item));
+  if (order_.released_later()) index_moved_on();
 }
 
 bool CutWriter::crowded() const {
@@ -274,7 +288,7 @@ void CutWriter::put_done(const Work& work, const Attributes& attr, Content conte
 // the content.
 void CutWriter::skip(const Key& key, LinkId link, const Error& why) {
   parts_.log.debug("send: left out {}: {}", escape(key.name), why.message);
-  exact_ = false;
+  goes_astray(key, link);
   parts_.callbacks.left_out(key, why);
   const auto group = links_.find(link);
   if (!link.is_set() || group == links_.end()) return;

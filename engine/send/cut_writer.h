@@ -26,6 +26,7 @@
 #include "engine/index/index.h"
 #include "engine/model/cut.h"
 #include "engine/model/message.h"
+#include "engine/send/astray_keys.h"
 #include "engine/send/content_source.h"
 #include "engine/send/content_streamer.h"
 #include "engine/send/copy_search.h"
@@ -116,8 +117,16 @@ class CutWriter {
   void forget_held_back();
   // The next piece of the same cut.
   void reopen();
+  // The open cut tells what only a later one knows of, or lacks what is in it; and not of keys
+  // alone that are known to be astray.
   void not_exact() { exact_ = false; }
+  void index_moved_on() {
+    not_exact();
+    index_moved_on_ = true;
+  }
   [[nodiscard]] bool exact() const { return exact_; }
+  [[nodiscard]] bool tells_of_later() const { return index_moved_on_; }
+  [[nodiscard]] AstrayKeys& astray() { return astray_; }
   [[nodiscard]] bool open() const { return open_; }
   [[nodiscard]] uint64_t records() const { return records_; }        // since begin, or reopen
   [[nodiscard]] uint64_t withheld() const { return withheld_; }      // since begin
@@ -172,7 +181,8 @@ class CutWriter {
                const std::vector<Digest>& blocks);
   void record(Record record);
   void emit(Message message, Lane lane = Lane::bulk);
-  void changed_meanwhile(const Key& key);
+  void changed_meanwhile(const Key& key, LinkId link);
+  void goes_astray(const Key& key, LinkId link);
 
   void give_up(const Work& work, const Error& why);
   void finish_stream(const Work& work, ContentStreamer& streamer);
@@ -186,6 +196,7 @@ class CutWriter {
   Loose may_end_ = Loose::never;
   bool open_ = false;
   bool exact_ = true;
+  bool index_moved_on_ = false;  // since begin
   uint64_t records_ = 0;
   uint64_t withheld_ = 0;
   uint64_t bytes_sent_ = 0;
@@ -201,6 +212,7 @@ class CutWriter {
   std::vector<Candidate> later_;      // for the next cut
   std::vector<Candidate> again_;      // changed while they were streamed, or did not hold still
   std::unordered_set<Key> recorded_;  // of the open cut, while large contents are under way
+  AstrayKeys astray_;
   HotFiles hot_;
   MethodCounters counters_;
 };

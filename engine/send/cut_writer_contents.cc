@@ -52,6 +52,7 @@ CutWriter::Drain CutWriter::drain() {
 bool CutWriter::release_one() {
   if (released_.empty() && order_.held() > 0) {
     for (CutItem& item : order_.release(begin_.cut)) released_.push_back(std::move(item));
+    if (order_.released_later()) index_moved_on();
   }
   if (released_.empty()) return false;
   const CutItem item = std::move(released_.front());
@@ -75,7 +76,8 @@ void CutWriter::put_again() {
                     .base_key = candidate.key,
                     .inode = entry->local.inode,
                     .birth = entry->local.birth,
-                    .followers = {}});
+                    .followers = {},
+                    .as_of = entry->cut});
   }
 }
 
@@ -123,7 +125,7 @@ Result<Attributes> CutWriter::as_on_disk(const Work& work, ContentHandle& handle
   const bool same = now.size == then.size && now.mtime == then.mtime && now.mode == then.mode &&
                     now.uid == then.uid && now.gid == then.gid;
   if (same) return then;
-  changed_meanwhile(work.key);
+  changed_meanwhile(work.key, work.attr.link);
   Result<Attributes> fresh = handle.attributes();
   if (!fresh) return fresh;
   fresh->size = now.size;
@@ -142,7 +144,7 @@ void CutWriter::learned(const Work& work, const Attributes& attr, const Digest& 
   // The disk held other bytes than the index says under the same stat (a store through mmap).
   if (work.attr.content.is_set() && work.attr.content != digest && work.attr.size == attr.size &&
       work.attr.mtime == attr.mtime) {
-    changed_meanwhile(work.key);
+    changed_meanwhile(work.key, work.attr.link);
   }
   parts_.callbacks.content_known(work.key, attr, digest, blocks);
 }
@@ -169,7 +171,7 @@ void CutWriter::put_inline(Work work) {
 void CutWriter::put_small(Work work, SmallContent content) {
   Result<Attributes> attr = as_on_disk(work, *content.handle, content.handle->opened());
   if (!attr) return skip(work.key, work.attr.link, attr.error());
-  if (!content.stable) changed_meanwhile(work.key);
+  if (!content.stable) changed_meanwhile(work.key, work.attr.link);
   count_hot(work.key, !content.stable);
   ContentHasher hasher;
   hasher.update(content.bytes);
@@ -189,7 +191,7 @@ void CutWriter::put_small(Work work, SmallContent content) {
 
 // Cuts that come meanwhile need not wait for it.
 void CutWriter::put_off_torn(Work work) {
-  exact_ = false;
+  goes_astray(work.key, work.attr.link);
   if (may_end_ == Loose::if_torn) order_.watch();
   large_.rest(prepared(std::move(work)));
 }
@@ -214,7 +216,8 @@ void CutWriter::finish_stream(const Work& work, ContentStreamer& streamer) {
     return give_up(work, make_error(ErrorCode::not_found, "it was removed while it was sent"));
   Result<Attributes> attr = as_on_disk(work, streamer.handle(), streamer.state());
   if (!attr) return skip(work.key, work.attr.link, attr.error());
-  if (result.changed) changed_meanwhile(work.key);
+  if (result.changed) changed_meanwhile(work.key, work.attr.link);
+  if (work.as_of > begin_.cut) index_moved_on();
   count_hot(work.key, result.torn);
   attr->size = result.size;
   attr->content = result.digest;

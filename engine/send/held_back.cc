@@ -43,8 +43,9 @@ void HeldBack::clear() {
   links_.clear();
 }
 
-bool HeldBack::still_true(CutItem& item) const {
+bool HeldBack::still_true(CutItem& item, CutNumber at) {
   const std::optional<Entry> entry = index_.get(item.key);
+  later_ = later_ || (entry ? entry->cut > at : !item.removed);
   if (!entry) {  // a directory that moved on has no removal of its own
     item.removed = true;
     item.attr = {};
@@ -79,10 +80,11 @@ void HeldBack::follow_moved_directories() {
 }
 
 std::vector<CutItem> HeldBack::release(CutNumber at) {
+  later_ = false;
   follow_moved_directories();
   complete_link_groups(items_, index_, at);
-  std::vector<CutItem> items =
-      in_order(std::exchange(items_, {}), index_, [&](CutItem& item) { return still_true(item); });
+  std::vector<CutItem> items = in_order(std::exchange(items_, {}), index_,
+                                        [&](CutItem& item) { return still_true(item, at); });
   clear();
   return items;
 }

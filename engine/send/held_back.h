@@ -28,15 +28,18 @@ class HeldBack {
   // What the index shows differently by now is told by a later cut, but for what is gone.
   // `at`: the cut that they are sent in.
   [[nodiscard]] std::vector<CutItem> release(CutNumber at);
+  // The last release has something as only a cut after `at` says, or may have.
+  [[nodiscard]] bool released_later() const { return later_; }
   void clear();
 
  private:
-  [[nodiscard]] bool still_true(CutItem& item) const;
+  [[nodiscard]] bool still_true(CutItem& item, CutNumber at);
   void follow_moved_directories();
 
   const Index& index_;
   CutItems items_;
   std::unordered_multiset<LinkId> links_;
+  bool later_ = false;
 };
 
 }  // namespace repl::send

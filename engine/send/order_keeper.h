@@ -45,6 +45,8 @@ class OrderKeeper {
     return held_.release(at);
   }
   [[nodiscard]] bool holding() const { return holding_; }
+  // The last release told of what only a later cut says.
+  [[nodiscard]] bool released_later() const { return held_.released_later(); }
   // Its release is put off.
   void hold(CutItem item) { held_.hold(std::move(item)); }
   // The trees are compared: that finds what waits.

@@ -5,6 +5,7 @@
 
 #include "engine/base/check.h"
 #include "engine/base/limits.h"
+#include "engine/send/merge_cuts.h"
 
 namespace repl::send {
 
@@ -128,7 +129,7 @@ void Sender::on_cut(std::shared_ptr<const CutBatch> batch) {
     moved_at_ = batch->cut;
     // The index that a merged cut is made from has moved on: the cut may hold some of this one
     // already.
-    if (phase_ != SendPhase::live && !live_) writer_.not_exact();
+    if (phase_ != SendPhase::live && !live_) writer_.index_moved_on();
   }
   if (diverted_) return;
   if (batch->by_log) return divert();
@@ -166,12 +167,33 @@ bool Sender::step_live() {
     if (drained == CutWriter::Drain::complete) begin_completion();
     return drained == CutWriter::Drain::more || drained == CutWriter::Drain::complete;
   }
+  if (!told_exact_) merge_queue();
   live_ = std::move(queue_.front());
   queue_.pop_front();
   queue_bytes_ -= std::min(queue_bytes_, batch_bytes(*live_));
   live_at_ = 0;
   open_writer(CutBegin{.epoch = plan_.epoch, .reign = plan_.reign, .cut = live_->cut}, sent_);
   return true;
+}
+
+// The peer is not at a state of the tree: what waits becomes one cut that is. It brings again what
+// a merged cut told at a newer state.
+void Sender::merge_queue() {
+  if ((queue_.size() == 1 && given_.empty()) || index_is_ahead()) return;
+  queue_ = {merge_cuts(queue_, index_, [this](const Key& key) {
+    return given_.contains(key) || writer_.astray().contains(key);
+  })};
+  queue_bytes_ = batch_bytes(*queue_.front());
+}
+
+// A scan records what no cut has said yet.
+bool Sender::index_is_ahead() const {
+  bool ahead = false;
+  const bool reaches = index_.changes_since(tree_cut_, [&](const Change&) {
+    ahead = true;
+    return false;
+  });
+  return ahead || !reaches;
 }
 
 void Sender::open_writer(const CutBegin& begin, CutNumber peer_at) {
@@ -240,7 +262,7 @@ void Sender::begin_resend() {
   candidates_.assign(std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
   merging_ = sent_;
   begin_cut(false);
-  if (!queue_.empty()) writer_.not_exact();
+  if (!queue_.empty()) writer_.index_moved_on();
 }
 
 // --- cuts ---
@@ -253,7 +275,7 @@ void Sender::begin_cut(bool first_sync) {
       CutBegin{
           .epoch = plan_.epoch, .reign = plan_.reign, .cut = merging_, .first_sync = first_sync},
       peer_at);
-  if (merging_ < moved_at_) writer_.not_exact();
+  if (merging_ < moved_at_) writer_.index_moved_on();
   given_.clear();
   given_dirs_.clear();
   piece_records_ = 0;
@@ -344,17 +366,14 @@ void Sender::end_cut() {
   if (!live_) owed_until_ = ends_sent_;
   Fingerprint content;
   bool known = false;
-  const CutNumber inexact_until = inexact_until_;
-  if (!writer_.exact()) {
-    inexact_until_ = tree_cut_;
-    callbacks_.not_exact();
-  }
+  note_inexact(cut);
   if (live_) {
     if (!live_->ordered) writer_.not_exact();
     cut = live_->cut;
     content = live_->content;
     known = live_->content_known;
     live_.reset();
+    given_.clear();
   } else if (cut == tree_cut_) {
     const std::optional<DirSummary> root = index_.summary(root_dir);
     known = root && root->unknown == 0;
@@ -366,10 +385,10 @@ void Sender::end_cut() {
   if (loose || was_loose_) owed_until_ = ends_sent_;
   if (mode_ == PlanMode::compare && merged)
     only_withheld_ = writer_.records() == 0 ? writer_.withheld() : 0;
-  if (cut <= inexact_until) writer_.not_exact();
   known = known && writer_.exact() && resend_.empty() && !loose;
   if (resend_.empty() && !compare_wanted_) refusals_settled_ = status_.refused;
   if (merged && !tree_exact_) writer_.not_exact();  // equal it is all the same
+  told_exact_ = writer_.exact();
   writer_.end(whole, content, known, refusals_settled_);
   exact_ = known;
   if (whole) sent_ = cut;
@@ -378,10 +397,28 @@ void Sender::end_cut() {
   if (!std::exchange(completing_, false)) catch_up(merged);
 }
 
+// What the cut told of a later state of the tree is in the cuts that are known by now: the newest
+// of them is exact, those before it are not. The one that an index is ahead of is not either.
+void Sender::note_inexact(CutNumber cut) {
+  const bool exact = writer_.exact();
+  const CutNumber newest = live_ ? live_->cut : cut;
+  writer_.astray().settle(tree_cut_);
+  if (writer_.tells_of_later()) {
+    const bool newest_too = compare_wanted_ || newest >= tree_cut_ || index_is_ahead();
+    const CutNumber until = newest_too ? tree_cut_ : CutNumber{tree_cut_.value - 1};
+    inexact_until_ = std::max(inexact_until_, until);
+  }
+  if (newest <= inexact_until_ || writer_.astray().any(newest)) writer_.not_exact();
+  if (!exact) callbacks_.not_exact();
+}
+
 // A merged cut holds some of the cuts that came meanwhile already, at a newer state: told after it
-// they would lead back. As long as that is little, it is asked for and sent as another merged cut.
+// one by one they would lead back. They are told as one; or, where it is not known what the peer
+// has under their keys, asked for and sent as another merged cut, as long as that is little.
 void Sender::catch_up(bool merged) {
-  if (!merged || tree_cut_ <= sent_ || catch_ups_ == limits::catch_ups_max) {
+  const bool known = mode_ == PlanMode::changes || mode_ == PlanMode::in_sync;
+  const bool here = known && !diverted_ && !index_is_ahead();
+  if (!merged || tree_cut_ <= sent_ || here || catch_ups_ == limits::catch_ups_max) {
     catch_ups_ = 0;
     return;
   }

@@ -137,6 +137,9 @@ class Sender {
   void begin_cut(bool first_sync);
   void open_writer(const CutBegin& begin, CutNumber peer_at);
   void begin_completion();
+  void merge_queue();
+  [[nodiscard]] bool index_is_ahead() const;
+  void note_inexact(CutNumber cut);
   [[nodiscard]] bool goes_on_without();
   [[nodiscard]] bool newer_waits() const { return !queue_.empty() || diverted_; }
   [[nodiscard]] bool has_large() const;
@@ -174,10 +177,12 @@ class Sender {
   CutNumber tree_cut_;      // the newest that we know of
   CutNumber moved_at_;      // the newest that changed something
   bool tree_exact_ = true;  // the newest is what the tree was at a moment
-  // Up to this cut none is exact: the peer has something that only a later one knows of.
+  // Up to this cut none is exact: the peer has something that only a later one knows of. What it
+  // has so of single keys the writer knows.
   CutNumber inexact_until_;
-  CutNumber merging_;  // number of the merged cut that is being made
-  CutNumber sent_;     // last cut that was sent whole
+  bool told_exact_ = true;  // the last cut was told as exact
+  CutNumber merging_;       // number of the merged cut that is being made
+  CutNumber sent_;          // last cut that was sent whole
 
   std::deque<Message> out_;         // bulk that the outbox did not take yet
   std::deque<Message> background_;  // likewise

@@ -273,18 +273,18 @@ void Sender::give(Candidate next) {
     if (place && Key{.dir = place->parent, .name = place->name} != next.key) {
       next = Candidate{
           .key = Key{.dir = place->parent, .name = place->name}, .whole = true, .dir = next.dir};
-      writer_.not_exact();
+      writer_.index_moved_on();
       moved = true;
     }
   }
   const bool moved_on = tree_cut_ > merging_ && !next.removed && !next.key.is_root();
   if (moved_on && !give_parents(next.key.dir, moved)) {
-    writer_.not_exact();
+    writer_.index_moved_on();
     compare_wanted_ = true;
     return;
   }
   if (give_once(next)) return;
-  writer_.not_exact();
+  writer_.index_moved_on();
   compare_wanted_ = compare_wanted_ || next.dir.is_set();
 }
 

@@ -30,6 +30,7 @@ struct Work {
   Timestamp birth;
   std::vector<Key> followers;  // other names of its link group, to be told behind it
   int torn_reads = 0;          // in a row: it did not hold still
+  CutNumber as_of;             // `attr` is from the index: as of this cut
 };
 
 }  // namespace repl::send

@@ -334,6 +334,8 @@ class Git:
     @staticmethod
     def judge(copy, tree):
         repository, primary = os.path.join(copy, "repository"), os.path.join(tree, "repository")
+        if not os.path.exists(repository):
+            return "no repository yet"
         if git(repository, "rev-parse", "--verify", "--quiet", "HEAD").returncode:
             if os.path.exists(os.path.join(repository, ".git/logs/HEAD")):
                 raise Broken("HEAD leads to nothing")

@@ -63,10 +63,20 @@ class ModelReceiver {
   bool refuse_orphans = false;
   uint64_t ends = 0;  // of this connection
   bool ordered = true;
+  // After each whole cut: the end, and whether nothing of it is owed.
+  std::function<void(const CutEnd&, bool whole)> on_end = [](const CutEnd&, bool) {};
   bool ack = true;
 
   void take(const Message& message) {
     std::visit([this](const auto& m) { on(m); }, message);
+  }
+  // What was not whole is lost.
+  void disconnect() {
+    open_ = false;
+    records_.clear();
+    stages_.clear();
+    replies.clear();
+    refused_ = 0;
   }
 
  private:
@@ -80,6 +90,7 @@ class ModelReceiver {
   uint64_t last_object_ = 0;
   CutBegin begin_;
   bool open_ = false;
+  uint64_t refused_ = 0;  // of this connection
 
   template <typename T>
   void on(const T&) {
@@ -207,6 +218,7 @@ class ModelReceiver {
   }
 
   void refused(const Key& key, const char* why) {
+    ++refused_;
     replies.push_back(Refused{.cut = begin_.cut, .key = key, .reason = why});
   }
   // Nothing: the key stays as it is.
@@ -245,6 +257,7 @@ class ModelReceiver {
     ++cuts;
     at = m.cut;
     loose = m.loose;
+    on_end(m, m.settled >= refused_);
     if (!loose) std::erase_if(stages_, [](const auto& stage) { return stage.second.ended; });
     const auto root = index->summary(root_dir);
     ++ends;
