@@ -69,6 +69,7 @@ class Primary final : public Duty {
   struct Following {
     bool synced = false;
     bool exact = false;  // its last cut was, and no content is under way
+    Duration lag{};      // age of the oldest cut that is not durable there
     uint64_t held_keys = 0;
   };
   [[nodiscard]] Following following(const std::string& node) const;

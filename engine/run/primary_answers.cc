@@ -138,9 +138,12 @@ Primary::Following Primary::following(const std::string& node) const {
     if (sender->node() != node) continue;
     const send::SenderStatus status = sender->status();
     const PeerStanding standing = sender->standing();
+    const auto behind = std::ranges::find_if(
+        cut_times_, [&](const auto& cut) { return cut.first > standing.durable; });
     return Following{
         .synced = status.phase == send::SendPhase::live && !standing.held && !status.owes,
         .exact = !status.loose_since.is_set(),
+        .lag = behind == cut_times_.end() ? Duration{} : parts_.clock.now() - behind->second,
         .held_keys = standing.held_keys};
   }
   return {};

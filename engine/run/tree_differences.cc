@@ -10,13 +10,6 @@
 
 namespace repl::run {
 
-namespace {
-
-// Beside what is fetched: the index, and whatever else grows.
-constexpr uint64_t room_spare_bytes = 64 << 20;
-
-}  // namespace
-
 Result<Session*> TreeEngine::session_with(const std::string& node) const {
   std::string wanted = node;
   if (wanted.empty()) wanted = secondary_ ? known_primary() : std::string();
@@ -131,11 +124,11 @@ void TreeEngine::request_catch_up(CatchUpRequest request) {
     const Result<Session*> session = session_to_catch_up(request.from);
     if (!session) return request.answer(fail(session.error()));
     const Result<uint64_t> room = io::free_bytes(parts_->staging->filesystem());
-    if (room && *room < request.bytes_expected + room_spare_bytes) {
+    if (room && *room < request.bytes_expected + limits::catch_up_spare_bytes) {
       return request.answer(
           fail(ErrorCode::no_space,
                "there is no room for what is fetched beside what is kept: " +
-                   std::to_string((request.bytes_expected + room_spare_bytes) >> 20) +
+                   std::to_string((request.bytes_expected + limits::catch_up_spare_bytes) >> 20) +
                    " MiB are needed on the filesystem of " + escape(parts_->options.root) + ", " +
                    std::to_string(*room >> 20) + " MiB are free"));
     }

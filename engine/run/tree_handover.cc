@@ -72,6 +72,7 @@ role::Readiness TreeEngine::readiness_of(const std::string& peer) const {
   const Primary::Following at = primary_->following(peer);
   ready.synced = at.synced;
   ready.exact = at.exact;
+  ready.lag = at.lag;
   ready.held_keys = at.held_keys;
   return ready;
 }

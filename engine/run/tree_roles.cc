@@ -15,13 +15,6 @@
 
 namespace repl::run {
 
-namespace {
-
-// A writer that never rests keeps nobody from giving way: what it still changes is drift then.
-constexpr int step_down_rounds_max = 8;
-
-}  // namespace
-
 // --- meeting
 // -------------------------------------------------------------------------------------------------
 
@@ -272,11 +265,13 @@ Status TreeEngine::check_peer_for_promotion(const Session& session, const Promot
   const Hello& peer = *session.hello;
   const std::string& tree = parts_->options.name;
   std::string why;
-  if (peer.role == Role::primary && !peer.drifted) {
+  const bool regressed = peer.role == Role::primary && peer.drifted;
+  if (peer.role == Role::primary && !regressed) {
     why = "node " + peer.node + " is the primary, and answers: `repl switchover " + tree +
           " --to " + parts_->options.node +
           "` there hands over; --force makes this node the primary in its place";
-  } else if (const auto at = role::parting(peer, make_hello()); at && at->ours_beyond) {
+  } else if (const auto at = role::parting(peer, make_hello());
+             at && at->ours_beyond && !regressed) {
     why = "node " + peer.node + " is further (cut " + std::to_string(peer.position.cut.value) +
           "): promote that one; with --force what only it has is not in the tree";
   }
@@ -328,7 +323,7 @@ void TreeEngine::step_down(StepDown how) {
 
 // The index must know what was changed here: what the start's scan finds, and what is dirty.
 void TreeEngine::continue_step_down() {
-  if (!primary_->settled() && step_down_->rounds < step_down_rounds_max) {
+  if (!primary_->settled() && step_down_->rounds < limits::step_down_rounds_max) {
     if (primary_->scanned()) ++step_down_->rounds;
     return;
   }
