@@ -171,6 +171,7 @@ void TreeEngine::act_one(role::Action& action) {
     if (primary_) ended_ = become_secondary();
   } else if (std::holds_alternative<role::BecomePrimary>(action)) {
     ended_ = serve_as_primary();
+    close_sessions("a new reign begins");
   } else if (std::holds_alternative<role::FollowAgain>(action)) {
     close_sessions("the role of this node changed");
   } else if (const auto* report = std::get_if<role::Report>(&action)) {
@@ -221,7 +222,7 @@ void TreeEngine::run_hook(role::Hook hook) {
                            ended);
 }
 
-// The stored state is a primary's.
+// The state is a primary's.
 Status TreeEngine::serve_as_primary() {
   if (secondary_) {
     secondary_->stop();
@@ -233,7 +234,6 @@ Status TreeEngine::serve_as_primary() {
   alone_ = false;
   alone_until_.reset();
   if (!primary_) begin_primary();
-  close_sessions("a new reign begins");
   return {};
 }
 

@@ -168,7 +168,7 @@ void TreeEngine::consider_founding() {
       "{}: every node has been heard and none has a history: this node is the first primary",
       options.name);
   parts_->state = role::found_tree(random_reign());
-  ended_ = serve_as_primary();
+  ended_ = serve_as_primary();  // nobody follows anybody yet: all hear of it where they are
 }
 
 Status TreeEngine::begin_reign() {
@@ -210,6 +210,7 @@ Result<RoleChange> TreeEngine::promote(const PromoteRequest& request) {
     parts_->state.handover.hook_due = true;
     act(handing_.fenced());
     ended_ = serve_as_primary();
+    close_sessions("a new reign begins");
     act(role::serve(parts_->state));
   }
   if (!ended_) return fail(ended_.error());

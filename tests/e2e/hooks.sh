@@ -62,8 +62,9 @@ ready A
 
 step "a hook that others can write to is told beforehand, and not run"
 chmod 777 "$W/B/etc/note"
-repl B config check 2>&1 | grep -q 'warning: \[tree.t\] on_hold: /etc/repl/note: .*chmod go-w' ||
-  fail "config check does not warn: $(repl B config check 2>&1)"
+repl B config check >"$W/check.out" 2>&1
+grep -q 'warning: \[tree.t\] on_hold: /etc/repl/note: .*chmod go-w' "$W/check.out" ||
+  fail "config check does not warn: $(cat "$W/check.out")"
 before=$(events B hold)
 echo mine >"$b/file"
 wait_for 20 "B says that the hook is not run" grep -q 't: on_hold: not run: /etc/repl/note: .*chmod go-w' "$W/B/log/daemon"
