@@ -125,10 +125,19 @@ NodeState begin_run(NodeState state, const Reign& fresh, const Bits128& boot) {
   return state;
 }
 
-NodeState promote(NodeState state, const Reign& fresh) {
+NodeState promote(NodeState state, const Reign& fresh, std::optional<CutNumber> whole_to) {
   const Epoch epoch{std::max(state.epoch_seen, state.position.epoch).value + 1};
   state.handover = HandoverState{};  // whatever was being handed over is void
-  return begin_reign(std::move(state), fresh, epoch);
+  state = begin_reign(std::move(state), fresh, epoch);
+  CutNumber& began_at = state.lineage.back().began_at;
+  if (whole_to && *whole_to < began_at) began_at = *whole_to;
+  return state;
+}
+
+CutNumber went_on_at(const Lineage& lineage, size_t step, size_t steps) {
+  CutNumber at = lineage[step + 1].began_at;
+  for (size_t next = step + 2; next < steps; ++next) at = std::min(at, lineage[next].began_at);
+  return at;
 }
 
 NodeState begin_reign(NodeState state, const Reign& fresh, Epoch epoch) {
@@ -186,7 +195,7 @@ bool is_ancestor(const Position& position, const Lineage& lineage) {
   for (size_t i = 0; i < lineage.size(); ++i) {
     if (lineage[i].reign != position.reign) continue;
     if (i == 0 && may_have_gap(lineage)) return false;
-    return i + 1 == lineage.size() || position.cut <= lineage[i + 1].began_at;
+    return i + 1 == lineage.size() || position.cut <= went_on_at(lineage, i, lineage.size());
   }
   return false;
 }

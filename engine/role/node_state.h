@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,7 +43,10 @@ struct NodeState {
 // remember.
 [[nodiscard]] NodeState begin_run(NodeState state, const Reign& fresh, const Bits128& boot = {});
 // The node becomes the primary: a new epoch, and a reign that begins where it stands.
-[[nodiscard]] NodeState promote(NodeState state, const Reign& fresh);
+// `whole_to`: up to that cut all of its past is there; behind it something may be missing, so that
+// who has more is not taken for one of its past.
+[[nodiscard]] NodeState promote(NodeState state, const Reign& fresh,
+                                std::optional<CutNumber> whole_to = {});
 // This node is the primary from here on, in a reign of its own that begins at its position. Reigns
 // that it followed and has no cut of are no part of its history.
 [[nodiscard]] NodeState begin_reign(NodeState state, const Reign& fresh, Epoch epoch);
@@ -63,6 +67,9 @@ struct NodeState {
 // Is `position` in a reign that ended with a loss of power, beyond what is remembered of it?
 [[nodiscard]] bool lost_with_power(const Position& position, const Lineage& lineage,
                                    const std::vector<Reign>& after_power_loss);
+// The last cut of that step which the history holds, if it went on behind it: with steps that began
+// further back (promote()) than where the one before stood.
+[[nodiscard]] CutNumber went_on_at(const Lineage& lineage, size_t step, size_t steps);
 // Reigns behind the founding one may have been pruned.
 [[nodiscard]] bool may_have_gap(const Lineage& lineage);
 [[nodiscard]] bool has_reign(const Lineage& lineage, const Reign& reign);

@@ -18,7 +18,7 @@ size_t steps_reached(const Hello& node) {
 }
 
 CutNumber end_of(const Hello& node, size_t step, size_t reached) {
-  return step + 1 < reached ? node.lineage[step + 1].began_at : node.position.cut;
+  return step + 1 < reached ? went_on_at(node.lineage, step, reached) : node.position.cut;
 }
 
 }  // namespace

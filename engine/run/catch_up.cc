@@ -18,6 +18,7 @@ using apply::diverged::Store;
 
 constexpr std::string_view word_meta = "catch-up";  // u8 kept, string from, position, bits, u64
 constexpr uint64_t read_step_bytes = 64 << 20;
+constexpr int ask_max = 20;
 constexpr Duration tell_interval = std::chrono::milliseconds(200);
 
 bool same_attributes(const Attributes& a, const Attributes& b) {
@@ -89,6 +90,7 @@ void CatchUp::begin(Session& session, CatchUpRequest request) {
   session_ = &session;
   certificate_ = Certificate{};
   problem_.clear();
+  asked_ = 0;
   began_ = parts_.clock.now();
   bytes_before_ = session.link->counters().plain_bytes_in;
   if (session.decided || agreed_with(session.peer)) return enter(Phase::transferring);
@@ -264,6 +266,7 @@ void CatchUp::begin_reading() {
 
 void CatchUp::ask_primary() {
   enter(Phase::verifying);
+  ++asked_;
   VerifyRequest request;
   request.id = next_id_++;
   static_cast<void>(session_->link->send(Message(request), Lane::prompt));
@@ -271,6 +274,10 @@ void CatchUp::ask_primary() {
 
 void CatchUp::on_verified(const VerifyReply& reply) {
   if (!request_ || phase_ != Phase::verifying || reply.id + 1 != next_id_) return;
+  // Of two moments: a cut came between.
+  const bool one_moment =
+      reply.position == parts_.state.position && reply.content == parts_.index->root_content();
+  if (reply.synced && !one_moment && asked_ < ask_max && arrived()) return ask_primary();
   certificate_.peer_position = reply.position;
   certificate_.peer_content = reply.content;
   certificate_.position = parts_.state.position;
@@ -282,8 +289,11 @@ void CatchUp::on_verified(const VerifyReply& reply) {
     if (certificate_.detail.empty()) certificate_.detail = what;
   }
   if (certificate_.detail.empty() && certificate_.held > 0)
-    certificate_.detail = "paths were changed here meanwhile, and are held: see `repl status`";
-  certificate_.verified = reply.synced && certificate_.detail.empty();
+    certificate_.detail = "paths that were changed here are held: `repl approve " +
+                          parts_.options.name + "` lets the primary's in, and keeps them";
+  if (certificate_.detail.empty() && !(reply.synced && one_moment))
+    certificate_.detail = "the tree changes too fast to be compared at one moment: run it again";
+  certificate_.verified = certificate_.detail.empty();
   settle();
 }
 

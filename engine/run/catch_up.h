@@ -146,6 +146,7 @@ class CatchUp {
   MonotonicTime told_{};
   uint64_t bytes_before_ = 0;
   uint64_t next_id_ = 1;
+  int asked_ = 0;
 };
 
 }  // namespace repl::run

@@ -410,6 +410,19 @@ void Secondary::repair_drift() {
   if (kept < limits::kept_by_repair_max) static_cast<void>(approve());
 }
 
+std::optional<CutNumber> Secondary::whole_to() const {
+  if (parts_.index->meta(apply::incomplete_meta)) return CutNumber{};
+  std::optional<CutNumber> first;
+  for (const auto& [key, hold] : applier_->holds().all()) {
+    const std::optional<Entry> here = parts_.index->get(key);
+    const bool as_wanted = hold.wants_removal ? !here : here && here->attr == hold.wanted;
+    if (as_wanted) continue;  // only changed here
+    const CutNumber of = here ? here->cut : CutNumber{};
+    if (!first || of < *first) first = of;
+  }
+  return first;
+}
+
 void Secondary::let_go() {
   drop_holds();
   parts_.index->remove_meta(apply::incomplete_meta);

@@ -77,6 +77,9 @@ class Secondary final : public Duty {
   void describe(TreeFacts& facts) const;
   // Paths that are held, escaped and bounded, and how many there are.
   void list_holds(std::vector<std::string>& paths, uint64_t& count) const;
+  // Up to which cut all of the primary's is here, if not up to the position: a path that is held
+  // was changed there since, or a cut is not whole.
+  [[nodiscard]] std::optional<CutNumber> whole_to() const;
   // After stop(), of a node that becomes the primary: nothing is held any more, and what is here is
   // the tree. The log of changes tells nobody what he lacks: peers that are behind are compared.
   void let_go();

@@ -202,11 +202,12 @@ Result<RoleChange> TreeEngine::promote(const PromoteRequest& request) {
     if (Status s = duty_->health(); !s) return fail(s.error());
   }
   const bool founds = !parts_->state.position.reign.is_set();
+  const auto whole_to = secondary_ ? secondary_->whole_to() : std::nullopt;
   if (role::waits_for_answer(parts_->state)) {
     act(handing_.take_back_by_force(parts_->state, random_reign()));
   } else {
     parts_->state = founds ? role::found_tree(random_reign())
-                           : role::promote(std::move(parts_->state), random_reign());
+                           : role::promote(std::move(parts_->state), random_reign(), whole_to);
     parts_->state.handover.hook_due = true;
     act(handing_.fenced());
     ended_ = serve_as_primary();
@@ -254,6 +255,12 @@ Status TreeEngine::may_promote(const PromoteRequest& request,
   if (parts_->state.epoch_seen > self.position.epoch && !request.force) {
     return refuse("another node was promoted since, and its changes are not here" + forced +
                   ": they are lost where this node's take their place");
+  }
+  if (secondary_ && secondary_->whole_to()) {
+    warnings.push_back(
+        "newer versions of what is held here, or of a cut that is not whole, are on other nodes "
+        "only: "
+        "those keep them, and ask for a `repl catchup`");
   }
   if (const auto consistency = parts_->index->meta(apply::consistency_meta);
       secondary_ && consistency)

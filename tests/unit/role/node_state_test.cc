@@ -186,5 +186,25 @@ TEST(Lineage, IsBounded) {
   EXPECT_TRUE(decode_node_state(encode(state)));
 }
 
+// A replica that holds paths back is promoted: nodes that have more than it are not of its past.
+TEST(NodeState, APromotionFromWhatIsNotWholeBeginsFurtherBack) {
+  NodeState state = found_tree(reign(1));
+  state.position.cut = CutNumber{30};
+  state = begin_run(state, reign(2));
+  state.position.cut = CutNumber{50};
+  const NodeState whole = promote(state, reign(3));
+  EXPECT_EQ(whole.position.epoch, Epoch{2});
+  EXPECT_EQ(whole.lineage.back().began_at, CutNumber{50});
+  const auto at = [](uint64_t of, uint64_t cut) {
+    return Position{.epoch = Epoch{1}, .reign = reign(of), .cut = CutNumber{cut}};
+  };
+  EXPECT_TRUE(is_ancestor(at(2, 50), whole.lineage));
+  const NodeState back = promote(state, reign(3), CutNumber{20});
+  EXPECT_EQ(back.position.cut, CutNumber{50}) << "cuts go on counting";
+  EXPECT_FALSE(is_ancestor(at(2, 50), back.lineage));
+  EXPECT_FALSE(is_ancestor(at(1, 25), back.lineage)) << "before an earlier step, too";
+  EXPECT_TRUE(is_ancestor(at(1, 20), back.lineage));
+}
+
 }  // namespace
 }  // namespace repl::role
