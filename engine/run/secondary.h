@@ -67,6 +67,7 @@ class Secondary final : public Duty {
   [[nodiscard]] uint64_t held_count() const { return applier_->holds().size(); }
   // It has looked at its tree, and nothing of a cut is under way to the disk.
   [[nodiscard]] bool ready() const { return ready_to_meet(); }
+  [[nodiscard]] bool scanned() const { return synced(); }
   // The tree is what the index says, the index what the position says, durably.
   [[nodiscard]] bool rests() const { return at_rest(); }
   // What a catch-up would keep aside of this key's present version: it changed here since the last

@@ -89,6 +89,9 @@ void TreeEngine::meet_for_handover(const Session& session) {
 void TreeEngine::on_handover(const Session& session, const Handover& message) {
   const std::string from = session.peer;
   act(handing_.on_message(parts_->state, from, message, random_reign()));
+  // It is said again: what is on its way to the disk is there by then.
+  const bool too_early = message.kind == HandoverKind::grant && secondary_ && !secondary_->rests();
+  if (too_early) return;
   act(taking_.on_message(parts_->state, from, message, taker_facts(), random_reign()));
 }
 
@@ -100,8 +103,8 @@ role::TakerFacts TreeEngine::taker_facts() const {
   facts.incomplete = parts_->index->meta(apply::incomplete_meta).has_value();
   facts.held_keys = secondary_->held_count();
   facts.history_lost = !parts_->state.position.reign.is_set();
-  facts.synced = secondary_->rests();
-  if (!facts.synced) return facts;
+  facts.synced = secondary_->scanned();
+  if (!secondary_->rests()) return facts;  // what it has is not known to be durable
   facts.durable = parts_->state.position;
   facts.content = parts_->index->root_content();
   facts.identity = parts_->index->root_identity();
