@@ -79,7 +79,8 @@ echo "only A and C" >"$c/while-b-was-away"
 wait_for 20 "A has it" test -e "$a/while-b-was-away"
 stop C KILL
 plug B
-wait_for 60 "B hears A" status_is B 'any(p["connected"] for p in s["peers"])'
+# Of A, who has missed B: what B still has of the old connection says nothing.
+wait_for 60 "A hears B" status_is A 'any(p["name"] == "B" and p["connected"] for p in s["peers"])'
 if repl B promote t >"$W/promote.out" 2>&1; then fail "B was promoted while A is further ahead"; fi
 grep -q '\bA\b' "$W/promote.out" || { cat "$W/promote.out"; fail "the refusal does not name A"; }
 repl B promote t --force >"$W/promote.out" 2>&1 || { cat "$W/promote.out"; fail "promote B --force"; }
