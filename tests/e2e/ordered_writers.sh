@@ -33,10 +33,11 @@ rtt=$((RANDOM % 10 + 1)) rate=$((RANDOM % 5 * 5 + 5))
 node A "$kind" 1024
 node B "$kind" 1024
 wire A B $rtt 0 $rate 1
-# Only `order = "strict"` keeps what is new behind large files that it names.
+# Only `order = "strict"` keeps what is new behind large files that it names. `git gc` of a repository that is the whole
+# tree is a mass delete.
 case "$writer" in
-  strict_*) usual_config 'order = "strict"' ;;
-  *) usual_config ;;
+  strict_*) usual_config 'max_delete = "off"' 'order = "strict"' ;;
+  *) usual_config 'max_delete = "off"' ;;
 esac
 # What is large takes its time: most states would be those of a replica that is still catching up.
 case "$writer" in *git | strict_* | large_*) pause_ms=9000 ;; *) pause_ms=3000 ;; esac
