@@ -259,8 +259,7 @@ Status TreeEngine::may_promote(const PromoteRequest& request,
   if (secondary_ && secondary_->whole_to()) {
     warnings.push_back(
         "newer versions of what is held here, or of a cut that is not whole, are on other nodes "
-        "only: "
-        "those keep them, and ask for a `repl catchup`");
+        "only: those keep them, and ask for a `repl catchup`");
   }
   if (const auto consistency = parts_->index->meta(apply::consistency_meta);
       secondary_ && consistency)
@@ -373,7 +372,7 @@ void TreeEngine::request_pause(bool paused, std::function<void(Status)> answer) 
     paused_ = paused;
     parts_->log.info("{}: {}", parts_->options.name, paused ? "paused" : "resumed");
     close_sessions(paused ? "paused by command" : "resumed by command");
-    answer({});
+    answer(duty_->flush());
   });
 }
 

@@ -354,9 +354,10 @@ struct Pair {
       const auto [at, first] = groups.emplace(receiver.objects[key], link);
       EXPECT_TRUE(first || (link.is_set() && at->second == link))
           << key.name << " is the same file as a name of another group";
-      if (link.is_set())
+      if (link.is_set()) {
         EXPECT_EQ(receiver.objects[key], receiver.objects[receiver.index->keys_of_link(link)[0]])
             << key.name << " is another file than the others of its group";
+      }
     }
     EXPECT_EQ(tree.index->counts().entries, receiver.index->counts().entries);
   }
