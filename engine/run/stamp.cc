@@ -65,8 +65,7 @@ WentBack went_back(const StampRecord& record, const std::optional<StampValue>& f
 
 void Stamp::open(int area, const Index& index) {
   area_ = area;
-  if (Result<Fd> fd = io::open_write(area_, file_name)) file_ = std::move(*fd);
-  if (file_.valid()) written_ = read_file(file_.get());
+  if (const Result<Fd> file = io::open_read(area_, file_name)) written_ = read_file(file->get());
   const std::optional<std::string> value = index.meta(record_meta);
   if (!value) return;
   ByteReader in(*value);
@@ -97,16 +96,15 @@ void Stamp::record(Index& index, const Position& position, int64_t wall_s) {
 
 Status Stamp::committed(const StampValue& value) {
   if (!value.position.reign.is_set() || value == written_) return {};
-  if (!file_.valid()) {
-    Result<Fd> made = io::create_file(area_, file_name);
-    if (!made) return fail(made.error());
-    file_ = std::move(*made);
-  }
+  // Not kept open: who has a file open for writing keeps a filesystem from becoming read-only.
+  Result<Fd> file = io::open_write(area_, file_name);
+  if (!file && file.error().code == ErrorCode::not_found) file = io::create_file(area_, file_name);
+  if (!file) return fail(file.error());
   std::string bytes;
   ByteWriter out(bytes);
   put(out, value);
   out.u64(checksum(bytes));
-  if (Status s = io::write_at(file_.get(), 0, bytes); !s) return s;
+  if (Status s = io::write_at(file->get(), 0, bytes); !s) return s;
   written_ = value;
   return {};
 }

@@ -16,7 +16,6 @@
 #include <string_view>
 
 #include "engine/base/clock.h"
-#include "engine/base/fd.h"
 #include "engine/index/index.h"
 #include "engine/role/node_state.h"
 
@@ -53,7 +52,6 @@ class Stamp {
 
  private:
   int area_ = -1;
-  Fd file_;
   std::optional<StampRecord> found_;  // in the index, at the start
   std::optional<StampValue> written_;
   StampRecord record_;

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "engine/base/fd.h"
 #include "engine/model/hash.h"
 
 namespace repl::run {
