@@ -39,7 +39,7 @@ void say_interrupted(int signal) {
 class InterruptionAdvice {
  public:
   InterruptionAdvice() {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = say_interrupted;
     action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_NODEFER;
     ::sigaction(SIGINT, &action, &interrupt_);
@@ -53,8 +53,8 @@ class InterruptionAdvice {
   InterruptionAdvice& operator=(const InterruptionAdvice&) = delete;
 
  private:
-  struct sigaction interrupt_ {};
-  struct sigaction terminate_ {};
+  struct sigaction interrupt_{};
+  struct sigaction terminate_{};
 };
 
 // One line of standard input, read without a buffer: "y" or "yes".

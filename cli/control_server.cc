@@ -88,7 +88,7 @@ Result<Fd> listen_at(const ControlServer::Options& options, Log& log) {
   Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.valid()) return fail_errno("create the control socket");
   // Only a socket that nobody listens on is removed; anything else in its place is not ours.
-  struct stat there {};
+  struct stat there{};
   if (::lstat(path.c_str(), &there) == 0) {
     if (!S_ISSOCK(there.st_mode)) {
       return fail(
@@ -132,7 +132,7 @@ struct ControlServer::Loop {
         path_(std::move(path)),
         handler_(std::move(handler)),
         log_(log) {
-    struct stat own {};
+    struct stat own{};
     if (::lstat(path_.c_str(), &own) == 0) inode_ = own.st_ino;
     thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
   }
@@ -146,7 +146,7 @@ struct ControlServer::Loop {
       if (!client.dead) write_to(client);
       drop(client);
     }
-    struct stat there {};
+    struct stat there{};
     if (::lstat(path_.c_str(), &there) == 0 && there.st_ino == inode_) ::unlink(path_.c_str());
   }
 

@@ -26,7 +26,7 @@ class Probe {
  public:
   Probe(std::string subject, int root) : subject_(std::move(subject)), root_(root) {
     name_ = fmt::format(".repl-doctor.{}", ::getpid());
-    struct stat before {};
+    struct stat before{};
     const bool known = ::fstat(root, &before) == 0;
     made_ = io::make_dir(root, name_, 0700).has_value();
     if (!made_) return;
@@ -40,7 +40,7 @@ class Probe {
     dir_.reset();
     // Two equal trees are equal afterwards, too: the root's time is what it was, unless somebody
     // else changed it meanwhile.
-    struct stat now {};
+    struct stat now{};
     const bool ours = made_ && mtime_ && ::fstat(root_, &now) == 0 &&
                       now.st_mtim.tv_sec == made_at_.st_mtim.tv_sec &&
                       now.st_mtim.tv_nsec == made_at_.st_mtim.tv_nsec;
@@ -101,7 +101,7 @@ class Probe {
   }
   void times() {
     const timespec wanted[2] = {{1'000'000'000, 123'456'789}, {1'000'000'000, 123'456'789}};
-    struct stat st {};
+    struct stat st{};
     errno = ENOTSUP;
     const bool good = ::futimens(file_.get(), wanted) == 0 && ::fstat(file_.get(), &st) == 0 &&
                       st.st_mtim.tv_nsec == 123'456'789;
@@ -121,7 +121,7 @@ class Probe {
          "replacing a file keeps the old one by exchange: use ext4, xfs or btrfs");
   }
   void case_folding() {
-    struct stat st {};
+    struct stat st{};
     const bool folds = ::fstatat(dir_.get(), "FILE", &st, AT_SYMLINK_NOFOLLOW) == 0;
     errno = EEXIST;
     note(!folds, Health::fail, "case matters",
@@ -133,7 +133,7 @@ class Probe {
   std::string name_;
   bool made_ = false;
   std::optional<timespec> mtime_;  // of the root, before
-  struct stat made_at_ {};         // the root's, with the directory in it
+  struct stat made_at_{};          // the root's, with the directory in it
   Fd dir_, file_;
   std::vector<Finding> findings_;
 };

@@ -38,7 +38,7 @@ std::unexpected<Error> refuse(const std::string& path, const std::string& why) {
 // not so in a sticky one, /tmp, where the owner of the file alone can.
 Status check_directories(const std::string& path, std::filesystem::path dir) {
   for (;; dir = dir.parent_path()) {
-    struct stat stat {};
+    struct stat stat{};
     if (::stat(dir.c_str(), &stat) != 0) return fail_errno("look at " + escape(dir.string()));
     const bool sticky = (stat.st_mode & S_ISVTX) != 0;
     if (!trusted_owner(stat) || (others_write(stat) && !sticky)) {
@@ -218,7 +218,7 @@ Status check_hook_program(const std::string& path) {
     error.message += "; install it, or take it out of the configuration";
     return fail(std::move(error));
   }
-  struct stat stat {};
+  struct stat stat{};
   if (::stat(real.c_str(), &stat) != 0) return fail_errno("look at " + escape(path));
   if (!S_ISREG(stat.st_mode)) return refuse(path, "it is not a file");
   if (!trusted_owner(stat)) {

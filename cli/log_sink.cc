@@ -74,7 +74,7 @@ class SpdlogSink final : public Log {
 
 bool stderr_is_journal() {
   const char* stream = std::getenv("JOURNAL_STREAM");
-  struct stat own {};
+  struct stat own{};
   return stream != nullptr && ::fstat(STDERR_FILENO, &own) == 0 &&
          fmt::format("{}:{}", own.st_dev, own.st_ino) == stream;
 }

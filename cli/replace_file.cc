@@ -38,7 +38,7 @@ Status fill(int fd, std::string_view text, mode_t mode) {
 }  // namespace
 
 Status can_replace_file(const std::string& path) {
-  struct stat st {};
+  struct stat st{};
   if (::lstat(path.c_str(), &st) == 0) {
     if (!S_ISREG(st.st_mode)) {
       return fail(ErrorCode::invalid, escape(path) + " is no regular file; name another");

@@ -55,9 +55,7 @@ void TreeHost::handle_switchover(const Request& request, const std::shared_ptr<A
       .dry_run = request.flag("dry_run")};
   engine_->request_switchover(
       command,
-      [asked](const std::string& step) {
-        asked->reply.progress(print_json(Json{{"step", step}}));
-      },
+      [asked](const std::string& step) { asked->reply.progress(print_json(Json{{"step", step}})); },
       [asked, would = command.dry_run](const Result<run::SwitchoverDone>& done) {
         if (!done) {
           const bool refused = done.error().code == ErrorCode::changed;

@@ -14,7 +14,7 @@ namespace repl::cli {
 std::string fallback_runtime_parent() { return fmt::format("/tmp/repl-{}", ::geteuid()); }
 
 Status check_private_dir(const std::string& path) {
-  struct stat st {};
+  struct stat st{};
   if (::lstat(path.c_str(), &st) != 0) return fail_errno("look at " + escape(path));
   if (S_ISDIR(st.st_mode) && st.st_uid == ::geteuid() && (st.st_mode & 077) == 0) return {};
   return fail(ErrorCode::untrusted,

@@ -87,7 +87,7 @@ Result<std::string> read_pem(const std::string& path, bool secret) {
     }
     return fail_errno("open " + path);
   }
-  struct stat st {};
+  struct stat st{};
   if (::fstat(fd.get(), &st) != 0) return fail_errno("stat " + path);
   if (secret) {
     if (auto status = check_secret(path, st); !status) return fail(std::move(status.error()));

@@ -151,8 +151,8 @@ inline constexpr size_t diff_dirs_max = 4'000'000;
 inline constexpr size_t diffs_waiting_max = 16;  // that were asked for, while one is made
 // Paths that were changed on a replica while it had no primary, and are held alone.
 inline constexpr size_t drift_alone_max = 10;
-// Rounds of taking what is dirty, of a primary that gives way: a writer that never rests keeps nobody
-// from it, and what it still changes is drift then.
+// Rounds of taking what is dirty, of a primary that gives way: a writer that never rests keeps
+// nobody from it, and what it still changes is drift then.
 inline constexpr int step_down_rounds_max = 8;
 // Free space that a catch-up wants beside what it fetches: the index, and whatever else grows.
 inline constexpr uint64_t catch_up_spare_bytes = 64 << 20;

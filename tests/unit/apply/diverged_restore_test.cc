@@ -42,7 +42,7 @@ TEST_F(RestoreTest, WhatIsReplacedGoesToTheStore) {
   const Item item = store->manifest().items.at(0);
   EXPECT_EQ(restore(*store, item, OnPresent::replace), Outcome::restored);
   EXPECT_EQ(read(root + "/f"), "mine");
-  struct stat st {};
+  struct stat st{};
   ASSERT_EQ(::stat((root + "/f").c_str(), &st), 0);
   EXPECT_EQ(st.st_mode & 07777, 0751u);
   EXPECT_EQ(st.st_nlink, 1u) << "a write to it does not reach the store";
@@ -75,7 +75,7 @@ TEST_F(RestoreTest, MissingParentsAreMadeAsTheyWere) {
   settle(*store);
   EXPECT_EQ(restore(*store, store->manifest().items.at(1), OnPresent::refuse), Outcome::restored);
   EXPECT_EQ(read(root + "/known/unknown/f"), "mine");
-  struct stat st {};
+  struct stat st{};
   ASSERT_EQ(::stat((root + "/known").c_str(), &st), 0);
   EXPECT_EQ(st.st_mode & 07777, 0710u);
   EXPECT_EQ(st.st_uid, 5u);
@@ -128,7 +128,7 @@ TEST_F(RestoreTest, ReplacedAttributesComeBackToTheSameContent) {
   const Item item = store->manifest().items.at(0);
   EXPECT_EQ(restore(*store, item, OnPresent::refuse), Outcome::in_the_way);
   EXPECT_EQ(restore(*store, item, OnPresent::replace), Outcome::restored);
-  struct stat st {};
+  struct stat st{};
   ASSERT_EQ(::stat((root + "/f").c_str(), &st), 0);
   EXPECT_EQ(st.st_mode & 07777, 0640u);
   EXPECT_EQ(view().manifest.items.at(1).attr->mode, 0600);

@@ -84,7 +84,7 @@ TEST_F(DivergedTest, EveryTypeComesBackWhole) {
   EXPECT_EQ(apply::testing::walk(root + "/d"), before);
   char value[8] = {};
   EXPECT_EQ(::getxattr((root + "/d/again").c_str(), "trusted.repl", value, sizeof value), 3);
-  struct stat sparse {};
+  struct stat sparse{};
   ASSERT_EQ(::stat((root + "/d/sparse").c_str(), &sparse), 0);
   EXPECT_LT(sparse.st_blocks, 1000) << "holes stay holes";
   EXPECT_EQ(view().manifest.items.size(), 9u) << "the store stays until it is discarded";
@@ -108,7 +108,7 @@ TEST_F(DivergedTest, AnInterruptedCatchUpGoesOnInTheSameStore) {
   keep(*store, "b");
   ASSERT_TRUE(store->note_removed(subject("gone", Change::deleted)));
   EXPECT_EQ(store->manifest().items.size(), 3u);
-  struct stat st {};
+  struct stat st{};
   ASSERT_EQ(::stat((root + "/a").c_str(), &st), 0);
   EXPECT_EQ(st.st_nlink, 2u) << "kept once";
   settle(*store);
@@ -134,7 +134,9 @@ TEST_F(DivergedTest, ADifferentPositionOrPeerIsAnotherStore) {
 // attributes.
 TEST_F(DivergedTest, WhatIsChangedAfterItWasKeptIsRecordedAnew) {
   write("f", "one");
-  { keep(*begin(), "f"); }
+  {
+    keep(*begin(), "f");
+  }
   write("f", "longer");
   ASSERT_EQ(::chmod((root + "/f").c_str(), 0601), 0);
   auto store = begin();
@@ -174,7 +176,7 @@ TEST_F(DivergedTest, SettlingTakesOutWhatTheTreeStillShows) {
   EXPECT_FALSE(seen.damaged());
   ASSERT_EQ(seen.manifest.items.size(), 2u);
   EXPECT_FALSE(seen.manifest.items[0].has_object);
-  struct stat st {};
+  struct stat st{};
   for (const char* name : {"same", "attributes"}) {
     ASSERT_EQ(::stat((root + "/" + name).c_str(), &st), 0);
     EXPECT_EQ(st.st_nlink, 1u) << name;

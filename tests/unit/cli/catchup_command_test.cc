@@ -202,7 +202,7 @@ TEST_F(CatchupTest, TheCertificateReplacesAFileAndNothingElse) {
   EXPECT_EQ(ran(o).exit, exit_ok);
   ::umask(mask);
   EXPECT_TRUE(parse_json(content(o.certificate)).is_array());
-  struct stat st {};
+  struct stat st{};
   ASSERT_EQ(::stat(o.certificate.c_str(), &st), 0);
   EXPECT_EQ(st.st_mode & 07777, 0644u);
   size_t files = 0;

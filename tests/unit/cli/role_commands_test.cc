@@ -126,9 +126,8 @@ TEST_F(RoleCommandsTest, DemoteSaysWhatIsMissing) {
   daemon("two", {{"demote", {.result = R"({"was":"primary","would":false,"unsent":1,
       "peers_behind":[{"name":"b","cut":9,"durable":7}],"detail":"b is away"})"}}});
   daemon("three", {{"demote", {.result = R"({"was":"secondary","would":true,"unsent":0})"}}});
-  const Ran ran = run([&] {
-    return command_demote({.global = global_, .trees = {"one", "two", "three"}});
-  });
+  const Ran ran =
+      run([&] { return command_demote({.global = global_, .trees = {"one", "two", "three"}}); });
   EXPECT_EQ(ran.exit, 0);
   EXPECT_EQ(ran.out,
             "one: no longer the primary\n"
@@ -145,8 +144,8 @@ TEST_F(RoleCommandsTest, SwitchoverShowsItsSteps) {
                   {.progress = {R"({"step":"draining"})", R"({"step":"draining"})",
                                 R"({"step":"handed over"})"},
                    .result = R"({"from":"a","to":"b","epoch":4,"cut":118,"seconds":1.25})"}}});
-  const auto options = SwitchoverOptions{
-      .global = global_, .trees = {"one"}, .to = "b", .timeout_seconds = 1.5};
+  const auto options =
+      SwitchoverOptions{.global = global_, .trees = {"one"}, .to = "b", .timeout_seconds = 1.5};
   Ran ran = run([&] { return command_switchover(options); });
   EXPECT_EQ(ran.exit, 0);
   EXPECT_EQ(ran.out,
