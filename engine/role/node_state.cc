@@ -114,7 +114,8 @@ NodeState found_tree(const Reign& reign) {
 
 NodeState begin_run(NodeState state, const Reign& fresh, const Bits128& boot) {
   if (state.role == Role::primary && !state.clean_stop) {
-    state = begin_reign(std::move(state), fresh, state.position.epoch);
+    const Epoch epoch = state.position.epoch;
+    state = begin_reign(std::move(state), fresh, epoch);
     const bool power_lost = state.boot.is_set() && boot.is_set() && state.boot != boot;
     if (power_lost) state.after_power_loss.push_back(fresh);
     std::erase_if(state.after_power_loss,
