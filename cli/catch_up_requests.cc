@@ -6,6 +6,7 @@
 #include "cli/asked.h"
 #include "cli/exit_codes.h"
 #include "cli/json.h"
+#include "cli/names.h"
 #include "cli/tree_host.h"
 #include "engine/base/escape.h"
 
@@ -29,27 +30,6 @@ const char* change_name(send::DiffChange change) {
       return "moved";
   }
   return "changed";
-}
-
-const char* type_name(FileType type) {
-  switch (type) {
-    case FileType::none:
-      return "none";
-    case FileType::regular:
-      return "file";
-    case FileType::directory:
-      return "directory";
-    case FileType::symlink:
-      return "symlink";
-    case FileType::fifo:
-      return "fifo";
-    case FileType::socket:
-      return "socket";
-    case FileType::char_device:
-    case FileType::block_device:
-      return "device";
-  }
-  return "file";
 }
 
 const char* state_name(run::CatchUpPlan::State state, bool differs) {
@@ -98,7 +78,7 @@ Json plan_json(const run::CatchUpPlan& plan) {
     items.push_back(item_json(plan.diff.items[i], plan.kept[i]));
     kept += plan.kept[i] ? 1 : 0;
   }
-  return Json{{"plan", std::to_string(plan.bytes)},
+  return Json{{"plan", std::to_string(plan.id)},
               {"state", state_name(plan.state, !plan.diff.counts.equal())},
               {"from", plan.from},
               {"position", position_json(plan.here)},
@@ -162,7 +142,7 @@ bool TreeHost::handle_catch_up(const Request& request, const std::shared_ptr<Ask
   } else if (request.command == "catchup") {
     run::CatchUpRequest wanted;
     wanted.from = request.text("from");
-    wanted.bytes_expected = request.number("plan", 0);
+    wanted.plan = request.number("plan", 0);
     wanted.progress = [asked](const run::CatchUpProgress& at) {
       asked->reply.progress(print_json(Json{{"phase", at.phase},
                                             {"files_done", at.files_done},

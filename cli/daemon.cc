@@ -107,7 +107,8 @@ Result<RunningTree> start_tree(const RunOptions& options, const TreeConfig& tree
   if (!hooks) return fail(hooks.error());
   RunningTree running;
   running.host =
-      std::make_unique<TreeHost>(std::move(*engine), clock, log, routes_of(options, tree), *hooks);
+      std::make_unique<TreeHost>(std::move(*engine), clock, log, routes_of(options, tree),
+                                 tree.hooks.programs.empty() ? nullptr : *hooks);
   // A tree that cannot be opened now (its root is not mounted) holds, and the others run.
   if (Status s = running.host->start(); !s) log.error("{}: {}", tree.name, s.error().message);
   auto control = ControlServer::start(

@@ -6,6 +6,7 @@
 #include <ctime>
 
 #include "cli/json.h"
+#include "cli/names.h"
 #include "cli/status_view.h"
 #include "engine/base/escape.h"
 
@@ -19,27 +20,6 @@ using diverged::Comparison;
 using diverged::Item;
 using diverged::Now;
 using diverged::View;
-
-std::string_view type_name(FileType type) {
-  switch (type) {
-    case FileType::regular:
-      return "file";
-    case FileType::directory:
-      return "directory";
-    case FileType::symlink:
-      return "symlink";
-    case FileType::fifo:
-      return "fifo";
-    case FileType::socket:
-      return "socket";
-    case FileType::char_device:
-    case FileType::block_device:
-      return "device";
-    case FileType::none:
-      break;
-  }
-  return "unknown";
-}
 
 std::string when(int64_t unix_seconds, const char* separator, const char* zone) {
   const std::tm time = fmt::gmtime(static_cast<std::time_t>(unix_seconds));

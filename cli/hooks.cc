@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include "cli/names.h"
 #include "engine/base/escape.h"
 #include "engine/base/limits.h"
 
@@ -16,18 +17,6 @@ namespace {
 
 std::string_view key_of(run::TreeEvent::Kind kind) {
   return std::ranges::find(hook_keys, kind, [](const auto& key) { return key.first; })->second;
-}
-
-std::string_view role_name(Role role) {
-  switch (role) {
-    case Role::primary:
-      return "primary";
-    case Role::secondary:
-      return "secondary";
-    case Role::none:
-      return "none";
-  }
-  return "none";
 }
 
 HookResult not_run(ErrorCode code, std::string why) {

@@ -6,6 +6,7 @@
 #include "cli/asked.h"
 #include "cli/exit_codes.h"
 #include "cli/json.h"
+#include "cli/names.h"
 #include "cli/status_view.h"
 #include "cli/tree_host.h"
 
@@ -68,18 +69,6 @@ void TreeHost::handle_switchover(const Request& request, const std::shared_ptr<A
                                           {"seconds", done->seconds},
                                           {"would", would}}));
       });
-}
-
-const char* role_name(Role role) {
-  switch (role) {
-    case Role::primary:
-      return "primary";
-    case Role::secondary:
-      return "secondary";
-    case Role::none:
-      return "none";
-  }
-  return "none";
 }
 
 bool TreeHost::handle_role(const Request& request, const std::shared_ptr<Asked>& asked) {

@@ -5,6 +5,7 @@
 #include <system_error>
 #include <utility>
 
+#include "cli/names.h"
 #include "cli/version.h"
 #include "engine/base/escape.h"
 

@@ -33,8 +33,6 @@ using PeerRoutes = std::map<std::string, PeerRoute>;
 
 class Asked;
 
-[[nodiscard]] const char* role_name(Role role);
-
 class TreeHost {
  public:
   // `hooks` outlives it; null: what happens to the tree is nobody's business.

@@ -148,6 +148,7 @@ inline constexpr size_t diff_item_bytes_max = 16 << 20;
 // What a peer lists for them, and its directories that wait: against a peer whose tree never ends.
 inline constexpr uint64_t diff_entries_max = 100'000'000;
 inline constexpr size_t diff_dirs_max = 4'000'000;
+inline constexpr size_t plans_known_max = 16;    // of catch-ups, that may be agreed to
 inline constexpr size_t diffs_waiting_max = 16;  // that were asked for, while one is made
 // Paths that were changed on a replica while it had no primary, and are held alone.
 inline constexpr size_t drift_alone_max = 10;

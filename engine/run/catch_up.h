@@ -56,7 +56,8 @@ struct Certificate {
 
 struct CatchUpRequest {
   std::string from;
-  uint64_t bytes_expected = 0;
+  uint64_t plan = 0;            // CatchUpPlan::id, of the last one made
+  uint64_t bytes_expected = 0;  // of that; filled in by the engine
   std::function<void(const CatchUpProgress&)> progress;
   std::function<void(Result<Certificate>)> answer;
 };

@@ -13,6 +13,7 @@ namespace repl::run {
 struct CatchUpPlan {
   // `following`: nothing keeps the primary's changes off, what differs is on its way.
   enum class State : uint8_t { following, diverged, joining };
+  uint64_t id = 0;  // of this run of the tree; consent is given to it
   State state = State::following;
   std::string from;
   Position here;

@@ -50,6 +50,7 @@ void Committer::step(MonotonicTime now, bool may_freeze) {
   if (!batch_) {
     if (!may_freeze) return due_.reset();
     before_freeze_();
+    parts_.record_stamp();
     batch_ = parts_.index->freeze();
     if (!batch_) return;
     frozen_ = parts_.stamp.recorded();

@@ -38,7 +38,7 @@ void Secondary::step_sync(MonotonicTime now) {
   if (applier_->fault() || syncing_ || (sync_retry_ && now < *sync_retry_)) return;
   sync_retry_.reset();
   if (!sync_.busy()) {
-    if (applier_->work_pending()) parts_.store_state();  // its stamp is of this batch
+    if (applier_->work_pending()) parts_.record_stamp();
     if (std::optional<apply::SyncWork> work = applier_->take_sync_work()) {
       syncing_.emplace(std::move(*work));
       frozen_ = parts_.stamp.recorded();
@@ -72,7 +72,7 @@ void Secondary::finish_sync() {
   sync_.wait();
   take_synced(parts_.clock.now());
   while (!applier_->fault()) {
-    if (applier_->work_pending()) parts_.store_state();
+    if (applier_->work_pending()) parts_.record_stamp();
     std::optional<apply::SyncWork> work = applier_->take_sync_work();
     if (!work) return;
     frozen_ = parts_.stamp.recorded();

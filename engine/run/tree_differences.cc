@@ -85,12 +85,12 @@ void TreeEngine::request_catch_up_plan(std::string from,
       if (!diff) return answer(fail(diff.error()));
       if (const auto session = session_to_catch_up(diff->peer); !session)
         return answer(fail(session.error()));
-      answer(plan_of(std::move(*diff)));
+      answer(make_plan(std::move(*diff)));
     });
   });
 }
 
-CatchUpPlan TreeEngine::plan_of(DiffResult diff) const {
+CatchUpPlan TreeEngine::make_plan(DiffResult diff) {
   const Session& session = **session_with(diff.peer);
   CatchUpPlan plan;
   plan.from = diff.peer;
@@ -115,6 +115,9 @@ CatchUpPlan TreeEngine::plan_of(DiffResult diff) const {
         " files count as changed only because their contents are not known yet");
   }
   plan.diff = std::move(diff);
+  plan.id = planned_.empty() ? 1 : planned_.front().id + 1;
+  planned_.push_front({.id = plan.id, .from = plan.from, .bytes = plan.bytes});
+  if (planned_.size() > limits::plans_known_max) planned_.pop_back();
   return plan;
 }
 
@@ -123,6 +126,13 @@ void TreeEngine::request_catch_up(CatchUpRequest request) {
   post([this, request = std::move(request)]() mutable {
     const Result<Session*> session = session_to_catch_up(request.from);
     if (!session) return request.answer(fail(session.error()));
+    const auto agreed = std::ranges::find(planned_, request.plan, &Planned::id);
+    if (agreed == planned_.end() || agreed->from != request.from) {
+      return request.answer(
+          fail(ErrorCode::changed,
+               "the plan that was agreed to is not known here any more: look at a new one"));
+    }
+    request.bytes_expected = agreed->bytes;
     const Result<uint64_t> room = io::free_bytes(parts_->staging->filesystem());
     if (room && *room < request.bytes_expected + limits::catch_up_spare_bytes) {
       return request.answer(

@@ -101,7 +101,7 @@ class TreeEngine {
   [[nodiscard]] Result<Session*> session_to_catch_up(const std::string& from) const;
   void begin_diff(const std::string& peer, std::function<void(Result<DiffResult>)> answer);
   void step_diffs();
-  [[nodiscard]] CatchUpPlan plan_of(DiffResult diff) const;
+  [[nodiscard]] CatchUpPlan make_plan(DiffResult diff);
 
   // tree_handover.cc
   void begin_switchover(const SwitchoverCommand& command, std::function<void(std::string)> step,
@@ -181,6 +181,12 @@ class TreeEngine {
     std::function<void(Result<DiffResult>)> answer;
   };
   std::deque<DiffWanted> diffs_wanted_;
+  struct Planned {
+    uint64_t id = 0;
+    std::string from;
+    uint64_t bytes = 0;
+  };
+  std::deque<Planned> planned_;  // the newest first, limits::plans_known_max of them
 
   std::atomic<bool> stop_ = false;
   mutable std::mutex mutex_;  // guards the two below

@@ -213,10 +213,14 @@ std::function<bool(uint64_t)> TreeParts::id_is_taken() const {
 void TreeParts::store_state() {
   if (ids) state.id_counter = ids->counter();
   index->put_meta(role::node_state_name, role::encode(state));
+}
+
+void TreeParts::record_stamp() {
   stamp.record(*index, state.position, clock.wall_ns() / 1'000'000'000);
 }
 
 Status TreeParts::flush() {
+  record_stamp();
   if (Status s = index->flush(); !s) return s;
   committed(stamp.recorded());
   return {};

@@ -57,6 +57,8 @@ struct TreeParts {
   void renew_ids();
   // Puts `state` into the index; durable with its next commit.
   void store_state();
+  // The stamp, into the index: before each freeze, so that it belongs to that commit.
+  void record_stamp();
   // Commits all that is pending, on this thread.
   [[nodiscard]] Status flush();
   // A commit that held stamp.recorded() as it was then is durable.

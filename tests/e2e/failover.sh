@@ -19,10 +19,6 @@ start_all
 ready A
 equal A B
 
-role() { # NODE STATUS: `repl role` ends with it
-  repl "$1" role t >"$W/role.out" 2>&1
-  [ $? = "$2" ]
-}
 refused() { # NODE TEXT COMMAND...: exit 3, and it names what helps
   local name=$1 text=$2
   shift 2

@@ -282,6 +282,32 @@ ready() { # NODE [TREE]: waits until the primary answers and everything has reac
   settle "$name" "$tree" "${3:-120}"
 }
 
+# --- roles, for the tree t
+role() { # NODE STATUS: `repl role` ends with it
+  repl "$1" role t >"$W/role.out" 2>&1
+  [ $? = "$2" ]
+}
+role_state() { [ "$(repl "$1" role t --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["state"])')" = "$2" ]; }
+catchup() { # NODE FROM: with a certificate; the tree is then the other's
+  repl "$1" catchup --from "$2" t --yes --certificate "$W/$1/log/certificate.json" >"$W/catchup.out" 2>&1 || {
+    local status=$?
+    cat "$W/catchup.out"
+    fail "catchup: exit $status"
+  }
+  python3 - "$W/$1/log/certificate.json" <<'PYTHON' || fail "the certificate"
+import json, sys
+(made,) = json.load(open(sys.argv[1]))
+assert made["verified"] and made["fingerprint"] == made["peer_fingerprint"], made
+assert made["position"] == made["peer_position"], made
+PYTHON
+}
+kept() { # NODE PATH CONTENT: the newest diverged store of the node has that version
+  mkdir -p "$W/$1/fs/restored"
+  repl "$1" diverged restore t "$2" --id "$(ls "$(tree "$1")/.repl-staging/diverged" | tail -1)" --to /mnt/fs/restored >"$W/restore.out" 2>&1 || { cat "$W/restore.out"; fail "restore $2"; }
+  [ "$(cat "$W/$1/fs/restored/$2")" = "$3" ] || fail "$2 was restored as '$(cat "$W/$1/fs/restored/$2")'"
+  rm -rf "$W/$1/fs/restored"
+}
+
 # judge DIR_A DIR_B [treecmp option...]: equal by both judges, or the differences. xfs lists its ACLs a second
 # time, as trusted.SGI_ACL_*: those are no attributes of their own.
 judge() {

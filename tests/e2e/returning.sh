@@ -12,11 +12,6 @@ start_all
 ready A
 equal A B
 
-role() { # NODE STATUS
-  repl "$1" role t >"$W/role.out" 2>&1
-  [ $? = "$2" ]
-}
-role_state() { [ "$(repl "$1" role t --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["state"])')" = "$2" ]; }
 status_says() { # NODE TEXT
   repl "$1" status t >"$W/status.out" 2>&1
   grep -q -- "$2" "$W/status.out" || { cat "$W/status.out"; fail "the status of $1 does not say '$2'"; }
@@ -24,26 +19,6 @@ status_says() { # NODE TEXT
 snapshot() { rm -rf "$2"; cp -a "$1" "$2"; rm -rf "$2/.repl-staging"; touch -r "$1" "$2"; }
 restart() { stop "$1"; start "$1"; wait_for 20 "$1 is up" answers "$1" t; }
 unchanged() { judge "$1" "$2" >"$W/judge.out" 2>&1 || { cat "$W/judge.out"; fail "$3"; }; }
-catchup() { # NODE FROM: with a certificate; the tree is then the other's
-  repl "$1" catchup --from "$2" t --yes --certificate "$W/$1/log/certificate.json" >"$W/catchup.out" 2>&1 || {
-    local status=$?
-    cat "$W/catchup.out"
-    fail "catchup: exit $status"
-  }
-  python3 - "$W/$1/log/certificate.json" <<'PYTHON' || fail "the certificate"
-import json, sys
-(made,) = json.load(open(sys.argv[1]))
-assert made["verified"] and made["fingerprint"] == made["peer_fingerprint"], made
-assert made["position"] == made["peer_position"], made
-PYTHON
-}
-kept() { # NODE PATH CONTENT: the newest diverged store of the node has that version
-  mkdir -p "$W/$1/fs/restored"
-  repl "$1" diverged restore t "$2" --id "$(ls "$(tree "$1")/.repl-staging/diverged" | tail -1)" --to /mnt/fs/restored >"$W/restore.out" 2>&1 || { cat "$W/restore.out"; fail "restore $2"; }
-  [ "$(cat "$W/$1/fs/restored/$2")" = "$3" ] || fail "$2 was restored as '$(cat "$W/$1/fs/restored/$2")'"
-  rm -rf "$W/$1/fs/restored"
-}
-
 step "the wire is cut, B is promoted, both are written to; joined: A gives way by itself and touches nothing"
 unplug B
 echo "of A" >"$a/both"

@@ -14,24 +14,6 @@ ready A
 equal A B
 equal A C
 
-role() { # NODE STATUS
-  repl "$1" role t >"$W/role.out" 2>&1
-  [ $? = "$2" ]
-}
-role_state() { [ "$(repl "$1" role t --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["state"])')" = "$2" ]; }
-catchup() { # NODE FROM
-  repl "$1" catchup --from "$2" t --yes >"$W/catchup.out" 2>&1 || {
-    local status=$?
-    cat "$W/catchup.out"
-    fail "catchup of $1 from $2: exit $status"
-  }
-}
-kept() { # NODE PATH CONTENT
-  mkdir -p "$W/$1/fs/restored"
-  repl "$1" diverged restore t "$2" --to /mnt/fs/restored >"$W/restore.out" 2>&1 || { cat "$W/restore.out"; fail "restore $2"; }
-  [ "$(cat "$W/$1/fs/restored/$2")" = "$3" ] || fail "$2 was restored as '$(cat "$W/$1/fs/restored/$2")'"
-  rm -rf "$W/$1/fs/restored"
-}
 alone() { status_is "$1" 'not any(p["connected"] for p in s["peers"])'; }
 
 step "B and C both promoted from A's epoch; B has 30 cuts, C 50; B demoted: its cuts are no prefix of C's"
