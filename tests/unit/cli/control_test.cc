@@ -294,10 +294,12 @@ TEST_F(ControlServerTest, AClientThatDoesNotReadIsDropped) {
   const std::string large = "\"" + std::string(64 * 1024, 'x') + "\"";
   bool dropped = false;
   for (int i = 0; i < 5000 && !dropped; ++i) {
-    const std::lock_guard lock(mutex);
-    if (kept) {
-      kept->progress(large);
-      dropped = kept->abandoned();
+    {  // not held while this sleeps: the handler wants it
+      const std::lock_guard lock(mutex);
+      if (kept) {
+        kept->progress(large);
+        dropped = kept->abandoned();
+      }
     }
     std::this_thread::sleep_for(1ms);
   }
