@@ -9,7 +9,7 @@ namespace repl {
 
 namespace {
 
-bool has_handle(const Entry& entry) {
+bool indexes_handle(const Entry& entry) {
   return entry.attr.dir.is_set() && !entry.local.handle.empty() &&
          entry.local.handle.size() <= limits::index_handle_bytes_max;
 }
@@ -40,7 +40,7 @@ void Index::Impl::add_refs(const Key& key, const Entry& entry) {
     store->put(Table::log, number_key_bytes(entry.cut.value, key), {});
     latest_cut = std::max(latest_cut, entry.cut);
   }
-  if (has_handle(entry)) {
+  if (indexes_handle(entry)) {
     store->put(Table::handles, entry.local.handle, number_bytes(entry.attr.dir.value));
   }
   if (is_kept_content(entry)) add_content(entry.attr.content, key);
@@ -49,7 +49,7 @@ void Index::Impl::add_refs(const Key& key, const Entry& entry) {
 
 void Index::Impl::drop_handle(const Entry& entry) {
   // A handle may have gone to another directory since.
-  if (has_handle(entry) &&
+  if (indexes_handle(entry) &&
       store->get(Table::handles, entry.local.handle) == number_bytes(entry.attr.dir.value)) {
     store->erase(Table::handles, entry.local.handle);
   }

@@ -9,7 +9,6 @@ namespace repl::send {
 
 namespace {
 
-constexpr uint64_t block = limits::block_bytes;
 constexpr uint64_t samples_max = 16;
 
 }  // namespace
@@ -49,14 +48,15 @@ bool CopySearch::Content::has(uint64_t index, const Digest& block_digest) const 
 
 // Each is read when the first content needs it: what has nothing in common with any costs one.
 bool CopySearch::has_samples_of(const Content& content) {
-  const uint64_t blocks = size_ / block;
+  const uint64_t blocks = size_ / limits::block_bytes;
   const uint64_t samples = std::min(blocks, samples_max);
   for (uint64_t i = 0; i < samples; ++i) {
     const uint64_t index = (2 * i + 1) * blocks / (2 * samples);
     if (i == samples_.size()) {
-      slab_.resize(block);
-      const Result<size_t> got = handle_->read_at(index * block, slab_.data(), slab_.size());
-      if (!got || *got < block) return false;
+      slab_.resize(limits::block_bytes);
+      const Result<size_t> got =
+          handle_->read_at(index * limits::block_bytes, slab_.data(), slab_.size());
+      if (!got || *got < limits::block_bytes) return false;
       samples_.push_back(hash_bytes(slab_));
     }
     if (!content.has(index, samples_[i])) return false;
@@ -75,7 +75,8 @@ CopySearch::Step CopySearch::step(size_t budget_bytes) {
   } else {
     const uint64_t end = data->end > offset_ ? std::min(data->end, size_) : size_;
     slab_.resize(std::min<uint64_t>(
-        end - offset_, std::clamp<uint64_t>(budget_bytes, block, limits::stream_step_bytes)));
+        end - offset_,
+        std::clamp<uint64_t>(budget_bytes, limits::block_bytes, limits::stream_step_bytes)));
     const Result<size_t> got = handle_->read_at(offset_, slab_.data(), slab_.size());
     if (!got || *got < slab_.size()) return Step::unknown;
     hasher_.update(slab_);

@@ -15,7 +15,7 @@ namespace {
 // Not IN_EXCL_UNLINK: a write to an unlinked name may be to a file with other names in the tree.
 constexpr uint32_t event_mask = IN_CREATE | IN_DELETE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB |
                                 IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR;
-constexpr uint32_t self_mask = IN_DELETE_SELF | IN_MOVE_SELF;
+constexpr uint32_t root_mask = IN_DELETE_SELF | IN_MOVE_SELF;
 
 // The link in /proc leads to the very directory that the descriptor holds, wherever it is by now;
 // so it must be followed (no IN_DONT_FOLLOW), and nobody can put another thing in its way.
@@ -51,7 +51,7 @@ Result<std::unique_ptr<InotifyWatcher>> InotifyWatcher::open(int root_fd) {
 }
 
 Status InotifyWatcher::add(DirId dir, int dir_fd, std::string_view /*handle*/) {
-  const uint32_t mask = dir == root_dir ? event_mask | self_mask : event_mask;
+  const uint32_t mask = dir == root_dir ? event_mask | root_mask : event_mask;
   // RACE: the lock spans both steps, so that no record of the new watch is read before the table
   // knows it.
   const std::lock_guard lock(mutex_);

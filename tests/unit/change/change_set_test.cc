@@ -8,14 +8,14 @@ namespace repl::change {
 namespace {
 
 Key key(const std::string& name) { return Key{.dir = root_dir, .name = name}; }
-MonotonicTime at(int ms) { return MonotonicTime(std::chrono::milliseconds(ms)); }
+MonotonicTime at_ms(int ms) { return MonotonicTime(std::chrono::milliseconds(ms)); }
 
 TEST(ChangeSet, KeepsOneChangePerKeyWithItsFirstTimeAndAllBits) {
   ChangeSet set(10);
-  set.mark(key("a"), hint_modified, at(1));
-  set.mark(key("a"), hint_closed, at(5));
+  set.mark(key("a"), hint_modified, at_ms(1));
+  set.mark(key("a"), hint_closed, at_ms(5));
   EXPECT_EQ(set.size(), 1U);
-  EXPECT_EQ(set.oldest(), at(1));
+  EXPECT_EQ(set.oldest(), at_ms(1));
   const std::vector<Dirty> taken = set.take(10);
   ASSERT_EQ(taken.size(), 1U);
   EXPECT_EQ(taken[0].bits, hint_modified | hint_closed);
@@ -24,17 +24,17 @@ TEST(ChangeSet, KeepsOneChangePerKeyWithItsFirstTimeAndAllBits) {
 
 TEST(ChangeSet, TakesNoMoreThanAsked) {
   ChangeSet set(10);
-  for (int i = 0; i < 5; ++i) set.mark(key(std::to_string(i)), 0, at(i));
+  for (int i = 0; i < 5; ++i) set.mark(key(std::to_string(i)), 0, at_ms(i));
   EXPECT_EQ(set.take(3).size(), 3U);
   EXPECT_EQ(set.size(), 2U);
 }
 
 TEST(ChangeSet, PastItsBoundItForgetsKeysAndAsksForAScan) {
   ChangeSet set(3);
-  for (int i = 0; i < 4; ++i) set.mark(key(std::to_string(i)), 0, at(i));
+  for (int i = 0; i < 4; ++i) set.mark(key(std::to_string(i)), 0, at_ms(i));
   EXPECT_EQ(set.size(), 0U);
   EXPECT_FALSE(set.empty());
-  set.mark(key("later"), 0, at(9));
+  set.mark(key("later"), 0, at_ms(9));
   EXPECT_EQ(set.size(), 0U) << "the scan covers it";
   const ChangeSet::Rescan rescan = set.take_rescan();
   EXPECT_TRUE(rescan.everything);
@@ -45,7 +45,7 @@ TEST(ChangeSet, PastItsBoundItForgetsKeysAndAsksForAScan) {
 TEST(ChangeSet, SubtreesAreScannedAlone) {
   ChangeSet set(3);
   set.mark_rescan(DirId{7}, "moved in");
-  set.mark(key("a"), 0, at(1));
+  set.mark(key("a"), 0, at_ms(1));
   EXPECT_EQ(set.size(), 1U);
   const ChangeSet::Rescan rescan = set.take_rescan();
   EXPECT_FALSE(rescan.everything);
@@ -54,13 +54,13 @@ TEST(ChangeSet, SubtreesAreScannedAlone) {
 
 TEST(ChangeSet, AllOpenOnlyWhileEveryKeyIsModifiedAndNotClosed) {
   ChangeSet set(10);
-  set.mark(key("a"), hint_modified | hint_created, at(1));
+  set.mark(key("a"), hint_modified | hint_created, at_ms(1));
   EXPECT_TRUE(set.all_open());
-  set.mark(key("b"), hint_attributes, at(1));
+  set.mark(key("b"), hint_attributes, at_ms(1));
   EXPECT_FALSE(set.all_open());
   static_cast<void>(set.take(10));
-  set.mark(key("a"), hint_modified, at(1));
-  set.mark(key("a"), hint_closed, at(2));
+  set.mark(key("a"), hint_modified, at_ms(1));
+  set.mark(key("a"), hint_closed, at_ms(2));
   EXPECT_FALSE(set.all_open());
 }
 

@@ -7,11 +7,10 @@
 #include "engine/base/limits.h"
 #include "engine/role/node_state.h"
 #include "engine/role/parting.h"
+#include "tests/unit/role/reigns.h"
 
 namespace repl::role {
 namespace {
-
-Reign reign(uint64_t n) { return Reign{{.high = n, .low = n}}; }
 
 Hello primary() {
   Hello hello;

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "engine/role/handover.h"
+#include "tests/unit/role/reigns.h"
 
 namespace repl::role {
 
@@ -13,7 +14,6 @@ inline const Bits128 token{.high = 9, .low = 9};
 inline const std::string p_name = "mgmt1";
 inline const std::string s_name = "mgmt2";
 
-inline Reign reign(uint64_t n) { return Reign{{.high = n, .low = n}}; }
 inline Fingerprint print(uint64_t n) { return Fingerprint{{.high = n, .low = n}}; }
 
 inline NodeState primary_state() {

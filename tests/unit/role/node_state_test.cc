@@ -3,11 +3,10 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/limits.h"
+#include "tests/unit/role/reigns.h"
 
 namespace repl::role {
 namespace {
-
-Reign reign(uint64_t n) { return Reign{{.high = n, .low = n}}; }
 
 constexpr size_t handover_bytes = 1 + 16 + 1 + 8 + 8 + 1;  // of a node without a switchover
 

@@ -3,11 +3,10 @@
 #include <gtest/gtest.h>
 
 #include "engine/role/node_state.h"
+#include "tests/unit/role/reigns.h"
 
 namespace repl::role {
 namespace {
-
-Reign reign(uint64_t n) { return Reign{{.high = n, .low = n}}; }
 
 Hello at(const Lineage& lineage, uint64_t cut) {
   Hello hello;

@@ -15,7 +15,7 @@ constexpr uint64_t block = limits::block_bytes;
 using Step = ContentStreamer::Step;
 const Key key{DirId{1}, "f"};
 
-std::string random_bytes(uint64_t seed, size_t size) {
+std::string seeded_bytes(uint64_t seed, size_t size) {
   std::mt19937_64 rng(seed);
   std::string out(size, '\0');
   for (char& c : out) c = static_cast<char>(rng());
@@ -107,7 +107,7 @@ struct Streamed {
 
 TEST(ContentStreamer, Whole) {
   for (const size_t size : {size_t{0}, size_t{1}, block, 5 * block + 17, size_t{3} << 20}) {
-    const std::string bytes = random_bytes(size + 1, size);
+    const std::string bytes = seeded_bytes(size + 1, size);
     Streamed run(bytes);
     run.go({}, 256 * 1024);
     run.expect_exact(bytes);
@@ -116,7 +116,7 @@ TEST(ContentStreamer, Whole) {
 }
 
 TEST(ContentStreamer, HolesStayHoles) {
-  std::string bytes = random_bytes(1, 40 * block);
+  std::string bytes = seeded_bytes(1, 40 * block);
   std::fill(bytes.begin() + 3 * block + 4096, bytes.begin() + 30 * block + 8192, '\0');
   std::fill(bytes.begin() + 39 * block, bytes.end(), '\0');
   Streamed run(bytes);
@@ -127,7 +127,7 @@ TEST(ContentStreamer, HolesStayHoles) {
 }
 
 TEST(ContentStreamer, ResumesWithoutSendingAgain) {
-  const std::string bytes = random_bytes(2, 3'000'000);
+  const std::string bytes = seeded_bytes(2, 3'000'000);
   for (const uint64_t at : {uint64_t{1}, uint64_t{1'234'567}, uint64_t{3'000'000}}) {
     Streamed run(bytes);
     run.built.bytes = bytes.substr(0, at);
@@ -141,7 +141,7 @@ TEST(ContentStreamer, ResumesWithoutSendingAgain) {
 }
 
 TEST(ContentStreamer, ResumeInsideAHole) {
-  std::string bytes = random_bytes(2, 10 * block);
+  std::string bytes = seeded_bytes(2, 10 * block);
   std::fill(bytes.begin() + 2 * block, bytes.begin() + 8 * block, '\0');
   Streamed run(bytes);
   run.file->holes = {{2 * block, 8 * block}};
@@ -151,11 +151,11 @@ TEST(ContentStreamer, ResumeInsideAHole) {
 }
 
 TEST(ContentStreamer, AlignedSendsOnlyChangedBlocks) {
-  const std::string base = random_bytes(3, 50 * block + 100);
+  const std::string base = seeded_bytes(3, 50 * block + 100);
   std::string target = base;
   target[10 * block + 5] ^= 1;
   target[11 * block] ^= 1;
-  target += random_bytes(4, block);
+  target += seeded_bytes(4, block);
   Streamed run(target);
   run.built.base = base;
   run.go(StreamPlan{.how = StreamPlan::How::delta,
@@ -171,7 +171,7 @@ TEST(ContentStreamer, AlignedSendsOnlyChangedBlocks) {
 TEST(ContentStreamer, AlignedRandomEditsAndHoles) {
   for (uint64_t seed = 1; seed <= 40; ++seed) {
     std::mt19937_64 rng(seed);
-    const std::string base = random_bytes(seed, rng() % (12 * block));
+    const std::string base = seeded_bytes(seed, rng() % (12 * block));
     std::string target = base;
     target.resize(rng() % (14 * block), 'n');
     Streamed run("");
@@ -201,8 +201,8 @@ delta::ReadAt reader(const std::string& s) {
 }
 
 TEST(ContentStreamer, RollingFindsShiftedBlocks) {
-  const std::string base = random_bytes(5, 4 << 20);
-  const std::string target = random_bytes(6, 1000) + base.substr(0, 2 << 20) + random_bytes(7, 99) +
+  const std::string base = seeded_bytes(5, 4 << 20);
+  const std::string target = seeded_bytes(6, 1000) + base.substr(0, 2 << 20) + seeded_bytes(7, 99) +
                              base.substr(2 << 20) + std::string(1 << 20, '\0');
   Streamed run(target);
   run.built.base = base;
@@ -223,7 +223,7 @@ struct Edit {
 constexpr uint64_t around = 3 * 4096;
 
 std::vector<Edit> edits_of(const std::string& base) {
-  const std::string kib = random_bytes(77, 1024);
+  const std::string kib = seeded_bytes(77, 1024);
   const size_t middle = base.size() / 2 + 777, late = base.size() - 200'000;
   std::vector<Edit> edits{
       {"front", kib + base, 1024 + around},
@@ -245,7 +245,7 @@ std::vector<Edit> edits_of(const std::string& base) {
 }
 
 TEST(ContentStreamer, DeltaCostsTheEdit) {
-  const std::string base = random_bytes(5, (3 << 20) + 12'345);
+  const std::string base = seeded_bytes(5, (3 << 20) + 12'345);
   for (const Edit& edit : edits_of(base)) {
     SCOPED_TRACE(edit.what);
     Streamed run(edit.target);
@@ -262,8 +262,8 @@ TEST(ContentStreamer, DeltaCostsTheEdit) {
 
 // The whole of the base stays, its short last block too.
 TEST(ContentStreamer, AppendIsOneRangeAndTheTail) {
-  const std::string base = random_bytes(5, (1 << 20) + 123);
-  const std::string target = base + random_bytes(6, 200'000);
+  const std::string base = seeded_bytes(5, (1 << 20) + 123);
+  const std::string target = base + seeded_bytes(6, 200'000);
   Streamed run(target);
   run.built.base = base;
   run.go(StreamPlan{
@@ -276,10 +276,10 @@ TEST(ContentStreamer, AppendIsOneRangeAndTheTail) {
 
 // Holes: those of the base are kept ranges, new ones are holes, filled ones are data.
 TEST(ContentStreamer, HolesInADelta) {
-  std::string base = random_bytes(5, 60 * block);
+  std::string base = seeded_bytes(5, 60 * block);
   std::fill(base.begin() + 10 * block, base.begin() + 40 * block, '\0');
   std::string target = base;
-  const std::string filled = random_bytes(7, 2 * block);
+  const std::string filled = seeded_bytes(7, 2 * block);
   target.replace(20 * block, filled.size(), filled);
   std::fill(target.begin() + 50 * block, target.begin() + 55 * block, '\0');
   for (const bool with_signature : {false, true}) {
@@ -300,7 +300,7 @@ TEST(ContentStreamer, HolesInADelta) {
 
 // A hole is neither read nor told block by block.
 TEST(ContentStreamer, AHugeHoleCostsNothing) {
-  const std::string island = random_bytes(5, block);
+  const std::string island = seeded_bytes(5, block);
   for (const bool delta : {false, true}) {
     Streamed run(island + std::string(300 << 20, '\0') + island);
     run.file->holes = {{block, block + (300 << 20)}};
@@ -317,8 +317,8 @@ TEST(ContentStreamer, AHugeHoleCostsNothing) {
 
 // What librsync says because of a signature that lies is checked before it is told.
 TEST(ContentStreamer, CopiesBeyondTheBaseAreNotTold) {
-  const std::string base = random_bytes(5, 1 << 20);
-  const std::string target = "x" + base + random_bytes(6, 5000);
+  const std::string base = seeded_bytes(5, 1 << 20);
+  const std::string target = "x" + base + seeded_bytes(6, 5000);
   Streamed run(target);
   run.built.base = base.substr(0, 500'000);
   run.go(StreamPlan{.how = StreamPlan::How::delta,
@@ -331,16 +331,16 @@ TEST(ContentStreamer, DeltaRandomEdits) {
   for (uint64_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE(seed);
     std::mt19937_64 rng(seed);
-    const std::string base = random_bytes(seed, rng() % (20 * block));
+    const std::string base = seeded_bytes(seed, rng() % (20 * block));
     std::string target = base;
     for (size_t i = rng() % 5; i > 0; --i) {
       const size_t at = rng() % (target.size() + 1), n = rng() % 3000;
       if (rng() % 3 == 0)
-        target.insert(at, random_bytes(rng(), n));
+        target.insert(at, seeded_bytes(rng(), n));
       else if (rng() % 2 == 0)
         target.erase(at, n);
       else
-        target.replace(at, std::min(n, target.size() - at), random_bytes(rng(), n));
+        target.replace(at, std::min(n, target.size() - at), seeded_bytes(rng(), n));
     }
     Streamed run("");
     if (rng() % 2 == 0 && target.size() > 8192) {
@@ -361,7 +361,7 @@ TEST(ContentStreamer, DeltaRandomEdits) {
 }
 
 TEST(ContentStreamer, BadSignatureIsSentWhole) {
-  const std::string target = random_bytes(6, 1 << 20);
+  const std::string target = seeded_bytes(6, 1 << 20);
   Streamed run(target);
   run.go(StreamPlan{.how = StreamPlan::How::delta, .base_size = 5, .signature = "nonsense"});
   run.expect_exact(target);
@@ -372,7 +372,7 @@ TEST(ContentStreamer, SearchThatGivesUpIsFinishedAsIs) {
   std::string signature = *delta::make_signature(zeros.size(), reader(zeros));
   for (size_t at = 12 + 4; at < signature.size(); at += 20) signature[at] ^= 1;
   std::string target(4 << 20, '\0');
-  target += random_bytes(9, 1 << 20);
+  target += seeded_bytes(9, 1 << 20);
   Streamed run(target);
   run.built.base = zeros;
   run.go(StreamPlan{.how = StreamPlan::How::delta, .base_size = 8192, .signature = signature});
@@ -381,7 +381,7 @@ TEST(ContentStreamer, SearchThatGivesUpIsFinishedAsIs) {
 
 // After the search gave up, what the base has at the same place is still not sent.
 TEST(ContentStreamer, AfterGivingUpTheAlignedBlocksAreStillKept) {
-  const std::string base = std::string(8 * block, '\0') + random_bytes(3, 20 * block);
+  const std::string base = std::string(8 * block, '\0') + seeded_bytes(3, 20 * block);
   std::string signature = *delta::make_signature(base.size(), reader(base));
   // The sums of the zeros lie: each byte of the changed zeros costs a strong sum.
   for (size_t at = 12; at < 12 + 8 * 16 * 20; at += 20) {
@@ -389,7 +389,7 @@ TEST(ContentStreamer, AfterGivingUpTheAlignedBlocksAreStillKept) {
   }
   const std::string target = base.substr(0, 8 * block) + std::string(200 * block, '\0');
   const std::string with_tail =
-      random_bytes(4, 9 * block).replace(block, 7 * block, 7 * block, '\0') +
+      seeded_bytes(4, 9 * block).replace(block, 7 * block, 7 * block, '\0') +
       base.substr(9 * block);
   for (const std::string& want : {target, with_tail}) {
     Streamed run(want);
@@ -407,14 +407,14 @@ TEST(ContentStreamer, AfterGivingUpTheAlignedBlocksAreStillKept) {
 
 // `change` happens before the second of three reads.
 Streamed during(const std::function<void(ScriptedFile&)>& change, StreamPlan plan = {}) {
-  Streamed run(random_bytes(8, 3 << 20));
+  Streamed run(seeded_bytes(8, 3 << 20));
   run.file->on_read = [change](ScriptedFile& f) {
     if (f.reads == 2) change(f);
   };
   run.go(std::move(plan));
   return run;
 }
-const std::string three_mib = random_bytes(8, 3 << 20);
+const std::string three_mib = seeded_bytes(8, 3 << 20);
 
 void expect_torn(const Streamed& run) {
   EXPECT_EQ(run.last, Step::torn);
@@ -584,7 +584,7 @@ TEST(ContentStreamer, WhatShrinksIsTorn) {
 }
 
 TEST(ContentStreamer, AnotherInodeUnderTheKeyIsToBeReadAgain) {
-  Streamed run(random_bytes(8, 1 << 20));
+  Streamed run(seeded_bytes(8, 1 << 20));
   run.file->on_read = [&run](ScriptedFile&) {
     auto other = std::make_shared<ScriptedFile>();
     other->inode = 8;
@@ -602,9 +602,9 @@ TEST(ContentStreamer, WhatIsPublishedWasThereAtOneMoment) {
   for (uint64_t seed = 1; seed <= 2000; ++seed) {
     SCOPED_TRACE(seed);
     std::mt19937_64 rng(seed);
-    const std::string base = random_bytes(seed, 8 * block + rng() % 2 * 1000);
+    const std::string base = seeded_bytes(seed, 8 * block + rng() % 2 * 1000);
     std::vector<std::string> states{base};
-    if (rng() % 2 == 0) states[0] += random_bytes(seed + 1, 1 + rng() % (2 * block));
+    if (rng() % 2 == 0) states[0] += seeded_bytes(seed + 1, 1 + rng() % (2 * block));
     Streamed run(states[0]);
     run.file->age_ns = rng() % 2 == 0 ? 0 : racy_window_ns;
     run.built.base = base;
@@ -651,7 +651,7 @@ TEST(ContentStreamer, WhatIsPublishedWasThereAtOneMoment) {
 }
 
 TEST(ContentStreamer, UnreadableIsAborted) {
-  Streamed run(random_bytes(8, 3 << 20));
+  Streamed run(seeded_bytes(8, 3 << 20));
   run.file->on_read = [](ScriptedFile& f) {
     if (f.reads == 2) f.read_error = make_error(ErrorCode::io, "bad sector");
   };

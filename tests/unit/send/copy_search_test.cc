@@ -8,9 +8,8 @@
 namespace repl::send {
 namespace {
 
-constexpr uint64_t block = limits::block_bytes;
 constexpr uint64_t file_bytes = 40ull << 30;
-const Key key{root_dir, "new"};
+const Key copied{root_dir, "new"};
 
 // Zeros, on disk or a hole.
 struct Zeros final : ContentSource {
@@ -49,7 +48,8 @@ struct Images : testing::Test {
   }
   Digest add(const std::string& name, uint64_t last_blocks) {
     const Attributes attr{.type = FileType::regular, .size = file_bytes};
-    std::vector<Digest> table(file_bytes / block, hash_bytes(std::string(block, '\0')));
+    std::vector<Digest> table(file_bytes / limits::block_bytes,
+                              hash_bytes(std::string(limits::block_bytes, '\0')));
     std::fill(table.end() - static_cast<long>(last_blocks), table.end(), hash_bytes(name));
     Entry entry{.attr = attr, .cut = CutNumber{1}};
     entry.attr.content = digest_of_blocks(table);
@@ -58,9 +58,9 @@ struct Images : testing::Test {
     return entry.attr.content;
   }
   std::unique_ptr<CopySearch> begin() {
-    index->put(key,
+    index->put(copied,
                Entry{.attr = {.type = FileType::regular, .size = file_bytes}, .cut = CutNumber{2}});
-    return CopySearch::begin(*index.index, peer, source, key);
+    return CopySearch::begin(*index.index, peer, source, copied);
   }
 };
 
@@ -68,22 +68,23 @@ TEST_F(Images, AsManyTablesAsThereIsRoomFor) {
   for (int n = 0; n < 8; ++n) add("image" + std::to_string(n), 3);
   const auto search = begin();
   ASSERT_TRUE(search);
-  EXPECT_GT(search->table_bytes(), file_bytes / block * sizeof(Digest));
+  EXPECT_GT(search->table_bytes(), file_bytes / limits::block_bytes * sizeof(Digest));
   EXPECT_LE(search->table_bytes(), limits::copy_search_table_bytes_max);
 }
 
 // What shows in a sample to be another takes no room.
 TEST_F(Images, OthersTakeNoRoom) {
-  for (int n = 0; n < 8; ++n) add("image" + std::to_string(n), file_bytes / block / 2);
+  for (int n = 0; n < 8; ++n)
+    add("image" + std::to_string(n), file_bytes / limits::block_bytes / 2);
   EXPECT_FALSE(begin());
   const Digest same = add("same", 0);
   source.hole = true;
   const auto search = begin();
   ASSERT_TRUE(search);
-  EXPECT_EQ(search->table_bytes(), file_bytes / block * sizeof(Digest));
+  EXPECT_EQ(search->table_bytes(), file_bytes / limits::block_bytes * sizeof(Digest));
   size_t passed = 0;
   while (search->step(limits::stream_step_bytes) == CopySearch::Step::more) {
-    ASSERT_LE((search->blocks().size() - passed) * block, limits::hole_step_bytes);
+    ASSERT_LE((search->blocks().size() - passed) * limits::block_bytes, limits::hole_step_bytes);
     passed = search->blocks().size();
   }
   EXPECT_EQ(search->digest(), same);

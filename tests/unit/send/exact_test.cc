@@ -12,8 +12,6 @@
 namespace repl::send {
 namespace {
 
-Key at_root(const std::string& name) { return Key{root_dir, name}; }
-
 // {key: all that is replicated of it} of what hangs together with the root.
 using Shown = std::map<Key, std::string>;
 

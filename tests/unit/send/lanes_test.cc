@@ -10,8 +10,6 @@
 namespace repl::send {
 namespace {
 
-Key at_root(const std::string& name) { return Key{root_dir, name}; }
-
 // A replica in sync, and 8 MiB under way to it.
 struct UnderWay : ::testing::Test {
   static constexpr size_t large_bytes = 8 << 20;

@@ -14,6 +14,8 @@
 
 namespace repl::send {
 
+inline Key at_root(const std::string& name) { return Key{root_dir, name}; }
+
 inline std::string random_bytes(std::mt19937_64& rng, size_t size) {
   std::string out(size, '\0');
   for (char& c : out) c = static_cast<char>(rng());
