@@ -151,7 +151,7 @@ TEST_P(EveryMode, ForeignEventsCostAndLeakNothing) {
   const uint64_t foreign = storm();
   EXPECT_EQ(foreign > 0, filesystem_mark());
   EXPECT_EQ(open_fds(), fds);
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef REPL_SANITIZED
   (void)memory;  // a sanitizer keeps what was freed; it reports leaks itself
 #else
   EXPECT_LT(resident_kib(), memory + 1024);
@@ -357,7 +357,7 @@ void expect_limit(const char* sysctl, const std::function<Status(int)>& add) {
 }
 
 TEST_F(Watching, RunningOutOfWatchesNamesTheSysctl) {
-#ifdef __SANITIZE_THREAD__
+#ifdef REPL_SANITIZED_THREAD
   GTEST_SKIP()
       << "a user namespace needs a single-threaded child; the sanitizer has a thread of its own";
 #endif
