@@ -241,9 +241,11 @@ void Peering::dial_for_ever(const std::string& node) {
   std::string told;
   int again = 0;
   std::optional<Duration> soon;
+  bool reached = false;
   do {
     soon.reset();
     auto channel = dial(node);
+    reached = channel.has_value();
     if (!channel) {
       if (channel.error().code == ErrorCode::closed && !pause(Duration::zero())) return;
       host_.set_peer_error(node, channel.error().message);
@@ -275,7 +277,9 @@ void Peering::dial_for_ever(const std::string& node) {
     again = lasted > hello_again_useful ? 0 : std::min(again + 1, hello_again_doublings_max);
     backoff.reset();
     soon = hello_again_pause * (1 << again);
-  } while (pause(soon ? *soon : backoff.next()));
+  } while (pause(
+      soon ? *soon
+           : backoff.next(reached ? limits::backoff_reached_ms_max : limits::backoff_ms_max)));
 }
 
 }  // namespace repl::cli

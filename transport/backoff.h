@@ -18,10 +18,11 @@ class Backoff {
  public:
   explicit Backoff(uint64_t seed) : rng_(seed) {}
 
-  // The wait before the next attempt: between half of the current step and the whole of it.
-  [[nodiscard]] Duration next() {
-    const int64_t step_ms = step_ms_;
-    step_ms_ = std::min<int64_t>(step_ms_ * 2, limits::backoff_ms_max);
+  // The wait before the next attempt: between half of the current step, or of `ms_max` where that
+  // is shorter, and the whole of it.
+  [[nodiscard]] Duration next(int64_t ms_max = limits::backoff_ms_max) {
+    const int64_t step_ms = std::min(step_ms_, ms_max);
+    step_ms_ = std::min<int64_t>(step_ms * 2, limits::backoff_ms_max);
     std::uniform_int_distribution<int64_t> spread(step_ms * 500'000, step_ms * 1'000'000);
     return Duration(spread(rng_));
   }

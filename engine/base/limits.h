@@ -60,7 +60,9 @@ inline constexpr int peer_silent_ms_max = 20'000;  // then the connection is tak
 inline constexpr int handshake_ms_max = 10'000;
 inline constexpr int close_flush_ms_max = 1'000;  // a close waits this long for what is queued
 inline constexpr int backoff_ms_min = 200;
-inline constexpr int backoff_ms_max = 30'000;
+inline constexpr int backoff_ms_max = 10'000;
+// To a peer that answers, but whose tree is not open (held, its root away) or that refuses it.
+inline constexpr int backoff_reached_ms_max = 2'000;
 inline constexpr int connections_unauthenticated_max = 64;
 
 // Change set, cuts.

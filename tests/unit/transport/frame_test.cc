@@ -445,6 +445,9 @@ TEST(Backoff, GrowsToItsBoundAndSpreads) {
     differs |= wait != other.next();
   }
   EXPECT_TRUE(differs);
+  const auto short_max = std::chrono::milliseconds(limits::backoff_reached_ms_max);
+  for (int i = 0; i < 20; ++i) EXPECT_LE(backoff.next(limits::backoff_reached_ms_max), short_max);
+  EXPECT_LE(backoff.next(), 2 * short_max) << "what was not waited for does not count";
   backoff.reset();
   EXPECT_LE(backoff.next(), std::chrono::milliseconds(limits::backoff_ms_min));
 }
