@@ -67,6 +67,8 @@ inline constexpr int connections_unauthenticated_max = 64;
 
 // Change set, cuts.
 inline constexpr size_t dirty_keys_max = 1'000'000;  // then it degrades to "rescan this subtree"
+// Of a directory's keys, that a cut which cannot have all takes before those of a storm.
+inline constexpr uint32_t lone_keys_max = 16;
 inline constexpr int cut_looks_max = 64;  // at one key while a cut is made; then the next one looks
 inline constexpr size_t cut_keys_max = 8'192;  // a cut closes at this many keys, and is not exact
 // Small contents that a cut holds in memory; further ones are read when they are sent.
@@ -138,6 +140,7 @@ inline constexpr size_t asks_in_flight_max = 4;          // messages of AskKeys,
 inline constexpr size_t keys_per_ask_max = 1024;
 inline constexpr size_t live_batches_max = 256;  // cuts waiting for one peer, in memory
 inline constexpr uint64_t live_bytes_max = 64 << 20;
+inline constexpr size_t early_keys_max = 64;      // of a cut that a first sync tells before its end
 inline constexpr size_t piece_keys_max = 50'000;  // of a first sync, between two publishes
 inline constexpr uint64_t piece_bytes_max = 256ull << 20;
 inline constexpr int refusals_max = 3;  // of one key; then it counts as held

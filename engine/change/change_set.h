@@ -41,6 +41,9 @@ class ChangeSet {
   // True if every key was modified by a writer that has not closed it yet.
   [[nodiscard]] bool all_open() const;
 
+  // No more than so many. Of more, half of them are the last marked of those that were among the
+  // first few in their directory, so that a lone change does not wait for a storm elsewhere; the
+  // others in no order.
   [[nodiscard]] std::vector<Dirty> take(size_t keys_max);
   struct Rescan {
     bool everything = false;
@@ -54,8 +57,14 @@ class ChangeSet {
     uint32_t bits = 0;
     MonotonicTime since;
   };
+  using Keys = std::unordered_map<Key, State>;
+  void note_lone(const Key& key);
+  void take_at(Keys::iterator at, std::vector<Dirty>& taken);
+
   size_t keys_max_;
-  std::unordered_map<Key, State> keys_;
+  Keys keys_;
+  std::unordered_map<DirId, uint32_t> marked_in_;  // how many of keys_
+  std::vector<Key> lone_;                          // some were taken since
   bool rescan_all_ = false;
   std::map<DirId, std::string> rescan_below_;
   std::string reason_;

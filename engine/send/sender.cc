@@ -12,7 +12,6 @@ namespace repl::send {
 namespace {
 
 constexpr size_t header_bytes = 128;  // of a message, about
-constexpr size_t children_per_step = 256;
 
 size_t message_bytes(const Message& message) {
   if (const auto* data = std::get_if<StageData>(&message)) return header_bytes + data->bytes.size();
@@ -144,9 +143,21 @@ void Sender::divert() {
   log_.info("send: the peer is {} cuts behind, its queue is replaced by the log of changes",
             queue_.size());
   ++status_.fallbacks;
+  clear_queue();
+  diverted_ = true;
+}
+
+std::shared_ptr<const CutBatch> Sender::take_queued(size_t at) {
+  std::shared_ptr<const CutBatch> batch = std::move(queue_[at]);
+  queue_.erase(queue_.begin() + static_cast<std::ptrdiff_t>(at));
+  queue_bytes_ -= std::min(queue_bytes_, batch_bytes(*batch));
+  return batch;
+}
+
+void Sender::clear_queue() {
   queue_.clear();
   queue_bytes_ = 0;
-  diverted_ = true;
+  told_early_ = 0;
 }
 
 bool Sender::step_live() {
@@ -168,9 +179,7 @@ bool Sender::step_live() {
     return drained == CutWriter::Drain::more || drained == CutWriter::Drain::complete;
   }
   if (!told_exact_) merge_queue();
-  live_ = std::move(queue_.front());
-  queue_.pop_front();
-  queue_bytes_ -= std::min(queue_bytes_, batch_bytes(*live_));
+  live_ = take_queued(0);
   live_at_ = 0;
   open_writer(CutBegin{.epoch = plan_.epoch, .reign = plan_.reign, .cut = live_->cut}, sent_);
   return true;
@@ -298,32 +307,10 @@ bool Sender::feed_writer() {
   return true;
 }
 
-// Directories before what is in them: a directory is walked only after its own record was given.
-bool Sender::next_of_first_sync() {
-  if (walk_root_) {
-    walk_root_ = false;
-    if (index_.contains(root_key)) candidates_.push_back(Candidate{.key = root_key});
-    walk_.push_back(Walk{.dir = root_dir});
-    return true;
-  }
-  if (walk_.empty()) return false;
-  Walk walk = std::move(walk_.front());
-  walk_.pop_front();
-  const auto children = index_.children_after(walk.dir, walk.cursor, children_per_step);
-  if (children.size() == children_per_step) {
-    walk_.push_front(Walk{.dir = walk.dir, .cursor = children.back().first});
-  }
-  for (const auto& [name, entry] : children) {
-    candidates_.push_back(
-        Candidate{.key = Key{.dir = walk.dir, .name = name}, .dir = entry.attr.dir});
-    if (entry.attr.type == FileType::directory) walk_.push_back(Walk{.dir = entry.attr.dir});
-  }
-  return true;
-}
-
 bool Sender::step_cutting() {
   const bool crowded = writer_.crowded();
   if (!piece_full_ && !crowded) {
+    if (tell_early()) return true;
     if (feed_writer()) {
       const bool in_pieces = mode_ == PlanMode::first_sync && !live_;
       piece_full_ =
@@ -359,6 +346,7 @@ bool Sender::step_cutting() {
 void Sender::end_cut() {
   CutNumber cut = merging_;
   const bool merged = live_ == nullptr;
+  told_early_ = 0;
   // What a comparison must still find keeps the peer from taking the position: should the
   // connection end before it, the next one begins with it.
   const bool whole = live_ || !compare_wanted_;
@@ -423,8 +411,7 @@ void Sender::catch_up(bool merged) {
     return;
   }
   ++catch_ups_;
-  queue_.clear();
-  queue_bytes_ = 0;
+  clear_queue();
   diverted_ = true;
 }
 

@@ -18,6 +18,9 @@
 // there, or into one of its own under the number of the last cut; cut_writer.h and order_keeper.h
 // say what else waits for them. With Plan::strict later cuts wait instead.
 //
+// A first sync promises nothing before its end: a small cut that is made meanwhile is told in the
+// piece that is open, and that piece ends, so that a lone change does not wait for the tree.
+//
 // Thread: one owner; one Sender per connection. Memory: candidates are keys with what the peer has
 // there (limits::dirty_keys_max; beyond it changes become a comparison, and a comparison's cut
 // begins before its descent ends), live_batches_max cuts, and what CutWriter states.
@@ -108,7 +111,7 @@ class Sender {
   [[nodiscard]] SenderStatus status() const;
   // It has so much before it that another cut would only wait.
   [[nodiscard]] bool busy() const {
-    return diverted_ || queue_.size() >= limits::cuts_ahead_max ||
+    return diverted_ || queue_.size() - told_early_ >= limits::cuts_ahead_max ||
            queue_bytes_ >= limits::cut_inline_bytes_max;
   }
   [[nodiscard]] const MethodCounters& counters() const { return writer_.counters(); }
@@ -146,12 +149,16 @@ class Sender {
   void end_cut();
   void begin_resend();
   bool next_of_first_sync();
+  bool tell_early();
+  [[nodiscard]] bool tell_now(const CutBatch& batch);
   bool feed_writer();
   void give(Candidate next);
   [[nodiscard]] bool give_parents(DirId dir, bool all);
   [[nodiscard]] bool give_once(const Candidate& next);
   [[nodiscard]] Candidate candidate_at(const Key& key, bool removed) const;
   void divert();
+  void clear_queue();
+  [[nodiscard]] std::shared_ptr<const CutBatch> take_queued(size_t at);
   void catch_up(bool merged);
   void found(Candidate candidate);
   void remove_moved_off();
@@ -209,6 +216,7 @@ class Sender {
   size_t live_at_ = 0;
   std::deque<std::shared_ptr<const CutBatch>> queue_;
   uint64_t queue_bytes_ = 0;
+  size_t told_early_ = 0;  // of queue_, from its front: the first sync was through with them
   bool diverted_ = false;  // the queue was dropped: the log says what is missing
   int catch_ups_ = 0;      // merged cuts one after the other
 

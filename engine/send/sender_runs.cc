@@ -9,6 +9,12 @@
 
 namespace repl::send {
 
+namespace {
+
+constexpr size_t children_per_step = 256;
+
+}  // namespace
+
 void Sender::begin_run(PlanMode mode) {
   mode_ = mode;
   merging_ = tree_cut_;
@@ -38,12 +44,62 @@ void Sender::begin_run(PlanMode mode) {
   }
 }
 
+// --- first sync: the index, from the root down ---
+
+// Directories before what is in them: a directory is walked only after its own record was given.
+bool Sender::next_of_first_sync() {
+  if (walk_root_) {
+    walk_root_ = false;
+    if (index_.contains(root_key)) candidates_.push_back(Candidate{.key = root_key});
+    walk_.push_back(Walk{.dir = root_dir});
+    return true;
+  }
+  if (walk_.empty()) return false;
+  Walk walk = std::move(walk_.front());
+  walk_.pop_front();
+  const auto children = index_.children_after(walk.dir, walk.cursor, children_per_step);
+  if (children.size() == children_per_step) {
+    walk_.push_front(Walk{.dir = walk.dir, .cursor = children.back().first});
+  }
+  for (const auto& [name, entry] : children) {
+    candidates_.push_back(
+        Candidate{.key = Key{.dir = walk.dir, .name = name}, .dir = entry.attr.dir});
+    if (entry.attr.type == FileType::directory) walk_.push_back(Walk{.dir = entry.attr.dir});
+  }
+  return true;
+}
+
+// The next cut that came during a first sync, if it is a small one. False: there is none.
+bool Sender::tell_early() {
+  if (live_ || mode_ != PlanMode::first_sync || plan_.strict) return false;
+  if (told_early_ >= queue_.size()) return false;
+  const CutBatch& batch = *queue_[told_early_];
+  if (batch.items.size() <= limits::early_keys_max && tell_now(batch))
+    static_cast<void>(take_queued(told_early_));
+  else
+    ++told_early_;
+  return true;
+}
+
+// All of it, but for removals, with the directories above, which the walk may not have come to.
+// False: some of it has to be told after the first sync.
+bool Sender::tell_now(const CutBatch& batch) {
+  bool all = true;
+  for (const CutItem& item : batch.items) {
+    const bool told = !item.removed && !given_.contains(item.key) &&
+                      (item.key.is_root() || give_parents(item.key.dir, true));
+    if (told) give(candidate_at(item.key, false));
+    all = all && told;
+    piece_full_ = piece_full_ || told;
+  }
+  return all;
+}
+
 // --- changes: the log names the candidates ---
 
 void Sender::begin_changes() {
   diverted_ = false;
-  queue_.clear();  // the log has them all
-  queue_bytes_ = 0;
+  clear_queue();  // the log has them all
   std::vector<Candidate> found;
   std::unordered_set<Key> groups;
   const auto add = [&](const Key& key, bool removed) {
@@ -180,8 +236,7 @@ void Sender::begin_compare() {
   compare_wanted_ = false;
   only_withheld_ = 0;
   diverted_ = false;
-  queue_.clear();  // the comparison reads the index, which has them all
-  queue_bytes_ = 0;
+  clear_queue();  // the comparison reads the index, which has them all
   resend_.clear();
   writer_.forget_held_back();
   asked_.clear();

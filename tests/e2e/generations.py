@@ -5,7 +5,7 @@ with the number of its generation; the rest is incompressible and differs from o
     generations.py write FILE BYTES PAUSE [PASSES]   one pass per generation, PAUSE seconds between; PASSES 0: for ever
     generations.py sample FILE STOP REPORT           reads it whole, again and again, until STOP exists; REPORT gets
                                                      two lines: samples with more than one generation, and the
-                                                     first of them; generations seen
+                                                     first of them; generations seen. REPORT.enough is there once those are three
 """
 import array
 import os
@@ -50,6 +50,7 @@ def sample(path, stop, report):
             continue
         seen |= found
         if len(found) > 1: mixed.append(sorted(found))
+        if len(seen) >= 3: open(report + ".enough", "w").close()
         time.sleep(0.01)
     with open(report, "w") as out:
         out.write("%d %s\n%d\n" % (len(mixed), mixed[:3], len(seen)))

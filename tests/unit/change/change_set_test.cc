@@ -2,12 +2,17 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "engine/model/hint_bits.h"
 
 namespace repl::change {
 namespace {
 
 Key key(const std::string& name) { return Key{.dir = root_dir, .name = name}; }
+bool has(const std::vector<Dirty>& taken, const Key& key) {
+  return std::ranges::find(taken, key, &Dirty::key) != taken.end();
+}
 MonotonicTime at_ms(int ms) { return MonotonicTime(std::chrono::milliseconds(ms)); }
 
 TEST(ChangeSet, KeepsOneChangePerKeyWithItsFirstTimeAndAllBits) {
@@ -27,6 +32,33 @@ TEST(ChangeSet, TakesNoMoreThanAsked) {
   for (int i = 0; i < 5; ++i) set.mark(key(std::to_string(i)), 0, at_ms(i));
   EXPECT_EQ(set.take(3).size(), 3U);
   EXPECT_EQ(set.size(), 2U);
+}
+
+TEST(ChangeSet, OfMoreThanAskedALoneChangeIsTakenBeforeAStorm) {
+  ChangeSet set(100'000);
+  const Key lone{.dir = DirId{7}, .name = "lone"};
+  for (uint64_t i = 0; i < 40'000; ++i) {
+    set.mark(Key{.dir = DirId{100 + i / 1000}, .name = std::to_string(i)}, 0, at_ms(1));
+    if (i == 20'000) set.mark(lone, hint_closed, at_ms(2));
+  }
+  const std::vector<Dirty> taken = set.take(1000);
+  EXPECT_EQ(taken.size(), 1000U);
+  EXPECT_TRUE(has(taken, lone));
+  EXPECT_GE(std::ranges::count_if(taken, [](const Dirty& d) { return d.bits == 0; }), 500)
+      << "the storm goes on";
+  size_t all = taken.size();
+  while (!set.empty()) all += set.take(1000).size();
+  EXPECT_EQ(all, 40'001U) << "each key once";
+}
+
+TEST(ChangeSet, ALoneChangeIsOneAgainAfterItWasTaken) {
+  ChangeSet set(100'000);
+  const Key lone{.dir = DirId{7}, .name = "lone"};
+  for (int i = 0; i < 40'000; ++i) set.mark(key(std::to_string(i)), 0, at_ms(1));
+  for (int times = 0; times < 30; ++times) {
+    set.mark(lone, 0, at_ms(2));
+    ASSERT_TRUE(has(set.take(100), lone)) << times;
+  }
 }
 
 TEST(ChangeSet, PastItsBoundItForgetsKeysAndAsksForAScan) {
