@@ -86,6 +86,8 @@ struct TreeConfig {
   // What a former primary does that starts and hears none of its peers for so long.
   bool serve_alone = false;
   std::chrono::seconds alone_after{limits::alone_after_s};
+  int64_t scrub_days = 0;  // 0: never
+  uint64_t scrub_bytes_per_second = limits::scrub_bytes_per_second;
   HookSettings hooks;
   std::map<std::string, PeerConfig> peers;  // one for every node of the tree
 };

@@ -144,6 +144,7 @@ class Parser {
     if (auto drift = reader.choice("on_drift", {"hold", "repair"})) tree.repair_drift = *drift == 1;
     delete_limits(reader, tree.deletes);
     alone(reader, tree);
+    scrub(reader, tree);
     hooks(reader, where, tree.hooks);
     if (auto staging = reader.text("staging")) {
       tree.staging = normal_path(*staging);
@@ -204,6 +205,11 @@ class Parser {
     if (auto after = reader.number("on_alone_after", 1, limits::alone_after_s_max)) {
       tree.alone_after = std::chrono::seconds(*after);
     }
+  }
+
+  static void scrub(TableReader& reader, TreeConfig& tree) {
+    if (auto days = reader.number("scrub_days", 0, limits::scrub_days_max)) tree.scrub_days = *days;
+    if (auto rate = reader.bandwidth("scrub_rate")) tree.scrub_bytes_per_second = *rate;
   }
 
   // Whether the programs can be run is this node's matter, and looked at apart (hooks.h).

@@ -61,6 +61,8 @@ Result<run::TreeOptions> tree_options(const RunOptions& options, const TreeConfi
   out.watch_mode = watch_mode(tree.watch);
   out.serve_alone = tree.serve_alone;
   out.alone_after = tree.alone_after;
+  out.scrub_every = std::chrono::hours(24) * tree.scrub_days;
+  out.scrub_bytes_per_second = tree.scrub_bytes_per_second;
   return out;
 }
 

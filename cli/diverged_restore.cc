@@ -86,7 +86,7 @@ int restore_items(const DivergedOptions& options, Store& store, diverged::Restor
           report(shown_path(item) + ": " + outcome.error().message, exit_code_of(outcome.error()));
       continue;
     }
-    if (*outcome == Outcome::in_the_way) exit = exit_failed;
+    if (*outcome == Outcome::in_the_way || *outcome == Outcome::nothing_to_make) exit = exit_failed;
     if (options.json) {
       const Json json = {{"id", store.id()},
                          {"item", item.number},

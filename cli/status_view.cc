@@ -98,6 +98,8 @@ void members(TreeStatus& s, Visit&& visit) {
   visit("held_keys", s.held_keys);
   visit("held_keys_total", s.held_keys_total);
   visit("errors", s.errors);
+  visit("scrub_verified_unix_seconds", s.scrub_verified_unix_seconds);
+  visit("scrub_running", s.scrub_running);
   visit("entries", s.entries);
   visit("bytes", s.bytes);
   visit("peers", s.peers);
@@ -296,6 +298,11 @@ std::string render(const TreeStatus& s, const RenderOptions& options) {
   for (const std::string& error : s.errors)
     out += fmt::format("  {}     {}\n", paint.bad("error"), error);
   for (const PeerStatus& peer : s.peers) out += render_peer(peer, paint);
+  if (s.scrub_verified_unix_seconds > 0) {
+    const auto ago = static_cast<double>(options.now_unix_seconds - s.scrub_verified_unix_seconds);
+    out += fmt::format("  scrubbed  every file was read within the last {}\n",
+                       human_seconds(std::max(0.0, ago)));
+  }
   if (s.last_verification) {
     const Verification& v = *s.last_verification;
     const double ago = static_cast<double>(options.now_unix_seconds - v.at_unix_seconds);

@@ -111,6 +111,9 @@ struct TreeStatus {
   std::vector<std::string> held_keys;  // escaped paths, bounded by limits::holds_listed_max
   uint64_t held_keys_total = 0;
   std::vector<std::string> errors;  // present ones; retried
+  // A scrub has read every file since then; 0: never.
+  int64_t scrub_verified_unix_seconds = 0;
+  bool scrub_running = false;
   uint64_t entries = 0;
   uint64_t bytes = 0;
   std::vector<PeerStatus> peers;

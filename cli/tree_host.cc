@@ -284,6 +284,8 @@ TreeStatus TreeHost::to_status(const run::TreeFacts& facts) const {
   status.held_keys = facts.held_paths;
   status.held_keys_total = facts.held_keys;
   status.errors = facts.errors;
+  status.scrub_verified_unix_seconds = facts.scrub_verified;
+  status.scrub_running = facts.scrub_running;
   status.entries = facts.entries;
   status.bytes = facts.bytes;
   status.io_backend = facts.io_backend;

@@ -85,6 +85,11 @@ inline constexpr uint64_t max_delete_entries = 1'000;
 inline constexpr uint64_t max_delete_percent = 50;
 inline constexpr int delete_window_ms = 600'000;
 
+// Scrub.
+inline constexpr uint64_t scrub_step_bytes = 1 << 20;
+inline constexpr uint64_t scrub_bytes_per_second = 20'000'000;  // unless it is configured
+inline constexpr int64_t scrub_days_max = 3'650;
+
 // Index.
 inline constexpr size_t index_overlay_keys_max =
     200'000;  // uncommitted; then the engine waits for the commit

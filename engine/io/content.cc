@@ -22,6 +22,8 @@ Result<size_t> read_at(int fd, uint64_t offset, char* buffer, size_t size) {
   return done;
 }
 
+void drop_cached(int fd) { ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); }
+
 Status write_at(int fd, uint64_t offset, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t put = uninterrupted(

@@ -106,6 +106,8 @@ struct AttributeSet {
 // --- content ---
 [[nodiscard]] Result<size_t> read_at(int fd, uint64_t offset, char* buffer,
                                      size_t size);  // short only at the end
+// What the page cache has of it, unless it is dirty or mapped (posix_fadvise(2)).
+void drop_cached(int fd);
 [[nodiscard]] Status write_at(int fd, uint64_t offset, std::string_view bytes);
 [[nodiscard]] Status truncate(int fd, uint64_t size);
 // The range reads as zeros, from a hole where the filesystem has them, and the file has at least

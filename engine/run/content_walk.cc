@@ -17,7 +17,26 @@ constexpr size_t children_per_fetch = 512;
 ContentWalk::ContentWalk(const Index& index, io::DirCache& dirs, WalkKind kind, Sink sink,
                          Witness* witness)
     : index_(index), dirs_(dirs), kind_(kind), sink_(std::move(sink)), witness_(witness) {
-  stack_.push_back(Level{.dir = root_dir, .after = {}, .names = {}});
+  stack_.push_back(Level{.dir = root_dir, .after = {}, .names = {}, .at = {}});
+}
+
+std::vector<std::string> ContentWalk::place() const {
+  std::vector<std::string> names;
+  for (const Level& level : stack_) {
+    if (level.at.empty()) break;
+    names.push_back(level.at);
+  }
+  return names;
+}
+
+void ContentWalk::go_on_behind(const std::vector<std::string>& place) {
+  for (const std::string& name : place) {
+    Level& level = stack_.back();
+    level.after = level.at = name;
+    const std::optional<Entry> entry = index_.get(Key{.dir = level.dir, .name = name});
+    if (!entry || entry->attr.type != FileType::directory) return;
+    stack_.push_back(Level{.dir = entry->attr.dir, .after = {}, .names = {}, .at = {}});
+  }
 }
 
 bool ContentWalk::step(uint64_t bytes_max) {
@@ -42,11 +61,12 @@ bool ContentWalk::next_file() {
     }
     const Key key{.dir = level.dir, .name = std::move(level.names.front())};
     level.names.pop_front();
+    level.at = key.name;
     const std::optional<Entry> entry = index_.get(key);
     if (!entry) continue;
     if (witness_ != nullptr) witness_->entry(stack_.size(), key, entry->attr);
     if (entry->attr.type == FileType::directory) {
-      stack_.push_back(Level{.dir = entry->attr.dir, .after = {}, .names = {}});
+      stack_.push_back(Level{.dir = entry->attr.dir, .after = {}, .names = {}, .at = {}});
       continue;
     }
     const bool wanted = entry->attr.type == FileType::regular &&
@@ -79,6 +99,7 @@ void ContentWalk::begin_file(const Key& key, const Entry& entry) {
   if (!fd) return end_file(fd.error().message);
   const Result<io::Stat> opened = io::stat_fd(fd->get());
   if (!opened) return end_file(opened.error().message);
+  if (past_the_cache_) io::drop_cached(fd->get());
   file_->fd = std::move(*fd);
   file_->opened = *opened;
 }
@@ -112,6 +133,7 @@ void ContentWalk::end_file(std::string problem) {
               .digest = {},
               .blocks = {},
               .problem = std::move(problem)};
+  if (past_the_cache_ && file.fd.valid()) io::drop_cached(file.fd.get());
   if (found.problem.empty()) {
     const Result<io::Stat> stat = io::stat_fd(file.fd.get());
     const bool still = stat && stat->attr.size == file.offset &&

@@ -1,9 +1,10 @@
 // content_walk.h: goes through the regular files of the index and reads their bytes, in bounded
 // steps.
 //
-// Three uses: learning the digests that are not known yet (before two trees are compared),
+// Four uses: learning the digests that are not known yet (before two trees are compared),
 // re-reading everything to prove that the bytes are what the index says (`verify --full`), and
-// hashing the whole tree on the way (`verify --sha256`).
+// hashing the whole tree on the way (`verify --sha256`); and the same as the second, slowly
+// (scrub.h).
 //
 // Thread: one owner. A step reads at most about `bytes_max`; a large file goes on in the next.
 #pragma once
@@ -53,6 +54,12 @@ class ContentWalk {
               Witness* witness = nullptr);
   // Only of what changed behind that cut the bytes are read.
   void only_after(CutNumber cut) { after_ = cut; }
+  // What the page cache has of a file is dropped before it is read, unless it is dirty, and after.
+  void past_the_cache() { past_the_cache_ = true; }
+  // Names from the root to what was last visited. Before the first step a walk may be told to begin
+  // behind it; what of it is gone is passed over.
+  [[nodiscard]] std::vector<std::string> place() const;
+  void go_on_behind(const std::vector<std::string>& place);
 
   // True when the walk has ended.
   [[nodiscard]] bool step(uint64_t bytes_max);
@@ -63,6 +70,7 @@ class ContentWalk {
     DirId dir;
     std::string after;
     std::deque<std::string> names;  // fetched, not visited yet
+    std::string at;                 // visited last
     bool last = false;              // nothing is behind them
   };
   struct OpenFile {
@@ -85,6 +93,7 @@ class ContentWalk {
   Sink sink_;
   Witness* witness_;
   std::optional<CutNumber> after_;
+  bool past_the_cache_ = false;
   std::vector<Level> stack_;
   std::optional<OpenFile> file_;
   std::string buffer_;

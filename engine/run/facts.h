@@ -69,6 +69,8 @@ struct TreeFacts {
   std::vector<std::string> held_paths;  // escaped, bounded
   uint64_t held_keys = 0;
   std::vector<std::string> errors;
+  int64_t scrub_verified = 0;  // all files were read since; seconds of the wall clock, 0: never
+  bool scrub_running = false;
   uint64_t entries = 0;
   uint64_t bytes = 0;
   std::vector<PeerFacts> peers;

@@ -195,6 +195,18 @@ void Secondary::look_at_hints() {
   if (held) recheck_holds();
 }
 
+// Held like what somebody changed here: that its times say otherwise is forgotten, so that its
+// bytes are what counts.
+void Secondary::on_rot(const Key& key, const Digest&) {
+  if (records() || applier_->in_cut()) return;
+  const std::optional<Entry> entry = parts_.index->get(key);
+  if (!entry) return;
+  LocalStat local = entry->local;
+  local.ctime = {};
+  parts_.index->put_local(key, local);
+  on_hint(key, hint_modified);
+}
+
 // A directory that apply made entered the tree whole, by one rename: nothing below it is watched
 // yet.
 void Secondary::watch_below(DirId dir) {

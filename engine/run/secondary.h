@@ -41,6 +41,9 @@ class Secondary final : public Duty {
   void on_lost(std::optional<DirId> below, const std::string& reason) override;
   [[nodiscard]] bool step(MonotonicTime now) override;
   [[nodiscard]] std::optional<MonotonicTime> deadline() const override;
+  [[nodiscard]] bool may_scrub() const override { return at_rest() && !walk_ && !verify_; }
+  void on_scrub_changed(const Key& key) override { on_hint(key, hint_modified); }
+  void on_rot(const Key& key, const Digest& now) override;
   void describe(Hello& hello) const override;
   void on_hello(Session& session, Hello self) override;
   [[nodiscard]] Status on_message(Session& session, const Message& message) override;

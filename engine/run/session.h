@@ -53,6 +53,10 @@ class Duty {
   [[nodiscard]] virtual Status health() const { return {}; }
   // What is so now and concerns people, after each step.
   virtual void tell_events(TreeEvents& events) const = 0;
+  // Nothing is read and nobody waits: a scrub may go on; and what one found.
+  [[nodiscard]] virtual bool may_scrub() const = 0;
+  virtual void on_scrub_changed(const Key& key) = 0;
+  virtual void on_rot(const Key& key, const Digest& now) = 0;
   // Everything durable, before the end.
   virtual void stop() = 0;
 };

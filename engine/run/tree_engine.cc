@@ -140,8 +140,16 @@ std::function<void()> TreeEngine::drain_hook() {
   };
 }
 
+void TreeEngine::begin_scrub() {
+  scrub_ = std::make_unique<Scrub>(
+      *parts_, Scrub::Found{.changed = [this](const Key& key) { duty_->on_scrub_changed(key); },
+                            .rotten = [this](const Key& key,
+                                             const Digest& now) { duty_->on_rot(key, now); }});
+}
+
 Status TreeEngine::run() {
   if (Status s = begin(); !s) return s;
+  begin_scrub();
   act(handing_.restarted(parts_->state, parts_->clock.now()));
   bool busy = true;
   while (!stop_ && ended_) {
@@ -161,6 +169,7 @@ Status TreeEngine::run() {
     consider_currency();
     if (step_down_) continue_step_down();
     step_handover();
+    scrub_->step(now, !busy && !step_down_ && duty_->may_scrub());
     busy = say_hello() || step_down_ || busy;
     tell_events();
   }
@@ -220,6 +229,7 @@ std::optional<Duration> TreeEngine::time_to_wait(bool busy) const {
   std::optional<MonotonicTime> until = duty_->deadline();
   if (watch_waits_ && (!until || next_drain_ < *until)) until = next_drain_;
   if (const auto at = handover_deadline(); at && (!until || *at < *until)) until = at;
+  if (const auto at = scrub_->deadline(); at && (!until || *at < *until)) until = at;
   if (alone_until_ && (!until || *alone_until_ < *until)) until = alone_until_;
   if (!until) return std::nullopt;
   return std::max(Duration::zero(), Duration(*until - parts_->clock.now()));
@@ -430,6 +440,7 @@ TreeFacts TreeEngine::facts() const {
   const IndexCounts counts = parts_->index->counts();
   facts.entries = counts.entries;
   facts.bytes = counts.bytes;
+  scrub_->describe(facts);
   for (const std::string& node : options.nodes) {
     if (node == options.node) continue;
     PeerFacts peer;

@@ -23,6 +23,7 @@
 #include "engine/run/facts.h"
 #include "engine/run/listing_answers.h"
 #include "engine/run/role_change.h"
+#include "engine/run/scrub.h"
 #include "engine/run/session.h"
 #include "engine/run/sync_thread.h"
 #include "engine/run/tree_parts.h"
@@ -95,6 +96,7 @@ class TreeEngine {
   bool say_hello();
   void tell_events();
   [[nodiscard]] TreeFacts facts() const;
+  void begin_scrub();
 
   // tree_differences.cc
   [[nodiscard]] Result<Session*> session_with(const std::string& node) const;
@@ -144,6 +146,7 @@ class TreeEngine {
   std::unique_ptr<Primary> primary_;
   std::unique_ptr<Secondary> secondary_;
   Duty* duty_ = nullptr;
+  std::unique_ptr<Scrub> scrub_;
   std::vector<std::unique_ptr<Session>> sessions_;
   std::map<std::string, Hello> heard_;  // last hello of every peer
   std::map<std::string, std::string> last_errors_;

@@ -50,6 +50,7 @@ class Verifier {
   void on_reply(const std::string& node, const VerifyReply& reply);
   void on_closed(const std::string& node);
   [[nodiscard]] std::optional<MonotonicTime> deadline() const;
+  [[nodiscard]] bool running() const { return !runs_.empty(); }
 
  private:
   struct Peer {

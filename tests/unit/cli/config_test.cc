@@ -33,6 +33,7 @@ TEST(Config, FullExample) {
               "idm", "/etc/idm/", 421,
               "exclude = [\"*.swp\"]\nfilter = [\"+ keep.swp\"]\nids = \"name\"\n"
               "order = \"strict\"\non_drift = \"repair\"\nmax_delete = 20\nmax_delete_percent = 7\n"
+              "scrub_days = 30\nscrub_rate = \"5M\"\n"
               "staging = \"/etc/.staging\"\nwatch = \"inotify\"\nbandwidth = \"1.5M\"\n"
               "[tree.idm.peer.mgmt2]\ntransport = \"ssh\"\nbandwidth = 4096\n"),
       "r.toml");
@@ -47,6 +48,8 @@ TEST(Config, FullExample) {
   EXPECT_TRUE(idm.strict_order);
   EXPECT_TRUE(idm.repair_drift);
   EXPECT_EQ(idm.deletes, (change::DeleteLimits{.on = true, .entries = 20, .percent = 7}));
+  EXPECT_EQ(idm.scrub_days, 30);
+  EXPECT_EQ(idm.scrub_bytes_per_second, 5u << 20);
   EXPECT_EQ(idm.staging, "/etc/.staging");
   EXPECT_EQ(idm.watch, WatchChoice::inotify);
   EXPECT_EQ(idm.peers.at("mgmt1").bandwidth_bytes_per_second, 1572864u);
