@@ -9,6 +9,7 @@
 #include "engine/base/escape.h"
 #include "engine/io/fs_ops.h"
 #include "engine/run/staging_place.h"
+#include "engine/run/tree_options.h"
 
 namespace repl::cli {
 
@@ -57,7 +58,15 @@ Result<DivergedArea> open_diverged_area(const DivergedOptions& options) {
   if (!staging && staging.error().code == ErrorCode::not_found) return area;
   if (!staging) return fail(staging.error());
   area.staging = *staging;
-  Result<Fd> fd = io::open_root(area.staging);
+  if (tree->guard && area.staging == tree->root + "/" + run::staging_name) {
+    const Result<Fd> seen = io::open_root(tree->root);
+    if (!seen) return fail(seen.error());
+    Result<io::Beneath> beneath = io::Beneath::clone(seen->get());
+    if (!beneath) return fail(beneath.error());
+    area.beneath = std::move(*beneath);
+  }
+  Result<Fd> fd = area.beneath ? io::open_dir(area.beneath->root(), run::staging_name)
+                               : io::open_root(area.staging);
   if (!fd && fd.error().code == ErrorCode::not_found) return area;
   if (!fd) return fail(fd.error());
   area.area = std::move(*fd);
@@ -72,6 +81,10 @@ Result<DivergedArea> open_diverged_area(const DivergedOptions& options) {
                                           options.tree + "` shows them");
   }
   return area;
+}
+
+Result<Fd> open_tree_root(const DivergedArea& area) {
+  return area.beneath ? area.beneath->copy_root() : io::open_root(area.root);
 }
 
 std::string kept_file(const DivergedArea& area, const std::string& id, uint64_t number) {

@@ -142,6 +142,7 @@ std::function<void()> TreeEngine::drain_hook() {
 
 Status TreeEngine::run() {
   if (Status s = begin(); !s) return s;
+  step_guard();
   act(handing_.restarted(parts_->state, parts_->clock.now()));
   bool busy = true;
   while (!stop_ && ended_) {
@@ -161,6 +162,7 @@ Status TreeEngine::run() {
     consider_currency();
     if (step_down_) continue_step_down();
     step_handover();
+    step_guard();
     busy = say_hello() || step_down_ || busy;
     tell_events();
   }
@@ -221,6 +223,7 @@ std::optional<Duration> TreeEngine::time_to_wait(bool busy) const {
   if (watch_waits_ && (!until || next_drain_ < *until)) until = next_drain_;
   if (const auto at = handover_deadline(); at && (!until || *at < *until)) until = at;
   if (alone_until_ && (!until || *alone_until_ < *until)) until = alone_until_;
+  if (const auto at = parts_->guard.deadline(); at && (!until || *at < *until)) until = at;
   if (!until) return std::nullopt;
   return std::max(Duration::zero(), Duration(*until - parts_->clock.now()));
 }
@@ -426,6 +429,8 @@ TreeFacts TreeEngine::facts() const {
   facts.watch_mode =
       parts_->watcher ? std::string(watch::to_string(parts_->watcher->mode())) : "none";
   facts.watch_why = parts_->watch_why;
+  facts.guard = parts_->guard.state();
+  if (!parts_->guard.fault().empty()) facts.errors.push_back(parts_->guard.fault());
   facts.io_backend = std::string(parts_->backend->name());
   const IndexCounts counts = parts_->index->counts();
   facts.entries = counts.entries;

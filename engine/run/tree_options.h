@@ -36,6 +36,7 @@ struct TreeOptions {
   bool strict_order = false;     // no cut is published before the large files of earlier ones
   change::DeleteLimits deletes;  // what a primary sends without asking a person
   bool repair_drift = false;     // what was changed on a replica is kept aside and replaced
+  bool guard = false;            // the root is a mount of its own, read-only on a secondary
   bool keep_extra = false;       // mirror without --delete: what only the copy has stays
   std::optional<watch::Mode> watch_mode;
   bool watch_live = true;  // false: a scan and what it finds, no watch (mirror --once)
