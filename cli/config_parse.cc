@@ -43,7 +43,7 @@ std::string normal_path(const std::string& path) {
 }
 
 bool one_in_the_other(const std::string& a, const std::string& b) {
-  return (a + "/").starts_with(b + "/") || (b + "/").starts_with(a + "/");
+  return a == "/" || b == "/" || (a + "/").starts_with(b + "/") || (b + "/").starts_with(a + "/");
 }
 
 class Parser {
@@ -216,15 +216,17 @@ class Parser {
     if (auto guard = reader.flag("guard")) tree.guard = *guard;
     if (!tree.guard) return;
     if (!tree.include.empty()) {
-      reader.fault("guard", where + " guard makes the whole root read-only, and include says that "
-                                    "the tree is only a part of it: leave out one of them");
+      reader.fault("guard", where +
+                                " guard makes the whole root read-only, and include says that "
+                                "the tree is only a part of it: leave out one of them");
     }
     if (!tree.staging.empty()) {
       reader.fault("guard", where + " guard needs the staging area in the root: leave out staging");
     }
     if (tree.root == "/") {
-      reader.fault("guard", where + " guard would make the whole system read-only: root must be a "
-                                    "directory of its own");
+      reader.fault("guard", where +
+                                " guard would make the whole system read-only: root must be a "
+                                "directory of its own");
     }
   }
 

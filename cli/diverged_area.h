@@ -21,7 +21,7 @@ struct DivergedArea {
   std::string staging;  // its staging area
   // Of a guarded tree: its root may be read-only by its path.
   std::optional<io::Beneath> beneath;
-  Fd area;              // not valid: the tree was never run here, so that nothing diverged
+  Fd area;  // not valid: the tree was never run here, so that nothing diverged
   std::vector<apply::diverged::View> stores;  // the oldest first; only --id where that is given
 };
 // `invalid` for what is wrong with the configuration or the command line.

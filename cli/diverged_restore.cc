@@ -134,9 +134,8 @@ int restore_diverged(const DivergedOptions& options, const DivergedArea& area) {
                   exit_usage);
   }
   const Result<Fd> to =
-      into_tree
-          ? open_tree_root(area)
-          : io::open_root(std::filesystem::absolute(options.to).lexically_normal().string());
+      into_tree ? open_tree_root(area)
+                : io::open_root(std::filesystem::absolute(options.to).lexically_normal().string());
   if (!to) return report(to.error());
   const auto store = Store::open(area.area.get(), (*view)->id);
   if (!store) return report(store.error());

@@ -4,7 +4,9 @@
 
 #include <array>
 #include <climits>
+#include <filesystem>
 #include <string>
+#include <system_error>
 
 #include "cli/doctor.h"
 #include "engine/base/escape.h"
@@ -71,14 +73,15 @@ std::vector<Finding> examine_guard(const std::string& tree, const std::string& r
   const Result<io::Stat> stat = io::stat_fd(seen->get());
   const Result<io::MountTable> mounts = io::read_mounts("/proc/self");
   const io::Mount* mount = stat && mounts ? io::find_mount(*mounts, stat->mount) : nullptr;
-  if (mount == nullptr || mount->point != root) {
+  std::error_code code;
+  if (mount == nullptr || mount->point != std::filesystem::canonical(root, code)) {
     out.push_back({Health::ok, subject, "the root is no mount yet: the daemon makes it one", ""});
     return out;
   }
-  out.push_back({Health::ok, subject,
-                 mount->read_only ? "closed: the tree is read-only here"
-                                  : "open: the tree is writable here",
-                 ""});
+  out.push_back(
+      {Health::ok, subject,
+       mount->read_only ? "closed: the tree is read-only here" : "open: the tree is writable here",
+       ""});
   holders(subject, *mount, out);
   return out;
 }

@@ -32,8 +32,7 @@ int move_mount(int from, int to) {
 }
 
 int set_attributes_of_mount(int fd, const mount_attr& attr) {
-  return static_cast<int>(
-      ::syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof attr));
+  return static_cast<int>(::syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof attr));
 }
 
 struct Place {
@@ -144,7 +143,8 @@ std::string guard_refusal() {
   if (set_attributes_of_mount(-1, attr) == 0) return {};
   if (errno == ENOSYS) return "the guard needs mount_setattr(2), Linux 5.12 or later";
   if (errno == EPERM) {
-    return "the guard needs open_tree(2), move_mount(2) and mount_setattr(2), and something forbids "
+    return "the guard needs open_tree(2), move_mount(2) and mount_setattr(2), and something "
+           "forbids "
            "them: see SystemCallFilter= of the service";
   }
   return {};

@@ -69,9 +69,10 @@ Status TreeGuard::close_now(bool unguarded) {
                     "and what is written so afterwards is drift");
   }
   if (holders->unreadable > 0) {
-    log_.warn("{}: {} processes cannot be looked at for files that the guard does not reach: "
-              "CAP_SYS_PTRACE is missing",
-              tree_, holders->unreadable);
+    log_.warn(
+        "{}: {} processes cannot be looked at for files that the guard does not reach: "
+        "CAP_SYS_PTRACE is missing",
+        tree_, holders->unreadable);
   }
   return {};
 }

@@ -190,8 +190,8 @@ void TreeEngine::set_guard(role::Guard guard) {
 
 // A node without a role is nobody's replica yet: its users may write.
 void TreeEngine::step_guard() {
-  const bool closed = parts_->state.role == Role::secondary || step_down_.has_value() ||
-                      handing_.guard_closed();
+  const bool closed =
+      parts_->state.role == Role::secondary || step_down_.has_value() || handing_.guard_closed();
   if (handing_.memory().phase != role::HandingOver::Phase::guarding) parts_->guard.want(closed);
   parts_->guard.step();
 }

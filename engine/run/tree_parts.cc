@@ -183,8 +183,7 @@ Status TreeParts::open_watch() {
   }
   watch::WatcherOptions wanted;
   wanted.mode = options.watch_mode;
-  auto opened =
-      watch::open_watcher(guard.seen().value_or(dirs->root()), *resolver, wanted, log);
+  auto opened = watch::open_watcher(guard.seen().value_or(dirs->root()), *resolver, wanted, log);
   if (!opened) return fail(opened.error());
   watcher = std::move(opened->watcher);
   watch_why = opened->explanation;

@@ -34,7 +34,9 @@ class RootWatch {
   // rename.
   [[nodiscard]] bool is_mount_root() const { return is_mount_root_; }
   // The whole filesystem is the tree.
-  [[nodiscard]] bool is_filesystem_root() const { return is_mount_root_ && mount_ && mount_->root == "/"; }
+  [[nodiscard]] bool is_filesystem_root() const {
+    return is_mount_root_ && mount_ && mount_->root == "/";
+  }
 
  private:
   Fd root_;
