@@ -130,7 +130,8 @@ Status TreeParts::open_index() {
 
 Status TreeParts::open_staging() {
   reserved_name = staging_name;
-  Result<std::string> chosen = choose_staging(options.root, options.staging, options.state_dir);
+  Result<std::string> chosen =
+      choose_staging(options.root, options.staging, options.state_dir, options.guard);
   if (!chosen) return fail(chosen.error());
   staging_path = std::move(*chosen);
   Result<Fd> area = open_staging_dir();

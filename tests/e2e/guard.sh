@@ -120,6 +120,19 @@ writes B 8 dir/file || fail "the promoted node cannot be written"
 ready B
 judge "$a" "$b" || fail "different at the end"
 
+step "what came from beyond the guard is kept, and the kept can be discarded beneath it"
+stop A
+echo drift >"$a/dir/file" # from outside the host's mount namespace
+start A
+wait_for 20 "A holds it" status_is A 's["held_keys_total"] == 1'
+catchup A B
+kept A dir/file drift
+refused A
+repl A diverged discard t --yes >"$W/discard.out" 2>&1 || fail "discard: $(cat "$W/discard.out")"
+[ -z "$(ls "$a/.repl-staging/diverged")" ] || fail "the store is still there"
+ready B
+judge "$a" "$b" || fail "different after the catch-up"
+
 step "who cannot mount is told so beforehand"
 on A setpriv --bounding-set -sys_admin --inh-caps -all "$REPL" config check >"$W/check.out" 2>&1
 [ $? = 2 ] || fail "config check accepts it"
