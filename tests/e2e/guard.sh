@@ -23,6 +23,7 @@ hold() { # NODE FILE: a process of the host has it open for writing, until let_g
   on "$1" python3 -c "
 import os, time
 f = open('$TREE/$2', 'a'); print(os.getpid(), flush=True); time.sleep(600)" >"$W/held" &
+  disown
   wait_for 10 "$2 is open" grep -q . "$W/held"
   held=$(cat "$W/held")
 }
@@ -120,17 +121,24 @@ writes B 8 dir/file || fail "the promoted node cannot be written"
 ready B
 judge "$a" "$b" || fail "different at the end"
 
-step "what came from beyond the guard is kept, and the kept can be discarded beneath it"
+step "what was kept in a guarded tree can be restored, and discarded"
 stop A
-echo drift >"$a/dir/file" # from outside the host's mount namespace
+writes B mine dir/file || fail "B cannot be written"
+wait_for 20 "B has it in a cut" status_is B 's["peers"][0]["lag_paths"] > 0'
+stop B KILL
 start A
-wait_for 20 "A holds it" status_is A 's["held_keys_total"] == 1'
-catchup A B
-kept A dir/file drift
-refused A
-repl A diverged discard t --yes >"$W/discard.out" 2>&1 || fail "discard: $(cat "$W/discard.out")"
-[ -z "$(ls "$a/.repl-staging/diverged")" ] || fail "the store is still there"
-ready B
+wait_for 20 "A answers" answers A t
+repl A promote t --force >"$W/promote.out" 2>&1 || fail "promote: $(cat "$W/promote.out")"
+writes A other dir/file || fail "A cannot be written"
+start B
+wait_for 30 "B has diverged" role_state B diverged
+guarded B read-only
+catchup B A
+kept B dir/file mine
+refused B
+repl B diverged discard t --all --yes >"$W/discard.out" 2>&1 || fail "discard: $(cat "$W/discard.out")"
+[ -z "$(ls "$b/.repl-staging/diverged")" ] || fail "the store is still there"
+ready A
 judge "$a" "$b" || fail "different after the catch-up"
 
 step "who cannot mount is told so beforehand"
