@@ -231,6 +231,22 @@ TEST(GuardMount, ARootThatIsAMountIsTakenAsItIs) {
   EXPECT_EQ(guard->set_read_only(true).error().sys_errno, EBUSY) << "however old it is";
 }
 
+TEST(GuardMount, AMountMadeLaterDoesNotAppearBeneath) {
+  const ScratchDir dir(test::mounted("tmpfs"));
+  test::bind_mount(dir.path(), dir.path());
+  ASSERT_EQ(::mount(nullptr, dir.path().c_str(), nullptr, MS_SHARED, nullptr), 0);
+  ASSERT_TRUE(make_dir(dir.fd(), "inner", 0755));
+  {
+    const Result<GuardMount> guard = GuardMount::open(dir.path());
+    ASSERT_TRUE(guard) << guard.error().message;
+    ASSERT_EQ(::mount("tmpfs", dir.path("inner").c_str(), "tmpfs", 0, nullptr), 0);
+    const Result<Fd> beneath = open_dir(guard->beneath().root(), "inner");
+    EXPECT_TRUE(beneath) << beneath.error().message;
+    ASSERT_EQ(::umount2(dir.path("inner").c_str(), MNT_DETACH), 0);
+  }
+  ASSERT_EQ(::umount2(dir.path().c_str(), MNT_DETACH), 0);
+}
+
 TEST(GuardMount, AMissingRootIsNotFound) {
   EXPECT_EQ(GuardMount::open("/nonexistent/root").error().code, ErrorCode::not_found);
 }
