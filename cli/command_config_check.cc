@@ -6,6 +6,7 @@
 #include "cli/daemon_request.h"
 #include "cli/exit_codes.h"
 #include "cli/hooks.h"
+#include "engine/io/guard_mount.h"
 
 namespace repl::cli {
 
@@ -16,6 +17,8 @@ int command_config_check(const ConfigCheckOptions& options) {
   if (!node) return report(node.error().message, exit_usage);
   for (const auto& [name, tree] : config->trees) {
     if (!std::ranges::count(tree.nodes, *node)) continue;
+    if (const std::string why = tree.guard ? io::guard_refusal() : ""; !why.empty())
+      return report(fmt::format("[tree.{}] guard = true: {}", name, why), exit_usage);
     for (const std::string& fault : hook_faults(tree))
       fmt::print(stderr, "repl: warning: [tree.{}] {}\n", name, fault);
   }

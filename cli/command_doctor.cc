@@ -54,7 +54,10 @@ void examine_trees(const GlobalOptions& global, std::vector<Finding>& findings) 
   }
   for (const auto& [name, tree] : config->trees) {
     if (std::find(tree.nodes.begin(), tree.nodes.end(), *node) == tree.nodes.end()) continue;
-    const std::vector<Finding> more = examine_root("tree " + name, tree.root);
+    std::vector<Finding> more = examine_root("tree " + name, tree.root, tree.guard);
+    findings.insert(findings.end(), more.begin(), more.end());
+    if (!tree.guard) continue;
+    more = examine_guard("tree " + name, tree.root);
     findings.insert(findings.end(), more.begin(), more.end());
   }
 }

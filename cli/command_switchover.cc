@@ -44,6 +44,7 @@ int switch_over(const SwitchoverOptions& options, const std::string& tree) {
        .tree = tree,
        .options = {{"to", options.to},
                    {"timeout_ms", std::to_string(ms)},
+                   {"unguarded", options.unguarded ? "true" : "false"},
                    {"dry_run", options.dry_run ? "true" : "false"}}},
       // The daemon keeps the time; this one is for a daemon that does not answer.
       std::chrono::milliseconds(ms + limits::switchover_answer_ms_max), [&](const Json& progress) {

@@ -80,6 +80,7 @@ struct TreeConfig {
   bool ids_by_name = false;
   bool strict_order = false;
   bool repair_drift = false;
+  bool guard = false;
   change::DeleteLimits deletes;
   std::string staging;  // absolute; empty: a directory inside the root
   WatchChoice watch = WatchChoice::automatic;

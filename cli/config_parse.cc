@@ -42,6 +42,10 @@ std::string normal_path(const std::string& path) {
   return normal;
 }
 
+bool one_in_the_other(const std::string& a, const std::string& b) {
+  return a == "/" || b == "/" || (a + "/").starts_with(b + "/") || (b + "/").starts_with(a + "/");
+}
+
 class Parser {
  public:
   explicit Parser(const std::string& file) : faults_(file) { config_.file = file; }
@@ -158,6 +162,7 @@ class Parser {
             "watch", {"auto", "fanotify-filesystem", "fanotify-directories", "inotify"})) {
       tree.watch = static_cast<WatchChoice>(*watch);
     }
+    guard(reader, where, tree);
     PeerConfig defaults;
     peer_settings(reader, defaults);
     for (const std::string& node_name : tree.nodes) tree.peers[node_name] = defaults;
@@ -210,6 +215,25 @@ class Parser {
   static void scrub(TableReader& reader, TreeConfig& tree) {
     if (auto days = reader.number("scrub_days", 0, limits::scrub_days_max)) tree.scrub_days = *days;
     if (auto rate = reader.bandwidth("scrub_rate")) tree.scrub_bytes_per_second = *rate;
+  }
+
+  // It takes the whole root, and what is renamed into it must be in the same mount.
+  void guard(TableReader& reader, const std::string& where, TreeConfig& tree) {
+    if (auto guard = reader.flag("guard")) tree.guard = *guard;
+    if (!tree.guard) return;
+    if (!tree.include.empty()) {
+      reader.fault("guard", where +
+                                " guard makes the whole root read-only, and include says that "
+                                "the tree is only a part of it: leave out one of them");
+    }
+    if (!tree.staging.empty()) {
+      reader.fault("guard", where + " guard needs the staging area in the root: leave out staging");
+    }
+    if (tree.root == "/") {
+      reader.fault("guard", where +
+                                " guard would make the whole system read-only: root must be a "
+                                "directory of its own");
+    }
   }
 
   // Whether the programs can be run is this node's matter, and looked at apart (hooks.h).
@@ -329,6 +353,12 @@ class Parser {
           fmt::format("[tree.{}] port = {} is also the port of [tree.{}], and \"{}\" carries "
                       "both; choose another",
                       b.name, b.port, a.name, *shared));
+    }
+    if ((a.guard || b.guard) && one_in_the_other(a.root, b.root)) {
+      faults_.add(place(root, b.name, "root"),
+                  fmt::format("[tree.{}] and [tree.{}] lie one inside the other, and a guard takes "
+                              "all that is below its root: leave out guard, or move one of them",
+                              b.name, a.name));
     }
     if (const std::string why = overlap(a, b); !why.empty()) {
       faults_.add(place(root, b.name, "root"),

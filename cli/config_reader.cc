@@ -96,6 +96,14 @@ std::optional<uint64_t> TableReader::number_or(std::string_view word, bool& is_w
   return {};
 }
 
+std::optional<bool> TableReader::flag(std::string_view key) {
+  const toml::node* node = find(key);
+  if (!node) return {};
+  const auto value = node->value_exact<bool>();
+  if (!value) wrong_type(key, *node, "true or false");
+  return value;
+}
+
 std::optional<std::vector<std::string>> TableReader::texts(std::string_view key) {
   const toml::node* node = find(key);
   if (!node) return {};

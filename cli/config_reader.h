@@ -65,6 +65,7 @@ class TableReader {
   // Nothing, too, if the text `word` is in its place: then `is_word`.
   std::optional<uint64_t> number_or(std::string_view word, bool& is_word, std::string_view key,
                                     uint64_t min, uint64_t max);
+  std::optional<bool> flag(std::string_view key);
   // A list of texts; one text is a list of one.
   std::optional<std::vector<std::string>> texts(std::string_view key);
   const toml::table* table(std::string_view key);

@@ -57,6 +57,7 @@ Result<run::TreeOptions> tree_options(const RunOptions& options, const TreeConfi
   out.policy = std::move(*policy);
   out.strict_order = tree.strict_order;
   out.repair_drift = tree.repair_drift;
+  out.guard = tree.guard;
   out.deletes = tree.deletes;
   out.watch_mode = watch_mode(tree.watch);
   out.serve_alone = tree.serve_alone;

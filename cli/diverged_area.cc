@@ -9,6 +9,7 @@
 #include "engine/base/escape.h"
 #include "engine/io/fs_ops.h"
 #include "engine/run/staging_place.h"
+#include "engine/run/tree_options.h"
 
 namespace repl::cli {
 
@@ -41,6 +42,15 @@ std::string below_root(std::string path, const std::string& root) {
   return path == "." ? std::string() : path;
 }
 
+Result<Fd> open_beneath(const std::string& root, DivergedArea& area) {
+  const Result<Fd> seen = io::open_root(root);
+  if (!seen) return fail(seen.error());
+  Result<io::Beneath> beneath = io::Beneath::clone(seen->get());
+  if (!beneath) return fail(beneath.error());
+  area.beneath = std::move(*beneath);
+  return io::open_dir(area.beneath->root(), run::staging_name);
+}
+
 bool at_or_below(const std::string& path, const std::string& wanted) {
   return wanted.empty() || path == wanted || path.starts_with(wanted + "/");
 }
@@ -53,11 +63,12 @@ Result<DivergedArea> open_diverged_area(const DivergedOptions& options) {
   DivergedArea area{.root = tree->root};
   const std::string state_dir =
       std::filesystem::absolute(options.global.state_dir).string() + "/" + tree->name;
-  const Result<std::string> staging = run::choose_staging(tree->root, tree->staging, state_dir);
+  const Result<std::string> staging =
+      run::choose_staging(tree->root, tree->staging, state_dir, tree->guard);
   if (!staging && staging.error().code == ErrorCode::not_found) return area;
   if (!staging) return fail(staging.error());
   area.staging = *staging;
-  Result<Fd> fd = io::open_root(area.staging);
+  Result<Fd> fd = tree->guard ? open_beneath(tree->root, area) : io::open_root(area.staging);
   if (!fd && fd.error().code == ErrorCode::not_found) return area;
   if (!fd) return fail(fd.error());
   area.area = std::move(*fd);
@@ -72,6 +83,10 @@ Result<DivergedArea> open_diverged_area(const DivergedOptions& options) {
                                           options.tree + "` shows them");
   }
   return area;
+}
+
+Result<Fd> open_tree_root(const DivergedArea& area) {
+  return area.beneath ? area.beneath->copy_root() : io::open_root(area.root);
 }
 
 std::string kept_file(const DivergedArea& area, const std::string& id, uint64_t number) {

@@ -4,6 +4,7 @@
 // Thread: blocks the caller.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,17 +12,23 @@
 #include "engine/apply/diverged_view.h"
 #include "engine/base/error.h"
 #include "engine/base/fd.h"
+#include "engine/io/guard_mount.h"
 
 namespace repl::cli {
 
 struct DivergedArea {
   std::string root;     // of the tree
   std::string staging;  // its staging area
-  Fd area;              // not valid: the tree was never run here, so that nothing diverged
+  // Of a guarded tree: its root may be read-only by its path.
+  std::optional<io::Beneath> beneath;
+  Fd area;  // not valid: the tree was never run here, so that nothing diverged
   std::vector<apply::diverged::View> stores;  // the oldest first; only --id where that is given
 };
 // `invalid` for what is wrong with the configuration or the command line.
 [[nodiscard]] Result<DivergedArea> open_diverged_area(const DivergedOptions& options);
+
+// The root, to write to; absolute paths otherwise.
+[[nodiscard]] Result<Fd> open_tree_root(const DivergedArea& area);
 
 // Where the kept object of an item is.
 [[nodiscard]] std::string kept_file(const DivergedArea& area, const std::string& id,

@@ -133,8 +133,9 @@ int restore_diverged(const DivergedOptions& options, const DivergedArea& area) {
                       "to its place",
                   exit_usage);
   }
-  const Result<Fd> to = io::open_root(
-      into_tree ? area.root : std::filesystem::absolute(options.to).lexically_normal().string());
+  const Result<Fd> to =
+      into_tree ? open_tree_root(area)
+                : io::open_root(std::filesystem::absolute(options.to).lexically_normal().string());
   if (!to) return report(to.error());
   const auto store = Store::open(area.area.get(), (*view)->id);
   if (!store) return report(store.error());

@@ -27,9 +27,13 @@ struct Finding {
 [[nodiscard]] Finding examine_identity(const std::string& key_file,
                                        const std::string& certificate_file,
                                        const std::vector<std::string>& configured);
-// What the filesystem below `root` can hold; `subject` prefixes the findings.
-[[nodiscard]] std::vector<Finding> examine_root(const std::string& subject,
-                                                const std::string& root);
+// What the filesystem below `root` can hold; `subject` prefixes the findings. A guarded one is
+// tried beneath its guard.
+[[nodiscard]] std::vector<Finding> examine_root(const std::string& subject, const std::string& root,
+                                                bool guarded);
+// Of a tree with guard = true.
+[[nodiscard]] std::vector<Finding> examine_guard(const std::string& subject,
+                                                 const std::string& root);
 
 [[nodiscard]] Health worst(const std::vector<Finding>& findings);
 [[nodiscard]] std::string findings_to_json(const std::vector<Finding>& findings);

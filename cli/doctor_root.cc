@@ -17,6 +17,7 @@
 #include "cli/doctor.h"
 #include "engine/base/escape.h"
 #include "engine/io/fs_ops.h"
+#include "engine/io/guard_mount.h"
 #include "engine/watch/watcher.h"
 
 namespace repl::cli {
@@ -157,7 +158,8 @@ std::vector<Finding> watching(const std::string& subject, int root) {
 
 }  // namespace
 
-std::vector<Finding> examine_root(const std::string& subject, const std::string& root) {
+std::vector<Finding> examine_root(const std::string& subject, const std::string& root,
+                                  bool guarded) {
   Result<Fd> fd = io::open_root(root);
   if (!fd) {
     return {{Health::fail, subject, fd.error().message,
@@ -165,7 +167,9 @@ std::vector<Finding> examine_root(const std::string& subject, const std::string&
                          escape(root))}};
   }
   std::vector<Finding> out = watching(subject, fd->get());
-  Probe probe(subject, fd->get());
+  const Result<io::Beneath> beneath =
+      guarded ? io::Beneath::clone(fd->get()) : Result<io::Beneath>(io::Beneath());
+  Probe probe(subject, guarded && beneath ? beneath->root() : fd->get());
   if (!probe.ready()) {
     out.push_back({Health::fail, subject, "cannot write below the root",
                    "run as root; is it mounted read-only?"});

@@ -94,7 +94,8 @@ Example:
 inline constexpr const char* switchover =
     R"(On the primary. on_demote of repl.toml stops the writers, what they wrote is sent, and NODE
 becomes the primary at exactly that state. If a step fails, this node stays the primary or
-becomes it again. Nothing but on_demote stops writers: without it, stop them before.
+becomes it again. on_demote must stop the writers, or you do; with guard = true the switchover
+fails while one of them has a file open, and names it.
 
 Exit status: 0 NODE is the primary, 1 failed after it had begun, 3 refused (the reason says what
 to do), 5 the daemon did not say how it ended (`repl role` does), 7 no daemon runs.

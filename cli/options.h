@@ -111,6 +111,7 @@ struct SwitchoverOptions {
   std::string to;
   double timeout_seconds = 60;
   bool dry_run = false;
+  bool unguarded = false;
   bool json = false;
 };
 struct CatchupOptions {

@@ -39,6 +39,8 @@ void add_moves(CLI::App& top, RoleDraft& draft) {
   switchover.add_option("--timeout", s.timeout_seconds, "Roll back after so many seconds")
       ->check(CLI::Range(0.1, 86'400.0))
       ->capture_default_str();
+  switchover.add_flag("--unguarded", s.unguarded,
+                      "Although processes may write that the guard does not reach");
   switchover.add_flag("--dry-run", s.dry_run, "Say whether it would work; change nothing");
   switchover.add_flag("--json", s.json, json_help);
   switchover.footer(help::switchover);

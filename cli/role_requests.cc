@@ -53,7 +53,8 @@ void TreeHost::handle_switchover(const Request& request, const std::shared_ptr<A
   const run::SwitchoverCommand command{
       .to = request.text("to"),
       .timeout_ms = static_cast<int64_t>(request.number("timeout_ms", 60'000)),
-      .dry_run = request.flag("dry_run")};
+      .dry_run = request.flag("dry_run"),
+      .unguarded = request.flag("unguarded")};
   engine_->request_switchover(
       command,
       [asked](const std::string& step) { asked->reply.progress(print_json(Json{{"step", step}})); },

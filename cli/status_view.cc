@@ -104,6 +104,7 @@ void members(TreeStatus& s, Visit&& visit) {
   visit("bytes", s.bytes);
   visit("peers", s.peers);
   visit("last_verification", s.last_verification);
+  visit("guard", s.guard);
   visit("io_backend", s.io_backend);
   visit("started_unix_seconds", s.started_unix_seconds);
 }
@@ -278,6 +279,8 @@ std::string render(const TreeStatus& s, const RenderOptions& options) {
     out += fmt::format("  watch     {}{}\n", s.watch_mode,
                        s.watch_why.empty() ? "" : fmt::format(" ({})", s.watch_why));
   }
+  if (!s.guard.empty() && s.guard != "off")
+    out += fmt::format("  guard     the tree is {} here\n", s.guard);
   for (const std::string& hold : s.holds)
     out += fmt::format("  {}      {}\n", paint.bad("held"), hold);
   if (s.held_keys_total > 0) {

@@ -118,6 +118,7 @@ struct TreeStatus {
   uint64_t bytes = 0;
   std::vector<PeerStatus> peers;
   std::optional<Verification> last_verification;
+  std::string guard;       // "off", "writable", "read-only"
   std::string io_backend;  // "io_uring", "plain"
   int64_t started_unix_seconds = 0;
   bool operator==(const TreeStatus&) const = default;

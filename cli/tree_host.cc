@@ -288,6 +288,7 @@ TreeStatus TreeHost::to_status(const run::TreeFacts& facts) const {
   status.scrub_running = facts.scrub_running;
   status.entries = facts.entries;
   status.bytes = facts.bytes;
+  status.guard = facts.guard;
   status.io_backend = facts.io_backend;
   status.started_unix_seconds = started_;
   const std::lock_guard lock(mutex_);

@@ -220,6 +220,10 @@ inline constexpr size_t hook_line_bytes_max =
 inline constexpr size_t hook_lines_max = 200;     // of one run that go into the log
 inline constexpr size_t hook_tail_lines_max = 5;  // its last words, kept for the failure
 inline constexpr size_t hook_value_bytes_max = 4'096;  // of a REPL_ variable, before it is escaped
+// Files and directories that somebody has in a guarded tree, named of each kind; and how often a
+// guard is tried that could not be set.
+inline constexpr size_t guard_holders_max = 20;
+inline constexpr int guard_retry_ms = 2'000;
 // What a former primary waits for its peers when it starts, unless on_alone_after says another.
 inline constexpr uint64_t alone_after_s = 60;
 inline constexpr uint64_t alone_after_s_max = 86'400;

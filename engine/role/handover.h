@@ -169,6 +169,8 @@ class HandingOver {
   [[nodiscard]] Actions fenced();
 
   [[nodiscard]] const Memory& memory() const { return memory_; }
+  // It was, and is to stay so.
+  [[nodiscard]] bool guard_closed() const { return memory_.phase > Phase::guarding; }
 
  private:
   [[nodiscard]] Handover message(const NodeState& state, HandoverKind kind) const;

@@ -65,6 +65,7 @@ struct TreeFacts {
   std::string watch_mode;
   std::string watch_why;
   std::string io_backend;
+  std::string guard;                    // "off", "writable", "read-only"
   std::vector<std::string> holds;       // why the tree, or a peer, waits for a person
   std::vector<std::string> held_paths;  // escaped, bounded
   uint64_t held_keys = 0;

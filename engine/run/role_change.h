@@ -34,6 +34,7 @@ struct SwitchoverCommand {
   std::string to;
   int64_t timeout_ms = 60'000;  // until it is handed over; then it rolls back
   bool dry_run = false;
+  bool unguarded = false;  // although the guard does not reach everybody who may write
 };
 struct SwitchoverDone {
   std::string from;

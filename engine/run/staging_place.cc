@@ -16,8 +16,9 @@ Result<io::Stat> stat_dir(const std::string& path) {
 }  // namespace
 
 Result<std::string> choose_staging(const std::string& root, const std::string& configured,
-                                   const std::string& state_dir) {
+                                   const std::string& state_dir, bool guarded) {
   if (!configured.empty()) return configured;
+  if (guarded) return root + "/" + staging_name;
   const Result<io::Stat> of_root = stat_dir(root);
   if (!of_root) return fail(of_root.error());
   const Result<io::Stat> of_state = stat_dir(state_dir);

@@ -150,6 +150,7 @@ void TreeEngine::begin_scrub() {
 Status TreeEngine::run() {
   if (Status s = begin(); !s) return s;
   begin_scrub();
+  step_guard();
   act(handing_.restarted(parts_->state, parts_->clock.now()));
   bool busy = true;
   while (!stop_ && ended_) {
@@ -170,6 +171,7 @@ Status TreeEngine::run() {
     if (step_down_) continue_step_down();
     step_handover();
     scrub_->step(now, !busy && !step_down_ && duty_->may_scrub());
+    step_guard();
     busy = say_hello() || step_down_ || busy;
     tell_events();
   }
@@ -231,6 +233,7 @@ std::optional<Duration> TreeEngine::time_to_wait(bool busy) const {
   if (const auto at = handover_deadline(); at && (!until || *at < *until)) until = at;
   if (const auto at = scrub_->deadline(); at && (!until || *at < *until)) until = at;
   if (alone_until_ && (!until || *alone_until_ < *until)) until = alone_until_;
+  if (const auto at = parts_->guard.deadline(); at && (!until || *at < *until)) until = at;
   if (!until) return std::nullopt;
   return std::max(Duration::zero(), Duration(*until - parts_->clock.now()));
 }
@@ -436,6 +439,8 @@ TreeFacts TreeEngine::facts() const {
   facts.watch_mode =
       parts_->watcher ? std::string(watch::to_string(parts_->watcher->mode())) : "none";
   facts.watch_why = parts_->watch_why;
+  facts.guard = parts_->guard.state();
+  if (!parts_->guard.fault().empty()) facts.errors.push_back(parts_->guard.fault());
   facts.io_backend = std::string(parts_->backend->name());
   const IndexCounts counts = parts_->index->counts();
   facts.entries = counts.entries;

@@ -110,6 +110,8 @@ class TreeEngine {
                         std::function<void(Result<SwitchoverDone>)> answer);
   void act(role::Actions actions);
   void act_one(role::Action& action);
+  void set_guard(role::Guard guard);
+  void step_guard();
   void on_report(const role::Report& report);
   void run_hook(role::Hook hook);
   void meet_for_handover(const Session& session);
@@ -165,6 +167,7 @@ class TreeEngine {
   struct Switching {
     MonotonicTime began;
     std::string to;
+    bool unguarded = false;
     std::function<void(std::string)> step;
     std::function<void(Result<SwitchoverDone>)> answer;
   };

@@ -55,6 +55,7 @@ void TreeEngine::begin_switchover(const SwitchoverCommand& command,
   handing_ = trial;
   switching_.emplace(Switching{.began = parts_->clock.now(),
                                .to = command.to,
+                               .unguarded = command.unguarded,
                                .step = std::move(step),
                                .answer = std::move(answer)});
   act(std::move(actions));
@@ -161,9 +162,7 @@ void TreeEngine::act_one(role::Action& action) {
   } else if (const auto* hook = std::get_if<role::RunHook>(&action)) {
     run_hook(hook->hook);
   } else if (const auto* guard = std::get_if<role::SetGuard>(&action)) {
-    // Nothing keeps writers off but the hook: it is done at once.
-    if (guard->guard == role::Guard::closed)
-      post([this] { act(handing_.on_guard(parts_->state, {}, parts_->clock.now())); });
+    set_guard(guard->guard);
   } else if (std::holds_alternative<role::MakeFinalCut>(action)) {
     if (primary_) primary_->want_final_cut();
   } else if (std::holds_alternative<role::DrainAgain>(action)) {
@@ -180,6 +179,21 @@ void TreeEngine::act_one(role::Action& action) {
   } else if (const auto* report = std::get_if<role::Report>(&action)) {
     on_report(*report);
   }
+}
+
+void TreeEngine::set_guard(role::Guard guard) {
+  if (guard == role::Guard::open) return parts_->guard.want(false);
+  post([this, done = parts_->guard.close_now(switching_ && switching_->unguarded)] {
+    act(handing_.on_guard(parts_->state, done, parts_->clock.now()));
+  });
+}
+
+// A node without a role is nobody's replica yet: its users may write.
+void TreeEngine::step_guard() {
+  const bool closed =
+      parts_->state.role == Role::secondary || step_down_.has_value() || handing_.guard_closed();
+  if (handing_.memory().phase != role::HandingOver::Phase::guarding) parts_->guard.want(closed);
+  parts_->guard.step();
 }
 
 void TreeEngine::on_report(const role::Report& report) {

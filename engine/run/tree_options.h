@@ -38,6 +38,7 @@ struct TreeOptions {
   bool repair_drift = false;     // what was changed on a replica is kept aside and replaced
   Duration scrub_every{};        // zero: never
   uint64_t scrub_bytes_per_second = limits::scrub_bytes_per_second;
+  bool guard = false;       // the root is a mount of its own, read-only on a secondary
   bool keep_extra = false;  // mirror without --delete: what only the copy has stays
   std::optional<watch::Mode> watch_mode;
   bool watch_live = true;  // false: a scan and what it finds, no watch (mirror --once)

@@ -74,7 +74,7 @@ Bits128 boot_id() {
 }
 
 TreeParts::TreeParts(TreeOptions o, const Clock& c, Log& l)
-    : options(std::move(o)), clock(c), log(l), changes(limits::dirty_keys_max) {}
+    : options(std::move(o)), clock(c), log(l), guard(c, l), changes(limits::dirty_keys_max) {}
 
 Result<std::unique_ptr<TreeParts>> TreeParts::open(TreeOptions options, const Clock& clock,
                                                    Log& log) {
@@ -89,7 +89,8 @@ Result<std::unique_ptr<TreeParts>> TreeParts::open(TreeOptions options, const Cl
 }
 
 Status TreeParts::open_root() {
-  Result<Fd> root = io::open_root(options.root);
+  Result<Fd> root =
+      options.guard ? guard.open(options.name, options.root) : io::open_root(options.root);
   if (!root) {
     if (root.error().code == ErrorCode::not_found) {
       return fail(
@@ -129,11 +130,11 @@ Status TreeParts::open_index() {
 
 Status TreeParts::open_staging() {
   reserved_name = staging_name;
-  Result<std::string> chosen = choose_staging(options.root, options.staging, options.state_dir);
+  Result<std::string> chosen =
+      choose_staging(options.root, options.staging, options.state_dir, options.guard);
   if (!chosen) return fail(chosen.error());
   staging_path = std::move(*chosen);
-  if (Status s = make_staging_dir(); !s) return s;
-  Result<Fd> area = io::open_root(staging_path);
+  Result<Fd> area = open_staging_dir();
   if (!area) return fail(area.error());
   Result<io::Stat> stat = io::stat_fd(area->get());
   if (!stat) return fail(stat.error());
@@ -149,16 +150,23 @@ Status TreeParts::open_staging() {
   return {};
 }
 
+Result<Fd> TreeParts::open_staging_dir() {
+  if (staging_path == options.root + "/" + staging_name) return make_staging_in_root();
+  if (Status s = make_private_dir(staging_path); !s) return fail(s.error());
+  return io::open_root(staging_path);
+}
+
 // Making the area in the root is no change of the tree: the root keeps its time. (Two trees that
-// are equal would differ by it, and not join.)
-Status TreeParts::make_staging_dir() {
-  const bool in_root = staging_path == options.root + "/" + staging_name;
-  std::error_code code;
-  if (!in_root || std::filesystem::exists(staging_path, code))
-    return make_private_dir(staging_path);
+// are equal would differ by it, and not join.) By descriptor: a guarded root may be read-only by
+// its path.
+Result<Fd> TreeParts::make_staging_in_root() {
   const Result<io::Stat> before = io::stat_fd(dirs->root());
   if (!before) return fail(before.error());
-  if (Status s = make_private_dir(staging_path); !s) return s;
+  const bool there = io::stat_at(dirs->root(), staging_name).has_value();
+  Result<Fd> area = apply::open_private_dir(dirs->root(), staging_name);
+  if (!area) return fail(area.error());
+  if (::fchmod(area->get(), 0700) != 0) return fail_errno("set the mode of the staging area");
+  if (there) return area;
   const timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT},
                              {.tv_sec = before->attr.mtime.seconds,
                               .tv_nsec = static_cast<long>(before->attr.mtime.nanoseconds)}};
@@ -166,7 +174,7 @@ Status TreeParts::make_staging_dir() {
     log.warn("{}: {}", options.name,
              sys_error("keep the modification time of the root", errno).message);
   }
-  return {};
+  return area;
 }
 
 Status TreeParts::open_watch() {
@@ -176,11 +184,11 @@ Status TreeParts::open_watch() {
   }
   watch::WatcherOptions wanted;
   wanted.mode = options.watch_mode;
-  auto opened = watch::open_watcher(dirs->root(), *resolver, wanted, log);
+  auto opened = watch::open_watcher(guard.seen().value_or(dirs->root()), *resolver, wanted, log);
   if (!opened) return fail(opened.error());
   watcher = std::move(opened->watcher);
   watch_why = opened->explanation;
-  if (Result<Fd> area = io::open_root(staging_path)) watcher->ignore(area->get());
+  watcher->ignore(staging->filesystem());
   return {};
 }
 

@@ -20,6 +20,7 @@
 #include "engine/role/node_state.h"
 #include "engine/run/stamp.h"
 #include "engine/run/tree_events.h"
+#include "engine/run/tree_guard.h"
 #include "engine/run/tree_options.h"
 #include "engine/watch/watcher.h"
 
@@ -29,6 +30,7 @@ struct TreeParts {
   TreeOptions options;
   const Clock& clock;
   Log& log;
+  TreeGuard guard;
   uint64_t root_mount = 0;
   uint64_t root_device = 0;
   std::string staging_path;
@@ -74,7 +76,8 @@ struct TreeParts {
   Status open_root();
   Status open_index();
   Status open_staging();
-  Status make_staging_dir();
+  Result<Fd> open_staging_dir();
+  Result<Fd> make_staging_in_root();
   Status open_watch();
   Fd root_;
 };

@@ -343,6 +343,8 @@ void TreeEngine::continue_step_down() {
     if (how.answer) how.answer(fail(s.error()));
     return;
   }
+  step_guard();
+  if (!parts_->guard.fault().empty()) how.change.warnings.push_back(parts_->guard.fault());
   how.change.position = parts_->state.position;
   if (how.answer) how.answer(std::move(how.change));
 }

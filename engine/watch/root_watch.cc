@@ -5,37 +5,11 @@
 #include <sys/epoll.h>
 #include <sys/stat.h>
 
-#include <array>
-#include <charconv>
-
 namespace repl::watch {
 
 namespace {
 
 constexpr const char* mountinfo_path = "/proc/self/mountinfo";
-
-Result<std::string> read_mountinfo() {
-  const Fd fd(::open(mountinfo_path, O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return fail_errno("open /proc/self/mountinfo");
-  std::string text;
-  std::array<char, 16384> chunk;
-  for (;;) {
-    const ssize_t n = ::read(fd.get(), chunk.data(), chunk.size());
-    if (n == 0) return text;
-    if (n > 0) {
-      text.append(chunk.data(), static_cast<size_t>(n));
-    } else if (errno != EINTR) {
-      return fail_errno("read /proc/self/mountinfo");
-    }
-  }
-}
-
-std::string_view take_word(std::string_view& line) {
-  const size_t end = line.find(' ');
-  const std::string_view word = line.substr(0, end);
-  line.remove_prefix(end == std::string_view::npos ? line.size() : end + 1);
-  return word;
-}
 
 bool poll_now(int fd, short events) {
   pollfd entry{.fd = fd, .events = events, .revents = 0};
@@ -54,25 +28,6 @@ Status epoll_add(int epoll, int fd, uint32_t events) {
 
 bool is_readable(int fd) { return poll_now(fd, POLLIN); }
 
-MountLine find_mount(std::string_view mountinfo, uint64_t mount_id) {
-  while (!mountinfo.empty()) {
-    const size_t end = mountinfo.find('\n');
-    std::string_view line = mountinfo.substr(0, end);
-    mountinfo.remove_prefix(end == std::string_view::npos ? mountinfo.size() : end + 1);
-    const std::string_view id_text = take_word(line);
-    uint64_t id = 0;
-    const auto [stop, error] = std::from_chars(id_text.data(), id_text.data() + id_text.size(), id);
-    if (error != std::errc{} || stop != id_text.data() + id_text.size() || id != mount_id) continue;
-    take_word(line);  // the parent: it changes when the mount is moved, and the tree stays
-    MountLine found;
-    found.found = true;
-    found.device = take_word(line);
-    found.root = take_word(line);
-    return found;
-  }
-  return {};
-}
-
 Result<RootWatch> RootWatch::open(int root_fd) {
   RootWatch watch;
   watch.root_ = Fd(fcntl(root_fd, F_DUPFD_CLOEXEC, 0));
@@ -89,10 +44,11 @@ Result<RootWatch> RootWatch::open(int root_fd) {
   // Opened before the text is read: a change between the two is seen.
   watch.mounts_wake_ = Fd(::open(mountinfo_path, O_RDONLY | O_CLOEXEC));
   watch.mounts_check_ = Fd(::open(mountinfo_path, O_RDONLY | O_CLOEXEC));
-  const Result<std::string> mounts = read_mountinfo();
+  const Result<io::MountTable> mounts = io::read_mounts("/proc/self");
   if (!watch.mounts_wake_.valid() || !watch.mounts_check_.valid() || !mounts) return watch;
-  watch.mount_ = find_mount(*mounts, watch.mount_id_);
-  if (!watch.mount_.found) return watch;
+  const io::Mount* mount = io::find_mount(*mounts, watch.mount_id_);
+  if (mount == nullptr) return watch;
+  watch.mount_ = *mount;
   if (Status s = epoll_add(watch.epoll_.get(), watch.mounts_wake_.get(), EPOLLPRI); !s) {
     return fail(std::move(s.error()));
   }
@@ -104,12 +60,12 @@ Status RootWatch::attach(int queue_fd) { return epoll_add(epoll_.get(), queue_fd
 bool RootWatch::gone() {
   struct stat status{};
   if (fstat(root_.get(), &status) != 0 || status.st_nlink == 0) return true;
-  if (!mount_.found || !poll_now(mounts_check_.get(), POLLPRI)) return false;
-  const Result<std::string> mounts = read_mountinfo();
+  if (!mount_ || !poll_now(mounts_check_.get(), POLLPRI)) return false;
+  const Result<io::MountTable> mounts = io::read_mounts("/proc/self");
   if (!mounts) return false;
-  const MountLine now = find_mount(*mounts, mount_id_);
+  const io::Mount* now = io::find_mount(*mounts, mount_id_);
   // Mount ids are given out again: another device under the same id is another mount.
-  return !now.found || now.device != mount_.device;
+  return now == nullptr || now->device != mount_->device;
 }
 
 }  // namespace repl::watch

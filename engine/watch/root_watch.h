@@ -9,21 +9,13 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
-#include <string_view>
+#include <optional>
 
 #include "engine/base/error.h"
 #include "engine/base/fd.h"
+#include "engine/io/mount_table.h"
 
 namespace repl::watch {
-
-// The mount of an id in the text of /proc/self/mountinfo.
-struct MountLine {
-  bool found = false;
-  std::string device;  // "major:minor"
-  std::string root;    // the part of the filesystem that is mounted; "/" for all of it
-};
-[[nodiscard]] MountLine find_mount(std::string_view mountinfo, uint64_t mount_id);
 
 class RootWatch {
  public:
@@ -42,7 +34,9 @@ class RootWatch {
   // rename.
   [[nodiscard]] bool is_mount_root() const { return is_mount_root_; }
   // The whole filesystem is the tree.
-  [[nodiscard]] bool is_filesystem_root() const { return is_mount_root_ && mount_.root == "/"; }
+  [[nodiscard]] bool is_filesystem_root() const {
+    return is_mount_root_ && mount_ && mount_->root == "/";
+  }
 
  private:
   Fd root_;
@@ -52,8 +46,8 @@ class RootWatch {
   Fd mounts_wake_;
   Fd mounts_check_;
   uint64_t mount_id_ = 0;
-  MountLine
-      mount_;  // as it was at the start; not found: the mount is outside our view, and not watched
+  // As it was at the start; none: the mount is outside our view, and not watched.
+  std::optional<io::Mount> mount_;
   bool is_mount_root_ = false;
 };
 

@@ -77,6 +77,18 @@ TEST(Config, MassDeletesAreBrakedUnlessThatIsOff) {
   EXPECT_EQ(deletes("max_delete_percent = 0\n").percent, 0U);
 }
 
+TEST(Config, AGuardIsOffUnlessItIsAskedFor) {
+  for (const auto& [line, guard] : std::map<std::string, bool>{
+           {"", false}, {"guard = true\n", true}, {"guard = false\ninclude = [\"a\"]\n", false}}) {
+    const auto config = parse_config(nodes() + tree("a", "/etc/a", 421, line), "r.toml");
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_EQ(config->trees.at("a").guard, guard) << line;
+  }
+  const auto beside = parse_config(
+      nodes() + tree("a", "/srv/a", 5, "guard = true\n") + tree("b", "/srv/ab", 6), "r.toml");
+  EXPECT_TRUE(beside) << beside.error().message;
+}
+
 TEST(Config, HooksAreProgramsWithArguments) {
   const auto config = parse_config(
       nodes() +
@@ -190,6 +202,21 @@ INSTANTIATE_TEST_SUITE_P(
             "\"..\"; its arguments follow in the list"},
         Case{nodes() + tree("a", "/a", 5, "hook_timeout = 0\n"),
              "r.toml:11: [tree.a] hook_timeout = 0 is outside 1 to 3600"},
+        Case{nodes() + tree("a", "/a", 5, "guard = \"yes\"\n"),
+             "r.toml:11: [tree.a] guard must be true or false, not a text"},
+        Case{nodes() + tree("a", "/a", 5, "guard = true\ninclude = [\"f\"]\n"),
+             "r.toml:11: [tree.a] guard makes the whole root read-only, and include says that the "
+             "tree is only a part of it: leave out one of them"},
+        Case{nodes() + tree("a", "/a", 5, "guard = true\nstaging = \"/s\"\n"),
+             "r.toml:11: [tree.a] guard needs the staging area in the root: leave out staging"},
+        Case{nodes() + tree("a", "/", 5, "guard = true\n"),
+             "r.toml:11: [tree.a] guard would make the whole system read-only: root must be a "
+             "directory of its own"},
+        Case{
+            nodes() + tree("a", "/srv", 5, "guard = true\nexclude = [\"/b\"]\n") +
+                tree("b", "/srv/b", 6),
+            "r.toml:14: [tree.b] and [tree.a] lie one inside the other, and a guard takes all that "
+            "is below its root: leave out guard, or move one of them"},
         Case{nodes() + tree("a", "/a", 5, "on_alone = \"go\"\n"),
              "r.toml:11: [tree.a] on_alone = \"go\" must be \"wait\" or \"serve\""},
         Case{nodes() + tree("a", "/a", 5, "on_alone_after = 100000\n"),

@@ -17,7 +17,7 @@ TEST(Doctor, LeavesARootAsItWas) {
   const timespec old[2] = {{.tv_sec = 1'000'000'000, .tv_nsec = 5},
                            {.tv_sec = 1'000'000'001, .tv_nsec = 7}};
   ASSERT_EQ(::utimensat(AT_FDCWD, dir, old, 0), 0);
-  EXPECT_FALSE(examine_root("tree t", dir).empty());
+  EXPECT_FALSE(examine_root("tree t", dir, false).empty());
   struct stat now{};
   ASSERT_EQ(::stat(dir, &now), 0);
   EXPECT_EQ(now.st_mtim.tv_sec, 1'000'000'001);

@@ -151,7 +151,7 @@ TEST_F(RoleCommandsTest, SwitchoverShowsItsSteps) {
   EXPECT_EQ(ran.out,
             "one: b is the primary now (was a), epoch 4, from cut 118 on; it took 1.2 s\n");
   EXPECT_EQ(ran.err, "one: draining\none: handed over\n");
-  EXPECT_EQ(asked(), Lines{"one switchover dry_run=false timeout_ms=1500 to=b"});
+  EXPECT_EQ(asked(), Lines{"one switchover dry_run=false timeout_ms=1500 to=b unguarded=false"});
   SwitchoverOptions json = options;
   json.json = true;
   ran = run([&] { return command_switchover(json); });

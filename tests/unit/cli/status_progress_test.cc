@@ -44,6 +44,7 @@ TreeStatus sample() {
   peer.transport = "tls";
   s.peers = {peer, PeerStatus{.name = "mgmt3"}};
   s.last_verification = Verification{true, true, -5, 7, "mgmt2"};
+  s.guard = "read-only";
   s.io_backend = "io_uring";
   s.started_unix_seconds = 1;
   return s;

@@ -109,7 +109,9 @@ TEST(HandingOver, GoesThroughEveryRow) {
   EXPECT_TRUE((in_order<Store, RunHook>(actions)));
   actions = p.keep(p.machine.on_hook(p.state, Hook::on_demote, {}));
   EXPECT_EQ(find<SetGuard>(actions)->guard, Guard::closed);
+  EXPECT_FALSE(p.machine.guard_closed());
   EXPECT_TRUE(find<MakeFinalCut>(p.machine.on_guard(p.state, {}, t0)));
+  EXPECT_TRUE(p.machine.guard_closed());
   actions = p.cut();
   EXPECT_EQ(said(actions).kind, HandoverKind::drain);
   EXPECT_EQ(said(actions).cut, CutNumber{6});
@@ -119,6 +121,7 @@ TEST(HandingOver, GoesThroughEveryRow) {
   EXPECT_TRUE((in_order<Store, DrainAgain>(actions)));
   EXPECT_TRUE(waits_for_answer(p.state));
   EXPECT_EQ(p.state.role, Role::secondary);
+  EXPECT_TRUE(p.machine.guard_closed());
   EXPECT_EQ(said(actions).reason, "nothing") << "no grant before the last look";
   actions = p.keep(p.machine.on_drained(p.state, false, t0));
   EXPECT_TRUE((in_order<StepDown, Say>(actions)));
@@ -208,6 +211,7 @@ TEST(HandingOver, GivesUpAndServesAgain) {
     EXPECT_EQ(said(actions).kind, HandoverKind::abort) << text;
     ASSERT_TRUE(find<SetGuard>(actions) && find<RunHook>(actions)) << text;
     EXPECT_EQ(find<SetGuard>(actions)->guard, Guard::open);
+    EXPECT_FALSE(p.machine.guard_closed()) << text;
     EXPECT_EQ(find<RunHook>(actions)->hook, Hook::on_promote);
     EXPECT_THAT(find<Report>(actions)->text, HasSubstr(text));
     EXPECT_THAT(find<Report>(actions)->text, HasSubstr("repl switchover --to mgmt2"));

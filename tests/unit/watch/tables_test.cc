@@ -1,4 +1,4 @@
-// The tables behind the watchers: handle → id, watch ↔ id, mounts, exports.
+// The tables behind the watchers: handle → id, watch ↔ id, exports.
 #include <gtest/gtest.h>
 #include <sys/inotify.h>
 
@@ -8,7 +8,6 @@
 #include "engine/watch/handle_cache.h"
 #include "engine/watch/inotify_table.h"
 #include "engine/watch/nfs_exports.h"
-#include "engine/watch/root_watch.h"
 
 namespace repl::watch {
 namespace {
@@ -191,18 +190,6 @@ TEST(InotifyTable, HostileBuffers) {
   std::string unended = whole;
   unended.replace(16, 16, std::string(16, 'n'));
   EXPECT_EQ(translate(table, unended).hints.at(0).name, std::string(16, 'n'));
-}
-
-TEST(MountInfo, FindsTheMountById) {
-  const std::string text =
-      "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
-      "122 22 0:50 /sub /mnt rw - btrfs /dev/sdb rw\n";
-  EXPECT_EQ(find_mount(text, 22).root, "/");
-  EXPECT_EQ(find_mount(text, 122).root, "/sub");
-  EXPECT_EQ(find_mount(text, 122).device, "0:50");
-  EXPECT_FALSE(find_mount(text, 2).found);
-  EXPECT_FALSE(find_mount("", 2).found);
-  EXPECT_FALSE(find_mount("2", 2).root == "/");
 }
 
 TEST(NfsExports, AboveBelowAndBeside) {
