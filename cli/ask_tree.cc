@@ -8,6 +8,7 @@
 #include "cli/control_client.h"
 #include "cli/daemon_request.h"
 #include "cli/exit_codes.h"
+#include "cli/stored_answers.h"
 
 namespace repl::cli {
 
@@ -20,6 +21,9 @@ TreeAnswer ask_tree(const GlobalOptions& global, const Request& request,
                            if (on_progress && progress.is_object()) on_progress(progress);
                          });
   if (!reply) {
+    if (reply.error().code == ErrorCode::not_found) {
+      if (std::optional<TreeAnswer> stored = stored_answer(global, request)) return *stored;
+    }
     return std::unexpected(
         AskFailure{.error = reply.error().message, .exit = exit_code_of_asking(reply.error())});
   }

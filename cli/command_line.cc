@@ -10,11 +10,27 @@
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/daemon.h"
+#include "cli/daemon_request.h"
 #include "cli/exit_codes.h"
 #include "cli/mirror_session.h"
+#include "cli/own_daemon.h"
 
 namespace repl::cli {
 namespace {
+
+// The commands that need an engine: with the daemon's, or one of their own for as long as they
+// last.
+template <typename Options>
+int with_daemon(const Options& o, const std::vector<std::string>& trees,
+                int (*command)(const Options&)) {
+  const OwnDaemon own(o.global, trees);
+  return command(o);
+}
+
+std::vector<std::string> shared_trees(const std::vector<std::string>& trees,
+                                      const GlobalOptions& global, const std::string& peer) {
+  return trees_or_shared(trees, global, peer).value_or(std::vector<std::string>());
+}
 
 struct Dispatch {
   int operator()(const PrintAndExit& o) const {
@@ -25,15 +41,27 @@ struct Dispatch {
   int operator()(const RunRequest& o) const { return command_run(o); }
   int operator()(const ServeOptions& o) const { return serve_stdio(o); }
   int operator()(const StatusOptions& o) const { return command_status(o); }
-  int operator()(const VerifyOptions& o) const { return command_verify(o); }
-  int operator()(const WaitOptions& o) const { return command_wait(o); }
-  int operator()(const ApproveOptions& o) const { return command_approve(o); }
+  int operator()(const VerifyOptions& o) const {
+    return with_daemon(o, trees_or_all(o.trees, o.global), command_verify);
+  }
+  int operator()(const WaitOptions& o) const { return with_daemon(o, {o.tree}, command_wait); }
+  int operator()(const ApproveOptions& o) const {
+    return with_daemon(o, {o.tree}, command_approve);
+  }
   int operator()(const RoleOptions& o) const { return command_role(o); }
-  int operator()(const PromoteOptions& o) const { return command_promote(o); }
-  int operator()(const DemoteOptions& o) const { return command_demote(o); }
-  int operator()(const SwitchoverOptions& o) const { return command_switchover(o); }
-  int operator()(const CatchupOptions& o) const { return command_catchup(o); }
-  int operator()(const DiffOptions& o) const { return command_diff(o); }
+  int operator()(const PromoteOptions& o) const {
+    return with_daemon(o, trees_or_all(o.trees, o.global), command_promote);
+  }
+  int operator()(const DemoteOptions& o) const {
+    return with_daemon(o, trees_or_all(o.trees, o.global), command_demote);
+  }
+  int operator()(const SwitchoverOptions& o) const {
+    return with_daemon(o, shared_trees(o.trees, o.global, o.to), command_switchover);
+  }
+  int operator()(const CatchupOptions& o) const {
+    return with_daemon(o, shared_trees(o.trees, o.global, o.from), command_catchup);
+  }
+  int operator()(const DiffOptions& o) const { return with_daemon(o, {o.tree}, command_diff); }
   int operator()(const PauseOptions& o) const { return command_pause(o); }
   int operator()(const DivergedOptions& o) const { return command_diverged(o); }
   int operator()(const DoctorOptions& o) const { return command_doctor(o); }

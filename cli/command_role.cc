@@ -1,5 +1,6 @@
 // The daemon's result: {"role":"primary|secondary|none","current":bool,"state","epoch","primary",
-// "detail"}. Cluster managers branch on the status, so whatever is not certain is exit_neither.
+// "detail"}, of what is stored "cut" and "running":false, too. Cluster managers branch on the
+// status, so whatever is not certain is exit_neither.
 #include <fmt/core.h>
 
 #include <chrono>
@@ -14,14 +15,17 @@ namespace {
 // Of this command alone; repl(1) lists them.
 enum RoleExit : int { exit_primary = 0, exit_secondary = 1, exit_neither = 2 };
 
-int exit_of(const std::string& role, bool current) {
+int exit_of(const Json& result) {
+  const std::string role = get_text(result, "role");
+  const bool current = get_bool(result, "current");
+  if (result.contains("running") && !get_bool(result, "running")) return exit_neither;
   if (role == "primary" && current) return exit_primary;
   return role == "secondary" ? exit_secondary : exit_neither;
 }
 
 void print_role(const std::string& tree, const Json& result) {
   const std::string role = get_text(result, "role"), state = get_text(result, "state");
-  const int exit = exit_of(role, get_bool(result, "current"));
+  const int exit = exit_of(result);
   fmt::print("{}: {}", tree,
              role == "none" || role.empty() ? "neither primary nor secondary" : role);
   if (role == "primary" && exit != exit_primary) fmt::print(", but not known to be current");
@@ -50,7 +54,7 @@ int command_role(const RoleOptions& options) {
   } else {
     print_role(options.tree, *result);
   }
-  return exit_of(get_text(*result, "role"), get_bool(*result, "current"));
+  return exit_of(*result);
 }
 
 }  // namespace repl::cli

@@ -7,8 +7,8 @@
 #include <ctime>
 #include <thread>
 
+#include "cli/ask_tree.h"
 #include "cli/commands.h"
-#include "cli/control_client.h"
 #include "cli/daemon_request.h"
 #include "cli/exit_codes.h"
 #include "cli/status_view.h"
@@ -20,15 +20,11 @@ namespace {
 using namespace std::chrono_literals;
 
 int show(const StatusOptions& options, const std::string& tree, std::string& out) {
-  const auto reply = ask(control_socket_path(options.global.runtime_dir, tree),
-                         {.command = "status", .tree = tree, .options = {}},
-                         std::chrono::milliseconds(limits::control_answer_ms_max));
-  if (!reply)
-    return report("tree " + tree + ": " + reply.error().message,
-                  exit_code_of_asking(reply.error()));
-  if (const auto* failed = std::get_if<ReplyFailed>(&*reply))
-    return report(failed->error, failed->exit);
-  const Result<TreeStatus> status = status_from_json(std::get<ReplyDone>(*reply).json);
+  const TreeAnswer answer =
+      ask_tree(options.global, {.command = "status", .tree = tree, .options = {}},
+               std::chrono::milliseconds(limits::control_answer_ms_max));
+  if (!answer) return report_tree(tree, answer.error());
+  const Result<TreeStatus> status = status_from_json(print_json(*answer));
   if (!status) return report(status.error());
   if (options.json) {
     out += to_json(*status) + "\n";
@@ -39,6 +35,7 @@ int show(const StatusOptions& options, const std::string& tree, std::string& out
   const bool held = !status->holds.empty() || status->held_keys_total > 0 ||
                     std::any_of(status->peers.begin(), status->peers.end(),
                                 [](const PeerStatus& peer) { return !peer.hold.empty(); });
+  if (answer->contains("running") && !get_bool(*answer, "running")) return exit_not_running;
   return held ? exit_held : exit_ok;
 }
 

@@ -122,6 +122,11 @@ std::string control_socket_path(const std::string& runtime_dir, const std::strin
   return runtime_dir + "/" + tree + ".sock";
 }
 
+bool daemon_listens(const std::string& socket_path) {
+  const Result<Fd> fd = connect_to(socket_path);
+  return fd || fd.error().code != ErrorCode::not_found;
+}
+
 Result<ReplyLine> ask(const std::string& socket_path, const Request& request,
                       std::optional<Duration> limit,
                       const std::function<void(const std::string& json)>& on_progress) {

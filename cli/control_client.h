@@ -17,6 +17,9 @@ namespace repl::cli {
 [[nodiscard]] std::string control_socket_path(const std::string& runtime_dir,
                                               const std::string& tree);
 
+// Is anybody there? Also true where it may not be asked.
+[[nodiscard]] bool daemon_listens(const std::string& socket_path);
+
 // Sends one request and reads replies until the last. `on_progress` gets each progress value.
 // Errors: not_found (no daemon listens; the message says how to start one), not_permitted, timeout
 // (`limit` without a final reply), closed (the daemon went away), invalid (not our protocol).

@@ -83,7 +83,7 @@ void Hooks::add(const run::TreeEvent& event, Done done) {
       instead = not_run(ErrorCode::limit, "too many hooks wait already");
     } else {
       waiting_.push_back(Waiting{.event = event, .done = std::move(done)});
-      changed_.notify_one();
+      changed_.notify_all();
       return;
     }
   }
@@ -114,6 +114,7 @@ void Hooks::loop() {
     if (waiting_.empty()) return;
     const Waiting next = std::move(waiting_.front());
     waiting_.pop_front();
+    running_ = true;
     const HookOrigin origin = origin_;
     const HookSettings settings = settings_;
     const bool ends = stop_;
@@ -127,7 +128,14 @@ void Hooks::loop() {
     }
     if (next.done) next.done(result);
     lock.lock();
+    running_ = false;
+    if (waiting_.empty()) changed_.notify_all();
   }
+}
+
+void Hooks::finish() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return stop_ || (waiting_.empty() && !running_); });
 }
 
 HookResult Hooks::run_one(const run::TreeEvent& event, const HookOrigin& origin,

@@ -48,6 +48,8 @@ class Hooks {
   // In its turn. `done` is called once: on the thread of the hooks, or at once, on the caller's, if
   // there is no such hook (a success) or it will not run.
   void run(const run::TreeEvent& event, Done done) { add(event, std::move(done)); }
+  // Blocks until nothing runs or waits.
+  void finish();
   // What runs is ended (hook_program.h), what waits is not run.
   void stop();
 
@@ -70,6 +72,7 @@ class Hooks {
   HookOrigin origin_;
   HookSettings settings_;
   std::deque<Waiting> waiting_;
+  bool running_ = false;
   bool stop_ = false;
   std::thread thread_;  // the owner's
 };

@@ -222,6 +222,17 @@ std::optional<run::TreeFacts> TreeHost::facts() {
   }
 }
 
+bool TreeHost::settled(std::vector<std::string>& missing) {
+  const std::optional<run::TreeFacts> now = facts();
+  if (!now) return false;
+  const std::lock_guard lock(mutex_);
+  for (const run::PeerFacts& peer : now->peers) {
+    const bool failed = !peer.connected && peer_errors_.contains(peer.name);
+    if (!peer.heard && !failed) missing.push_back(peer.name);
+  }
+  return now->state != "scanning" && missing.empty();
+}
+
 void TreeHost::set_peer_error(const std::string& node, const std::string& error) {
   const std::lock_guard lock(mutex_);
   peer_errors_[node] = error;

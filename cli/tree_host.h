@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "cli/control_server.h"
 #include "cli/hooks.h"
@@ -52,6 +53,9 @@ class TreeHost {
   void handle(const Request& request, const Reply& reply);
   // Blocks; nothing while the tree is not open.
   [[nodiscard]] std::optional<run::TreeFacts> facts();
+  // Has it ended its scan, and has each peer said hello, or could it not be reached? Who has done
+  // neither is added to `missing`. Blocks as facts() does.
+  [[nodiscard]] bool settled(std::vector<std::string>& missing);
   // Added to the status: what this node knows of a peer that the engine does not (why a dial
   // failed).
   void set_peer_error(const std::string& node, const std::string& error);

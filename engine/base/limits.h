@@ -200,6 +200,10 @@ inline constexpr int control_request_ms_max = 5'000;  // for a request to arrive
 inline constexpr int control_answer_ms_max = 10'000;  // for an answer that needs no work
 // After the time limit of a switchover, for the daemon to say how it ended.
 inline constexpr int switchover_answer_ms_max = 10'000;
+// Where no daemon runs, a command waits so long for the peers that dial this node: they may have
+// just begun the longest pause of theirs.
+inline constexpr int own_daemon_contact_ms_max = 35'000;
+static_assert(own_daemon_contact_ms_max > backoff_ms_max);
 inline constexpr size_t difference_lines_max = 200;  // shown to a person; JSON has what there is
 // The same line of the log, in so long; and how many lines are known for that.
 inline constexpr uint64_t log_repeats_max = 3;

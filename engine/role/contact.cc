@@ -93,9 +93,10 @@ SendDecision decide_send(const Self& self, const Hello& peer, bool join_other_co
     if (superseded(peer, self)) return wait_for("the peer was the primary before and gives way");
     return hold(
         "node " + peer.node +
-        " says that it is the primary, too: neither is applied over the other. `repl demote " +
-        self.tree + "` on the one that is to give way, then " +
-        catch_up_hint("THE-OTHER", self.tree) + " there");
+        " says that it is the primary, too: neither is applied over the other. If what is here " +
+        "counts: `repl demote " + self.tree + "` on " + peer.node + ", then " +
+        catch_up_hint(self.node, self.tree) + " there; if what is there: the demote here, then " +
+        catch_up_hint(peer.node, self.tree) + " here");
   }
   if (peer.epoch_seen > self.position.epoch) {
     return hold("node " + peer.node + " has seen a newer epoch: another node was promoted");

@@ -60,6 +60,11 @@ bool superseded(const Hello& self, const Hello& peer) {
   });
 }
 
+bool rivals(const Hello& self, const Hello& peer) {
+  return self.role == Role::primary && peer.role == Role::primary && !peer.drifted &&
+         !superseded(peer, self) && !superseded(self, peer);
+}
+
 bool vouches(const Hello& self, const Hello& peer) {
   if (peer.epoch_seen > self.position.epoch || peer.role == Role::primary) return false;
   const bool ahead_of_us =

@@ -30,6 +30,10 @@ struct Parting {
 // tells, also of one that is not the new primary.
 [[nodiscard]] bool superseded(const Hello& self, const Hello& peer);
 
+// Of a primary: is the peer one, too, and does neither history end the other's reign? One that says
+// itself that what it has may be old sends nothing, and is none.
+[[nodiscard]] bool rivals(const Hello& self, const Hello& peer);
+
 // May what this peer says count towards knowing that a primary is the current one?
 [[nodiscard]] bool vouches(const Hello& self, const Hello& peer);
 // Heard enough of `nodes` (the primary is one of them): more than half, so that of two both, and of

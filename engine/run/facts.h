@@ -19,6 +19,7 @@ namespace repl::run {
 struct PeerFacts {
   std::string name;
   bool connected = false;
+  bool heard = false;  // it is connected, and has said hello
   std::string phase;   // "away", "waiting", "comparing", "catching up", "in sync", "held"
   std::string reason;  // why it waits or holds
   bool held = false;

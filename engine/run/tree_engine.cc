@@ -456,6 +456,7 @@ TreeFacts TreeEngine::facts() const {
     for (const auto& session : sessions_) {
       if (!session->link || session->peer != node) continue;
       peer.connected = true;
+      peer.heard = session->hello.has_value();
       peer.phase = session->held ? "held" : session->decided ? "connected" : "waiting";
       peer.held = session->held;
       peer.reason = session->reason;

@@ -141,6 +141,8 @@ class TreeEngine {
   Status begin_reign();
   void describe_role(TreeFacts& facts) const;
   [[nodiscard]] std::string known_primary() const;
+  // A node that said last, since this one's promotion or start, that it is the primary, too.
+  [[nodiscard]] std::string rival() const;
 
   std::unique_ptr<TreeParts> parts_;
   EventLoop loop_;

@@ -121,8 +121,17 @@ std::string TreeEngine::known_primary() const {
   return newest;
 }
 
+std::string TreeEngine::rival() const {
+  if (!primary_ || step_down_) return {};
+  const Hello self = make_hello();
+  const auto at = std::ranges::find_if(
+      heard_, [&](const auto& heard) { return role::rivals(self, heard.second); });
+  return at == heard_.end() ? std::string() : at->first;
+}
+
 void TreeEngine::describe_role(TreeFacts& facts) const {
-  facts.current = primary_ && current_ && !step_down_;
+  const std::string rival = this->rival();
+  facts.current = primary_ && current_ && !step_down_ && rival.empty();
   facts.primary = known_primary();
   facts.paused = paused_;
   const std::string& tree = parts_->options.name;
@@ -136,6 +145,16 @@ void TreeEngine::describe_role(TreeFacts& facts) const {
   }
   if (!handover_blocked_.empty()) facts.holds.push_back(handover_blocked_);
   if (primary_ && !current_ && facts.state == "synced") facts.state = "unconfirmed";
+  if (!rival.empty()) {
+    facts.state = "split brain";
+    const bool connected =
+        std::ranges::any_of(sessions_, [&](const auto& s) { return s->link && s->peer == rival; });
+    if (!connected) {  // else what it is held for says it
+      facts.holds.push_back("node " + rival +
+                            " said that it is the primary, too, and is away: `repl promote " +
+                            tree + "` says that this node is");
+    }
+  }
   if (alone_) {
     facts.holds.push_back(
         "this node was the primary, and too few of the others answer to show that it still is: "
@@ -188,7 +207,7 @@ void TreeEngine::request_promote(PromoteRequest request,
 
 Result<RoleChange> TreeEngine::promote(const PromoteRequest& request) {
   RoleChange change{.was = parts_->state.role, .position = parts_->state.position};
-  if (primary_ && current_ && !step_down_ && !request.force) {
+  if (primary_ && current_ && !step_down_ && rival().empty() && !request.force) {
     change.already = true;
     return change;
   }
@@ -200,6 +219,12 @@ Result<RoleChange> TreeEngine::promote(const PromoteRequest& request) {
   if (secondary_) {
     secondary_->stop();
     if (Status s = duty_->health(); !s) return fail(s.error());
+  }
+  // What they said before counts no more; those that are there say it again to the new reign.
+  if (primary_) {
+    std::erase_if(heard_, [self = make_hello()](const auto& heard) {
+      return role::rivals(self, heard.second);
+    });
   }
   const bool founds = !parts_->state.position.reign.is_set();
   const auto whole_to = secondary_ ? secondary_->whole_to() : std::nullopt;
@@ -273,7 +298,16 @@ Status TreeEngine::check_peer_for_promotion(const Session& session, const Promot
   const std::string& tree = parts_->options.name;
   std::string why;
   const bool regressed = peer.role == Role::primary && peer.drifted;
-  if (peer.role == Role::primary && !regressed) {
+  if (peer.role == Role::primary && !regressed && primary_ && current_) {
+    why = "node " + peer.node + " is the primary, too, and answers: `repl demote " + tree +
+          "` on the one that is to give way; --force begins a new reign here beside that one";
+  } else if (peer.role == Role::primary && !regressed && !parts_->state.position.reign.is_set()) {
+    why = "node " + peer.node +
+          " is the primary, and answers, and this node has no history with the tree: it joins by "
+          "itself if its tree is empty or equal, else by `repl catchup --from " +
+          peer.node + " " + tree +
+          "` here; --force begins another tree, which the others do not follow";
+  } else if (peer.role == Role::primary && !regressed) {
     why = "node " + peer.node + " is the primary, and answers: `repl switchover " + tree +
           " --to " + parts_->options.node +
           "` there hands over; --force makes this node the primary in its place";

@@ -133,10 +133,17 @@ echo "split B" >"$b/both"
 sleep 1
 plug B
 wait_for 60 "both say so" status_is A 'any("demote" in h for h in s["holds"])'
+role A 2 && role_state A "split brain" || fail "A answers for the tree, and has heard B: $(cat "$W/role.out")"
+wait_for 10 "B does not answer for the tree" role B 2
+grep -q 'catchup --from A' "$W/role.out" && grep -q 'catchup --from B' "$W/role.out" ||
+  fail "it does not name the nodes: $(cat "$W/role.out")"
+if repl A promote t >"$W/promote.out" 2>&1; then fail "promoted beside another primary"; fi
+grep -q 'primary, too' "$W/promote.out" || { cat "$W/promote.out"; fail "the refusal"; }
 sleep 1
 [ "$(cat "$a/both")" = "split A" ] && [ "$(cat "$b/both")" = "split B" ] || fail "one was applied over the other"
 repl B demote t || fail demote
 wait_for 30 "B is held" role_state B diverged
+wait_for 10 "A answers for the tree again" role A 0
 catchup B A
 settle A
 equal A B

@@ -238,6 +238,30 @@ TEST(Returning, OfTwoPrimariesTheOlderGivesWayAndTwoOfOneParentDoNot) {
   EXPECT_TRUE(superseded(old, witness)) << "whoever tells it";
 }
 
+TEST(Returning, TwoPrimariesOfWhichNeitherEndsTheOthersReignAreRivals) {
+  EXPECT_FALSE(rivals(promoted(), primary())) << "the older one gives way";
+  EXPECT_FALSE(rivals(primary(), promoted()));
+  EXPECT_FALSE(rivals(promoted(), secondary()));
+  Hello other = promoted();
+  other.position.reign = reign(4);
+  other.lineage.back().reign = reign(4);
+  EXPECT_TRUE(rivals(promoted(), other));
+  EXPECT_TRUE(rivals(other, promoted()));
+  other.drifted = true;
+  EXPECT_FALSE(rivals(promoted(), other)) << "it says that what it has may be old";
+}
+
+TEST(Returning, OfTwoPrimariesEachIsNamedInTheCommandsThatResolveIt) {
+  Hello other = promoted();
+  other.node = "q";
+  other.position.reign = reign(4);
+  other.lineage.back().reign = reign(4);
+  const std::string reason = decide_send(promoted(), other, false).reason;
+  EXPECT_NE(reason.find("repl catchup --from " + promoted().node + " t` there"), std::string::npos)
+      << reason;
+  EXPECT_NE(reason.find("repl catchup --from q t` here"), std::string::npos) << reason;
+}
+
 TEST(Currency, MoreThanHalfOfTheNodesAndNoneOfANewerEpoch) {
   EXPECT_TRUE(heard_enough(1, 0));
   EXPECT_FALSE(heard_enough(2, 0));
