@@ -48,8 +48,8 @@ void World::look_at(Node& node) {
     expect_alive(version, "it left " + path + " on " + node.name);
     if (now == node.view.end() || now->second == 0 || version == 0 || node.recovering) continue;
     if (versions_.descends(version, now->second) && !kept(version)) {
-      fail_with(fmt::format("{}: {} went back from v{} to v{}", node.name, path, version,
-                            now->second));
+      fail_with(
+          fmt::format("{}: {} went back from v{} to v{}", node.name, path, version, now->second));
     }
   }
 }
@@ -99,8 +99,7 @@ void World::check_end() {
   const auto first = test::describe_tree(nodes_[0]->options.root, {});
   for (auto& node : nodes_) {
     node->view = view_tree(node->options.root, versions_);
-    const std::string differ =
-        test::difference(first, test::describe_tree(node->options.root, {}));
+    const std::string differ = test::difference(first, test::describe_tree(node->options.root, {}));
     if (!differ.empty())
       fail_with("`wait` was answered, and a and " + node->name + " differ: " + differ);
     counts_.kept += kept_versions(node->options.state_dir + "/staging", versions_).size();
@@ -121,14 +120,16 @@ std::string World::story() const {
       text += fmt::format("   {}: {} durable {} {} {}\n", peer.name, peer.phase, peer.durable.value,
                           peer.reason, peer.last_error);
     }
-    for (const auto& [path, version] : node->view) text += fmt::format("   {} v{}\n", path, version);
+    for (const auto& [path, version] : node->view)
+      text += fmt::format("   {} v{}\n", path, version);
   }
   return text;
 }
 
 // What a build without a rule would say instead.
 void World::mutate(const std::string& from, const std::string& to, Message& message) {
-  if (auto* hello = std::get_if<Hello>(&message); hello && options_.mutant == Mutant::deaf_primary) {
+  if (auto* hello = std::get_if<Hello>(&message);
+      hello && options_.mutant == Mutant::deaf_primary) {
     // What the hearer does not notice is as if it had not been said.
     for (const auto& node : nodes_) {
       if (node->name != to || node->facts.role != Role::primary) continue;

@@ -56,12 +56,12 @@ TEST_P(Cluster, HoldsInEveryWorld) {
   EXPECT_TRUE(one || all.writes > 0) << "a simulator in which nothing happens proves nothing";
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Seeded, Cluster,
-    testing::Values(Kind{"TwoNodes", {.nodes = 2, .promotions = false, .drift = false}},
-                    Kind{"TwoNodesAndPeople", {.nodes = 2}},
-                    Kind{"ThreeNodesAndPeople", {.nodes = 3}}),
-    [](const auto& of) { return of.param.name; });
+INSTANTIATE_TEST_SUITE_P(Seeded, Cluster,
+                         testing::Values(Kind{"TwoNodes",
+                                              {.nodes = 2, .promotions = false, .drift = false}},
+                                         Kind{"TwoNodesAndPeople", {.nodes = 2}},
+                                         Kind{"ThreeNodesAndPeople", {.nodes = 3}}),
+                         [](const auto& of) { return of.param.name; });
 
 TEST(ClusterSeeds, AreReplayed) {
   uint64_t digests[2];

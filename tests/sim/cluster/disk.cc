@@ -67,10 +67,10 @@ Surroundings& surroundings() {
 namespace sim = repl::sim;
 
 // NAME(parameters)(arguments): as the C library does it, if the disk lets it.
-#define REPL_SIM_CALL(result, name, parameters, arguments)            \
-  extern "C" result name parameters {                                 \
-    static auto* const really = sim::next<result parameters>(#name);  \
-    return sim::may_change() ? really arguments : result{-1};         \
+#define REPL_SIM_CALL(result, name, parameters, arguments)           \
+  extern "C" result name parameters {                                \
+    static auto* const really = sim::next<result parameters>(#name); \
+    return sim::may_change() ? really arguments : result{-1};        \
   }
 
 REPL_SIM_CALL(int, symlinkat, (const char* target, int dir, const char* name), (target, dir, name))
@@ -98,8 +98,8 @@ REPL_SIM_CALL(ssize_t, copy_file_range,
 
 extern "C" int renameat2(int from_dir, const char* from, int to_dir, const char* to,
                          unsigned flags) {
-  static auto* const really = sim::next<int(int, const char*, int, const char*, unsigned)>(
-      "renameat2");
+  static auto* const really =
+      sim::next<int(int, const char*, int, const char*, unsigned)>("renameat2");
   if (!sim::may_change()) return -1;
   const bool swaps = sim::mutated(sim::DiskMutant::publish_without_swap);
   return really(from_dir, from, to_dir, to, swaps ? 0 : flags);

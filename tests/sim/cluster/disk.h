@@ -2,8 +2,8 @@
 // directories of one tmpfs; the C library's calls that change anything come here first, because
 // disk.cc defines them for this executable. So production code crashes between any two of them.
 //
-// A crash: from that call on nothing that the node does has any effect; whoever drives it throws the
-// engine away. What was done before stays, as after kill -9.
+// A crash: from that call on nothing that the node does has any effect; whoever drives it throws
+// the engine away. What was done before stays, as after kill -9.
 //
 // Thread: one, the simulator's.
 #pragma once

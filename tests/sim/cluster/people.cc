@@ -44,7 +44,8 @@ void World::switchover(Node& node, Node& to) {
       {.to = to.name, .timeout_ms = 10'000}, [](std::string) {},
       [this, &node, to = to.name](Result<run::SwitchoverDone> done) {
         node.switching = false;
-        tell(fmt::format("{}: switchover to {} {}", node.name, to, done ? "done" : "did not happen"));
+        tell(fmt::format("{}: switchover to {} {}", node.name, to,
+                         done ? "done" : "did not happen"));
         if (!done) return;
         ++counts_.switchovers;
         check_handed_over(node.name, to);
@@ -74,8 +75,14 @@ void World::catch_up(Node& node) {
 
 void World::approve(Node& node) {
   node.engine->request_approve([this, &node](Result<uint64_t> released) {
-    tell(fmt::format("{}: approve {}", node.name, released ? std::to_string(*released) : "nothing"));
+    tell(
+        fmt::format("{}: approve {}", node.name, released ? std::to_string(*released) : "nothing"));
   });
+}
+
+// Who is to go on as the primary: that is the people's choice, and always the same.
+std::tuple<bool, uint64_t, uint64_t> World::rank(const Node& node) {
+  return {node.facts.current, node.facts.position.epoch.value, node.facts.position.cut.value};
 }
 
 // Each hold names a command: given here, now and then, while the nodes come together.
@@ -91,10 +98,19 @@ void World::command_what_is_held() {
         node->facts.diverged)
       catch_up(*node);
   }
+  // Two that were promoted apart: one is chosen to give way.
+  Node* chosen = nullptr;
+  for (auto& node : nodes_) {
+    if (!node->engine || !node->facts_known || node->facts.role != Role::primary) continue;
+    if (chosen == nullptr || rank(*node) > rank(*chosen)) chosen = node.get();
+  }
+  for (auto& node : nodes_) {
+    if (primary && node->engine && node.get() != chosen && node->facts.role == Role::primary)
+      demote(*node);
+  }
   if (primary) return;
-  const auto furthest = std::ranges::max_element(nodes_, {}, [](const auto& node) {
-    return std::pair(node->facts.position.epoch.value, node->facts.position.cut.value);
-  });
+  const auto furthest =
+      std::ranges::max_element(nodes_, {}, [](const auto& node) { return rank(*node); });
   Node& node = **furthest;
   if (node.engine && node.facts_known && !node.asking) promote(node, !node.refused.empty());
 }

@@ -61,17 +61,17 @@ void each_file(const std::string& top, See see) {
 TreeView view_tree(const std::string& root, const Versions& versions) {
   TreeView view;
   each_file(root, [&](const fs::path& path) {
-    view[path.lexically_relative(root).string()] =
-        versions.identify(read_file(path)).value_or(0);
+    view[path.lexically_relative(root).string()] = versions.identify(read_file(path)).value_or(0);
   });
   return view;
 }
 
 std::set<VersionNumber> kept_versions(const std::string& staging, const Versions& versions) {
   std::set<VersionNumber> kept;
-  each_file(staging + "/diverged", [&](const fs::path& path) {
-    if (const auto version = versions.identify(read_file(path))) kept.insert(*version);
-  });
+  for (const char* area : {"/diverged", "/kept"})
+    each_file(staging + area, [&](const fs::path& path) {
+      if (const auto version = versions.identify(read_file(path))) kept.insert(*version);
+    });
   return kept;
 }
 

@@ -18,8 +18,8 @@ namespace repl::sim {
 using VersionNumber = uint32_t;  // from 1
 
 struct Version {
-  std::string path;     // where it was written
-  std::string node;     // by whose writer
+  std::string path;  // where it was written
+  std::string node;  // by whose writer
   size_t bytes = 0;
   VersionNumber before = 0;  // what stood there, 0: nothing
   bool superseded = false;

@@ -93,7 +93,9 @@ std::string World::trace() const {
   return text + story();
 }
 
-uint64_t World::digest() const { return line_digest_ ^ traffic_.digest ^ (traffic_.messages << 40); }
+uint64_t World::digest() const {
+  return line_digest_ ^ traffic_.digest ^ (traffic_.messages << 40);
+}
 
 World::Node& World::any_node() { return *nodes_[chance_.below(nodes_.size())]; }
 

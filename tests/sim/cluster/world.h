@@ -8,14 +8,13 @@
 // Invariants: checks.cc. Thread: one.
 #pragma once
 
-#include <sys/types.h>
-
 #include <deque>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "engine/base/clock.h"
@@ -111,6 +110,7 @@ class World {
   void catch_up(Node& node);
   void approve(Node& node);
   void command_what_is_held();
+  [[nodiscard]] static std::tuple<bool, uint64_t, uint64_t> rank(const Node& node);
 
   // checks.cc
   void look_at(Node& node);  // its tree, after whoever did something there
@@ -156,7 +156,7 @@ struct World::Node {
   bool facts_known = false;
   TreeView view;
   uint64_t seen_changes = UINT64_MAX;  // Disk::changes when `view` was made
-  bool recovering = false;  // its start may put back what was not durable
+  bool recovering = false;             // its start may put back what was not durable
   uint64_t epoch_durable = 0;
   bool switching = false;
   bool catching = false;
