@@ -1,5 +1,6 @@
 #include "tests/sim/cluster/network.h"
 
+#include <fmt/format.h>
 #include <xxhash.h>
 
 #include "engine/base/check.h"
@@ -9,6 +10,7 @@ namespace repl::sim {
 
 namespace {
 constexpr size_t lane_bytes = 256 << 10;
+const bool loud_messages = std::getenv("REPL_SIM_LOG") != nullptr;
 }
 
 SimLink::SimLink(Traffic& traffic, std::string own, std::string peer)
@@ -32,6 +34,8 @@ bool SimLink::send(Message message, Lane lane) {
   traffic_.digest = XXH3_64bits_withSeed(payload->body.data(), payload->body.size(),
                                          traffic_.digest + payload->kind);
   ++traffic_.messages;
+  if (loud_messages)
+    fmt::print(stderr, "        {}>{} kind {} size {} digest {:x}\n", own_, peer_, payload->kind, payload->size(), traffic_.digest);
   auto& queue = other->coming_[static_cast<size_t>(lane)];
   int64_t at = traffic_.now_ms + static_cast<int64_t>(traffic_.chance.below(8));
   if (traffic_.chance.one_in(20)) at += static_cast<int64_t>(traffic_.chance.below(200));
