@@ -259,6 +259,7 @@ void TreeEngine::take_new_links() {
     }
     auto session = std::make_unique<Session>();
     session->link = std::move(link);
+    session->number = ++sessions_made_;
     session->peer = peer;
     session->reason = "waiting for its hello";
     session->said = make_hello();

@@ -152,6 +152,7 @@ class TreeEngine {
   std::unique_ptr<Secondary> secondary_;
   Duty* duty_ = nullptr;
   std::vector<std::unique_ptr<Session>> sessions_;
+  uint64_t sessions_made_ = 0;
   std::map<std::string, Hello> heard_;  // last hello of every peer
   std::map<std::string, std::string> last_errors_;
   MonotonicTime next_drain_{};  // under load the kernel's queue may fill a little
