@@ -15,7 +15,7 @@ def main():
     kinds = re.search(r"foreach\(kind ([^)]*)\)", cmake).group(1).split()
     globbed = {f"tests/unit/{layer}" for layer in layers} | {f"tests/{kind}" for kind in kinds}
     globbed |= {f"tests/{directory}" for directory in
-                re.findall(r"repl_test_binary\(\w+ \w+ \$\{CMAKE_CURRENT_SOURCE_DIR\}/(\w+) ", cmake)}
+                re.findall(r"repl_test_binary\(\w+ \w+ \$\{CMAKE_CURRENT_SOURCE_DIR\}/([\w/]+) ", cmake)}
     e2e_list = ROOT / "tests/e2e/CMakeLists.txt"
     e2e = e2e_list.read_text() if e2e_list.exists() else ""
     fuzz_list = ROOT / "tests/fuzz/CMakeLists.txt"

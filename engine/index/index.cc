@@ -237,6 +237,8 @@ size_t Index::pending() const { return impl_->store->pending(); }
 
 bool Index::commit_in_flight() const { return impl_->in_flight != nullptr; }
 
+std::shared_ptr<Index::Batch> Index::in_flight() const { return impl_->in_flight; }
+
 std::shared_ptr<Index::Batch> Index::freeze() {
   if (impl_->in_flight || !impl_->detached.empty() || impl_->store->active_empty()) return nullptr;
   impl_->tree.write();

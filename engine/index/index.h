@@ -175,6 +175,7 @@ class Index final : public DirParents {
   struct Batch;                          // a frozen overlay
   [[nodiscard]] size_t pending() const;  // keys in overlays that are not committed
   [[nodiscard]] bool commit_in_flight() const;
+  [[nodiscard]] std::shared_ptr<Batch> in_flight() const;  // null: none is
   // Freezes the overlay. At most one batch is in flight: nothing while one is, when nothing is
   // pending, or while a directory is detached.
   [[nodiscard]] std::shared_ptr<Batch> freeze();

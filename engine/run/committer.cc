@@ -67,7 +67,12 @@ Status Committer::flush() {
   sync_.wait();
   take_result();
   before_freeze_();
-  return parts_.flush();
+  const Status done = parts_.flush();
+  // What failed before went with it; what failed now is tried again.
+  batch_ = done ? nullptr : parts_.index->in_flight();
+  frozen_ = parts_.stamp.recorded();
+  if (done) error_.clear();
+  return done;
 }
 
 // Twice: a stamp that the index held before the last commit is an older tree from now on.

@@ -136,8 +136,8 @@ class Primary final : public Duty {
   bool held_said_ = false;
   bool emptied_ = false;  // the root lost everything: held until approved
   std::unique_ptr<ContentWalk> digests_;
-  std::map<const Session*, std::unique_ptr<PeerSender>> senders_;
-  std::map<const Session*, PeerStanding>
+  std::map<const Session*, std::unique_ptr<PeerSender>, SessionOrder> senders_;
+  std::map<const Session*, PeerStanding, SessionOrder>
       held_;                                  // peers that are sent nothing until a person decides
   std::map<std::string, CutNumber> durable_;  // by node, of this lineage; kept while a peer is away
   std::deque<std::pair<CutNumber, MonotonicTime>> cut_times_;

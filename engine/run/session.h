@@ -3,6 +3,8 @@
 // Thread: the engine's.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +18,7 @@ namespace repl::run {
 
 struct Session {
   std::shared_ptr<Link> link;
+  uint64_t number = 0;  // of the connections since the start: what goes over several has an order
   std::string peer;            // as the link knows it; the hello must say the same
   std::optional<Hello> hello;  // the peer's last
   std::optional<Hello> said;   // our last
@@ -23,6 +26,13 @@ struct Session {
   bool held = false;           // a person must do something
   std::string reason;          // why it waits or holds
   bool well = false;           // what it was for goes on over it: what ended earlier ones is over
+};
+
+// Oldest connection first.
+struct SessionOrder {
+  bool operator()(const Session* a, const Session* b) const {
+    return a->number != b->number ? a->number < b->number : std::less<>()(a, b);
+  }
 };
 
 // One of the two things a node does in a tree: a Primary sends, a Secondary receives. The engine

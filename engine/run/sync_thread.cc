@@ -6,8 +6,9 @@
 
 namespace repl::run {
 
-SyncThread::SyncThread(std::function<void()> done)
-    : done_(std::move(done)), thread_([this] { loop(); }) {}
+SyncThread::SyncThread(std::function<void()> done, Where where) : done_(std::move(done)) {
+  if (where == Where::thread) thread_ = std::thread([this] { loop(); });
+}
 
 SyncThread::~SyncThread() {
   {
@@ -15,7 +16,7 @@ SyncThread::~SyncThread() {
     stop_ = true;
   }
   changed_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 bool SyncThread::busy() const {
@@ -30,14 +31,21 @@ void SyncThread::post(std::function<Status()> job) {
     job_ = std::move(job);
   }
   changed_.notify_all();
+  if (!thread_.joinable()) done_();  // asked for its result, the owner runs it
+}
+
+void SyncThread::run_here() {
+  if (const std::function<Status()> job = std::exchange(job_, nullptr)) result_ = job();
 }
 
 std::optional<Status> SyncThread::take_result() {
+  if (!thread_.joinable()) run_here();
   const std::lock_guard lock(mutex_);
   return std::exchange(result_, std::nullopt);
 }
 
 void SyncThread::wait() {
+  if (!thread_.joinable()) return run_here();
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return !running_ && !job_; });
 }

@@ -2,10 +2,13 @@
 // order.
 //
 // Thread: post() from the owner; `done` is called on the sync thread and must only wake the owner.
+// With Where::owner there is no such thread: a job runs when its result is asked for or waited for,
+// and one that neither happened to is dropped.
 // Bounds: the owner posts one job at a time and takes its result before the next.
 #pragma once
 
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -17,7 +20,8 @@ namespace repl::run {
 
 class SyncThread {
  public:
-  explicit SyncThread(std::function<void()> done);
+  enum class Where : uint8_t { thread, owner };
+  explicit SyncThread(std::function<void()> done, Where where = Where::thread);
   ~SyncThread();  // finishes the job under way
   SyncThread(const SyncThread&) = delete;
   SyncThread& operator=(const SyncThread&) = delete;
@@ -31,6 +35,7 @@ class SyncThread {
 
  private:
   void loop();
+  void run_here();
   std::function<void()> done_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;

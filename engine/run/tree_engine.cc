@@ -38,7 +38,7 @@ Result<std::unique_ptr<TreeEngine>> TreeEngine::open(TreeOptions options, const 
 TreeEngine::TreeEngine(std::unique_ptr<TreeParts> parts, EventLoop loop)
     : parts_(std::move(parts)),
       loop_(std::move(loop)),
-      sync_([this] { loop_.wake(); }),
+      sync_([this] { loop_.wake(); }, parts_->options.sync_on),
       listings_(*parts_->index),
       differ_(*parts_) {
   hooks_->wake = [this] { loop_.wake(); };
@@ -148,33 +148,44 @@ void TreeEngine::begin_scrub() {
 }
 
 Status TreeEngine::run() {
+  if (Status s = start(); !s) return s;
+  while (!stop_ && ended_) static_cast<void>(turn(time_to_wait()));
+  return finish();
+}
+
+Status TreeEngine::start() {
   if (Status s = begin(); !s) return s;
   begin_scrub();
   step_guard();
   act(handing_.restarted(parts_->state, parts_->clock.now()));
-  bool busy = true;
-  while (!stop_ && ended_) {
-    const int watch_fd = parts_->watcher && !watch_waits_ ? parts_->watcher->event_fd() : -1;
-    const EventLoop::Woken woken = loop_.wait(watch_fd, time_to_wait(busy));
-    const MonotonicTime now = parts_->clock.now();
-    if (woken.by_watch || (watch_waits_ && now >= next_drain_)) {
-      if (Status s = drain_watch(); !s) ended_ = s;
-    }
-    run_posted();
-    take_new_links();
-    serve_sessions();
-    step_diffs();
-    busy = duty_->step(now) || (!diffs_wanted_.empty() && !differ_.busy());
-    if (Status s = duty_->health(); !s) ended_ = s;
-    consider_founding();
-    consider_currency();
-    if (step_down_) continue_step_down();
-    step_handover();
-    scrub_->step(now, !busy && !step_down_ && duty_->may_scrub());
-    step_guard();
-    busy = say_hello() || step_down_ || busy;
-    tell_events();
+  return {};
+}
+
+bool TreeEngine::turn(std::optional<Duration> wait) {
+  const int watch_fd = parts_->watcher && !watch_waits_ ? parts_->watcher->event_fd() : -1;
+  const EventLoop::Woken woken = loop_.wait(watch_fd, wait);
+  const MonotonicTime now = parts_->clock.now();
+  if (woken.by_watch || (watch_waits_ && now >= next_drain_)) {
+    if (Status s = drain_watch(); !s) ended_ = s;
   }
+  run_posted();
+  take_new_links();
+  serve_sessions();
+  step_diffs();
+  busy_ = duty_->step(now) || (!diffs_wanted_.empty() && !differ_.busy());
+  if (Status s = duty_->health(); !s) ended_ = s;
+  consider_founding();
+  consider_currency();
+  if (step_down_) continue_step_down();
+  step_handover();
+  scrub_->step(now, !busy_ && !step_down_ && duty_->may_scrub());
+  step_guard();
+  busy_ = say_hello() || step_down_ || busy_;
+  tell_events();
+  return ended_.has_value();
+}
+
+Status TreeEngine::finish() {
   run_posted();
   duty_->stop();
   return ended_;
@@ -226,8 +237,8 @@ Status TreeEngine::drain_watch() {
   return {};
 }
 
-std::optional<Duration> TreeEngine::time_to_wait(bool busy) const {
-  if (busy) return Duration::zero();
+std::optional<Duration> TreeEngine::time_to_wait() const {
+  if (busy_) return Duration::zero();
   std::optional<MonotonicTime> until = duty_->deadline();
   if (watch_waits_ && (!until || next_drain_ < *until)) until = next_drain_;
   if (const auto at = handover_deadline(); at && (!until || *at < *until)) until = at;
@@ -261,6 +272,7 @@ void TreeEngine::take_new_links() {
     }
     auto session = std::make_unique<Session>();
     session->link = std::move(link);
+    session->number = ++sessions_made_;
     session->peer = peer;
     session->reason = "waiting for its hello";
     session->said = make_hello();

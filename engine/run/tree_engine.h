@@ -3,8 +3,8 @@
 // It owns the tree's parts, one duty (Primary or Secondary), and the sessions with peers. A node
 // without lineage begins as a Secondary; the one that founds the tree becomes the Primary.
 //
-// Thread: run() is the engine's thread. attach(), request_*() and stop() from any thread; answers
-// are called on the engine's thread.
+// Thread: run() is the engine's thread, or whoever calls turn(). attach(), request_*() and stop()
+// from any thread; answers are called on the engine's thread.
 #pragma once
 
 #include <atomic>
@@ -49,6 +49,14 @@ class TreeEngine {
   // Until stop(). An error when the tree cannot go on (its root went away): open it again later.
   [[nodiscard]] Status run();
   void stop();
+  // What run() is made of, for a caller with a thread and a clock of its own: start(), then rounds,
+  // each of which waits at most so long; false: it cannot go on. Without finish() it ends as in a
+  // crash.
+  [[nodiscard]] Status start();
+  [[nodiscard]] bool turn(std::optional<Duration> wait);
+  // When there is something to do although nothing happens.
+  [[nodiscard]] std::optional<Duration> time_to_wait() const;
+  Status finish();
 
   void request_facts(std::function<void(TreeFacts)> answer);
   void request_wait(WaitRequest request, std::function<void(WaitAnswer)> answer);
@@ -91,7 +99,6 @@ class TreeEngine {
   void serve_sessions();
   void close_session(Session& session, const Error& why);
   Status drain_watch();
-  [[nodiscard]] std::optional<Duration> time_to_wait(bool busy) const;
   [[nodiscard]] Hello make_hello() const;
   bool say_hello();
   void tell_events();
@@ -152,11 +159,13 @@ class TreeEngine {
   Duty* duty_ = nullptr;
   std::unique_ptr<Scrub> scrub_;
   std::vector<std::unique_ptr<Session>> sessions_;
+  uint64_t sessions_made_ = 0;
   std::map<std::string, Hello> heard_;  // last hello of every peer
   std::map<std::string, std::string> last_errors_;
   MonotonicTime next_drain_{};  // under load the kernel's queue may fill a little
   bool watch_waits_ = false;
   Status ended_;
+  bool busy_ = true;  // the next round need not wait
   // A primary's: it has shown, since this start, that it is the current one, or a command said so.
   bool current_ = false;
   std::optional<MonotonicTime> alone_until_;  // then on_alone applies

@@ -12,6 +12,7 @@
 #include "engine/change/brake.h"
 #include "engine/io/backend.h"
 #include "engine/model/policy.h"
+#include "engine/run/sync_thread.h"
 #include "engine/run/tree_event.h"
 #include "engine/watch/watcher.h"
 
@@ -43,7 +44,8 @@ struct TreeOptions {
   std::optional<watch::Mode> watch_mode;
   bool watch_live = true;  // false: a scan and what it finds, no watch (mirror --once)
   io::BackendChoice io = io::BackendChoice::automatic;
-  size_t scan_threads = 2;
+  size_t scan_threads = 2;  // 0: the engine's thread scans
+  SyncThread::Where sync_on = SyncThread::Where::thread;
   // What a former primary does that starts and hears none of its peers for `alone_after`: it serves
   // as the primary again, or it waits for a person.
   bool serve_alone = false;

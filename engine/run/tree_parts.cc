@@ -203,9 +203,13 @@ change::ObserverParts TreeParts::observer_parts() {
 
 void TreeParts::start_ids() {
   const uint32_t tag = static_cast<uint32_t>(state.position.reign.low) & 0xFFFFFF;
-  ids = std::make_unique<change::IdAllocator>(
-      tag == 0 ? static_cast<uint32_t>(random_reign().low | 1) : tag, state.id_counter,
-      id_is_taken());
+  change::IdAllocator fresh(tag == 0 ? static_cast<uint32_t>(random_reign().low | 1) : tag,
+                            state.id_counter, id_is_taken());
+  // In place: an observer may hold on to it (a primary that is promoted once more).
+  if (ids)
+    *ids = std::move(fresh);
+  else
+    ids = std::make_unique<change::IdAllocator>(std::move(fresh));
 }
 
 void TreeParts::renew_ids() {

@@ -26,6 +26,7 @@ struct Scanner::Impl {
   std::vector<std::thread> threads;
 
   void worker();
+  void read_one();
   void deliver(Listing listing, std::unique_lock<std::mutex>& lock);
 };
 
@@ -43,6 +44,14 @@ void Scanner::Impl::worker() {
     lock.lock();
     deliver(std::move(listing), lock);
   }
+}
+
+void Scanner::Impl::read_one() {
+  if (jobs.empty()) return;
+  const Job job = std::move(jobs.back());
+  jobs.pop_back();
+  ready.push_back(read_listing(job, before_listing));
+  wake_owner();
 }
 
 void Scanner::Impl::deliver(Listing listing, std::unique_lock<std::mutex>& lock) {
@@ -83,9 +92,11 @@ void Scanner::post(Job job) {
     impl_->jobs.push_back(std::move(job));
   }
   impl_->work.notify_one();
+  if (impl_->threads.empty()) impl_->wake_owner();
 }
 
 std::vector<Listing> Scanner::take() {
+  if (impl_->threads.empty()) impl_->read_one();
   std::vector<Listing> taken;
   {
     const std::scoped_lock lock(impl_->mutex);

@@ -5,7 +5,7 @@
 //
 // Thread: post() and take() from the owner; workers are the scanner's own. A worker holds at most
 // one directory's listing in memory plus what the owner has not taken; at listings_waiting_max it
-// waits.
+// waits. With no workers the owner reads, one directory in each take().
 #pragma once
 
 #include <functional>

@@ -134,5 +134,44 @@ TEST(TreeEngine, NoLinkOutlivesItOpenOrWithAWayBack) {
   std::filesystem::remove_all(dir);
 }
 
+// Its observer goes on with the ids of the new reign.
+TEST(TreeEngine, APrimaryThatIsPromotedOnceMoreGoesOn) {
+  char dir[] = "/tmp/repl-engine-XXXXXX";
+  ASSERT_NE(::mkdtemp(dir), nullptr);
+  const std::string root = std::string(dir) + "/root";
+  std::filesystem::create_directory(root);
+  SystemClock clock;
+  NullLog log;
+  {
+    auto engine = TreeEngine::open({.name = "tree",
+                                    .node = "a",
+                                    .nodes = {"a"},
+                                    .root = root,
+                                    .state_dir = std::string(dir) + "/state",
+                                    .scan_threads = 0,
+                                    .sync_on = SyncThread::Where::owner},
+                                   clock, log);
+    ASSERT_TRUE(engine) << engine.error().message;
+    ASSERT_TRUE((*engine)->start());
+    TreeFacts facts;
+    const auto turns = [&](auto until) {
+      for (int i = 0; i < 2'000 && !until(); ++i) {
+        (*engine)->request_facts([&](TreeFacts now) { facts = std::move(now); });
+        ASSERT_TRUE((*engine)->turn(std::chrono::milliseconds(5)));
+      }
+      ASSERT_TRUE(until());
+    };
+    turns([&] { return facts.current && facts.state == "synced"; });
+    bool promoted = false;
+    (*engine)->request_promote({.force = true},
+                               [&](Result<RoleChange> change) { promoted = change.has_value(); });
+    turns([&] { return promoted; });
+    std::filesystem::create_directories(root + "/x/y");
+    turns([&] { return facts.entries >= 2; });
+    EXPECT_TRUE((*engine)->finish());
+  }
+  std::filesystem::remove_all(dir);
+}
+
 }  // namespace
 }  // namespace repl::run

@@ -1,0 +1,82 @@
+#include "tests/sim/cluster/network.h"
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include "engine/base/check.h"
+#include "transport/codec.h"
+
+namespace repl::sim {
+
+namespace {
+constexpr size_t lane_bytes = 256 << 10;
+const bool loud_messages = std::getenv("REPL_SIM_LOG") != nullptr;
+}
+
+SimLink::SimLink(Traffic& traffic, std::string own, std::string peer)
+    : traffic_(traffic), own_(std::move(own)), peer_(std::move(peer)) {}
+
+void SimLink::join(const std::shared_ptr<SimLink>& a, const std::shared_ptr<SimLink>& b) {
+  a->other_ = b;
+  b->other_ = a;
+}
+
+bool SimLink::send(Message message, Lane lane) {
+  const std::shared_ptr<SimLink> other = other_.lock();
+  if (mute_ || !open() || !other) return false;
+  if (traffic_.mutate) traffic_.mutate(own_, peer_, message);
+  const Result<transport::Payload> payload = transport::encode_message(message);
+  REPL_CHECK(payload);
+  std::string raw;
+  for (const std::string& piece : payload->raw) raw += piece;
+  Result<Message> arrives = transport::decode_message(payload->kind, payload->body, raw);
+  REPL_CHECK(arrives);
+  traffic_.digest = XXH3_64bits_withSeed(payload->body.data(), payload->body.size(),
+                                         traffic_.digest + payload->kind);
+  ++traffic_.messages;
+  if (loud_messages)
+    fmt::print(stderr, "        {}>{} kind {} size {} digest {:x}\n", own_, peer_, payload->kind, payload->size(), traffic_.digest);
+  auto& queue = other->coming_[static_cast<size_t>(lane)];
+  int64_t at = traffic_.now_ms + static_cast<int64_t>(traffic_.chance.below(8));
+  if (traffic_.chance.one_in(20)) at += static_cast<int64_t>(traffic_.chance.below(200));
+  if (!queue.empty()) at = std::max(at, queue.back().arrives_ms);
+  queue.push_back({.arrives_ms = at, .size = payload->size(), .message = std::move(*arrives)});
+  return true;
+}
+
+size_t SimLink::writable(Lane lane) const {
+  const std::shared_ptr<SimLink> other = other_.lock();
+  if (!other) return 0;
+  size_t waiting = 0;
+  for (const Sent& sent : other->coming_[static_cast<size_t>(lane)]) waiting += sent.size;
+  return waiting >= lane_bytes ? 0 : lane_bytes - waiting;
+}
+
+bool SimLink::drained(Lane lane) const {
+  const std::shared_ptr<SimLink> other = other_.lock();
+  return !other || other->coming_[static_cast<size_t>(lane)].empty();
+}
+
+std::vector<Message> SimLink::receive() {
+  std::vector<Message> arrived;
+  for (auto& queue : coming_) {
+    while (!queue.empty() && queue.front().arrives_ms <= traffic_.now_ms) {
+      if (traffic_.seen) traffic_.seen(peer_, own_, queue.front().message);
+      arrived.push_back(std::move(queue.front().message));
+      queue.pop_front();
+    }
+  }
+  return arrived;
+}
+
+Error SimLink::close_reason() const { return make_error(ErrorCode::closed, reason_); }
+
+void SimLink::close(const std::string& reason) {
+  open_ = false;
+  const std::shared_ptr<SimLink> other = other_.lock();
+  if (!other || mute_) return;
+  other->reason_ = reason;
+  other->end_in(static_cast<int64_t>(traffic_.chance.below(20)));
+}
+
+}  // namespace repl::sim
