@@ -165,7 +165,13 @@ Result<Fd> TreeParts::make_staging_in_root() {
   const bool there = io::stat_at(dirs->root(), staging_name).has_value();
   Result<Fd> area = apply::open_private_dir(dirs->root(), staging_name);
   if (!area) return fail(area.error());
-  if (::fchmod(area->get(), 0700) != 0) return fail_errno("set the mode of the staging area");
+  if (::fchmod(area->get(), 0700) != 0) {
+    Error error = sys_error("set the mode of the staging area", errno);
+    if (error.sys_errno == EROFS)
+      error.message +=
+          "; a guard that is left over goes with `umount " + escape(options.root) + "`";
+    return fail(std::move(error));
+  }
   if (there) return area;
   const timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT},
                              {.tv_sec = before->attr.mtime.seconds,

@@ -145,6 +145,17 @@ step "who cannot mount is told so beforehand"
 on A setpriv --bounding-set -sys_admin --inh-caps -all "$REPL" config check >"$W/check.out" 2>&1
 [ $? = 2 ] || fail "config check accepts it"
 grep -q 'guard = true: .*CAP_SYS_ADMIN' "$W/check.out" || fail "config check: $(cat "$W/check.out")"
+
+step "a guard that is not wanted any more is taken away by hand"
+stop B
+usual_config
+start B
+wait_for 20 "B says what to do" status_is B "any('umount $TREE' in h for h in s['holds'])"
+on B umount "$TREE" || fail "umount"
+writes A 9 dir/file || fail "A cannot be written"
+ready A
+judge "$a" "$b" || fail "different without the guard"
+guarded B off
 stop A
 stop B
 step "done"
