@@ -161,6 +161,7 @@ Status TreeEngine::run() {
     consider_currency();
     if (step_down_) continue_step_down();
     step_handover();
+    step_promotion();
     busy = say_hello() || step_down_ || busy;
     tell_events();
   }
@@ -220,6 +221,7 @@ std::optional<Duration> TreeEngine::time_to_wait(bool busy) const {
   std::optional<MonotonicTime> until = duty_->deadline();
   if (watch_waits_ && (!until || next_drain_ < *until)) until = next_drain_;
   if (const auto at = handover_deadline(); at && (!until || *at < *until)) until = at;
+  if (asking_ && (!until || asking_->until < *until)) until = asking_->until;
   if (alone_until_ && (!until || *alone_until_ < *until)) until = alone_until_;
   if (!until) return std::nullopt;
   return std::max(Duration::zero(), Duration(*until - parts_->clock.now()));
@@ -294,6 +296,11 @@ void TreeEngine::serve_sessions() {
       if (const auto* handover = std::get_if<Handover>(&message); handover && session->hello) {
         on_handover(*session, *handover);
         if (!session->link) break;
+        continue;
+      }
+      if (const auto* word = std::get_if<KeysAnswer>(&message);
+          word && word->diff && word->keys.empty()) {
+        session->owes_word = false;
         continue;
       }
       std::optional<Status> done = listings_.on_message(*session, message);
