@@ -27,7 +27,7 @@ int show(const StatusOptions& options, const std::string& tree, std::string& out
   const Result<TreeStatus> status = status_from_json(print_json(*answer));
   if (!status) return report(status.error());
   if (options.json) {
-    out += to_json(*status) + "\n";
+    out += print_json(*answer) + "\n";
   } else {
     out += render(*status,
                   {.color = ::isatty(STDOUT_FILENO) == 1, .now_unix_seconds = std::time(nullptr)});

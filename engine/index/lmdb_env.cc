@@ -9,6 +9,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <thread>
+
+#include "engine/base/limits.h"
 
 namespace repl {
 
@@ -99,7 +103,14 @@ Status LmdbEnv::take_ownership() {
   const std::string path = directory_ + "/owner";
   owner_ = Fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!owner_.valid()) return fail_errno("open " + path);
-  if (::flock(owner_.get(), LOCK_EX | LOCK_NB) != 0) {
+  const auto until =
+      std::chrono::steady_clock::now() + std::chrono::milliseconds(limits::index_lock_ms_max);
+  int locked = ::flock(owner_.get(), LOCK_EX | LOCK_NB);
+  while (locked != 0 && errno == EWOULDBLOCK && std::chrono::steady_clock::now() < until) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    locked = ::flock(owner_.get(), LOCK_EX | LOCK_NB);
+  }
+  if (locked != 0) {
     if (errno != EWOULDBLOCK) return fail_errno("lock " + path);
     char text[32] = {};
     const ssize_t size = ::pread(owner_.get(), text, sizeof text - 1, 0);

@@ -20,6 +20,10 @@ std::optional<Status> ListingAnswers::on_message(const Session& session, const M
   } else if (const auto* ask = std::get_if<AskKeys>(&message); ask != nullptr && ask->diff) {
     KeysAnswer known = keys_answer(index_, *ask);
     known.diff = true;
+    if (ask->keys.empty()) {  // it only wants to know whether we are there: not behind a large file
+      static_cast<void>(session.link->send(std::move(known), Lane::prompt));
+      return Status();
+    }
     answers.emplace_back(std::move(known));
   } else {
     return std::nullopt;

@@ -22,6 +22,7 @@ struct Session {
   std::string peer;            // as the link knows it; the hello must say the same
   std::optional<Hello> hello;  // the peer's last
   std::optional<Hello> said;   // our last
+  bool owes_word = false;      // it was asked whether it is there (tree_promotion.cc)
   bool decided = false;        // we send to it, or accept from it
   bool held = false;           // a person must do something
   std::string reason;          // why it waits or holds

@@ -178,6 +178,7 @@ bool TreeEngine::turn(std::optional<Duration> wait) {
   consider_currency();
   if (step_down_) continue_step_down();
   step_handover();
+  step_promotion();
   scrub_->step(now, !busy_ && !step_down_ && duty_->may_scrub());
   step_guard();
   busy_ = say_hello() || step_down_ || busy_;
@@ -243,6 +244,7 @@ std::optional<Duration> TreeEngine::time_to_wait() const {
   if (watch_waits_ && (!until || next_drain_ < *until)) until = next_drain_;
   if (const auto at = handover_deadline(); at && (!until || *at < *until)) until = at;
   if (const auto at = scrub_->deadline(); at && (!until || *at < *until)) until = at;
+  if (asking_ && (!until || asking_->until < *until)) until = asking_->until;
   if (alone_until_ && (!until || *alone_until_ < *until)) until = alone_until_;
   if (const auto at = parts_->guard.deadline(); at && (!until || *at < *until)) until = at;
   if (!until) return std::nullopt;
@@ -319,6 +321,11 @@ void TreeEngine::serve_sessions() {
       if (const auto* handover = std::get_if<Handover>(&message); handover && session->hello) {
         on_handover(*session, *handover);
         if (!session->link) break;
+        continue;
+      }
+      if (const auto* word = std::get_if<KeysAnswer>(&message);
+          word && word->diff && word->keys.empty()) {
+        session->owes_word = false;
         continue;
       }
       std::optional<Status> done = listings_.on_message(*session, message);

@@ -128,6 +128,12 @@ class TreeEngine {
   [[nodiscard]] role::TakerFacts taker_facts() const;
   [[nodiscard]] std::optional<MonotonicTime> handover_deadline() const;
 
+  // tree_promotion.cc
+  void begin_promotion(const PromoteRequest& request,
+                       std::function<void(Result<RoleChange>)> answer);
+  void step_promotion();
+  [[nodiscard]] bool answers(const std::string& node) const;
+
   // tree_roles.cc
   void consider_founding();
   Status serve_as_primary();
@@ -173,6 +179,13 @@ class TreeEngine {
   std::string regressed_;                     // why what is here may be old; of a former primary
   bool paused_ = false;
   std::optional<StepDown> step_down_;
+  struct Asking {
+    PromoteRequest request;
+    std::function<void(Result<RoleChange>)> answer;
+    std::vector<std::string> nodes;  // that were connected when it was asked for
+    MonotonicTime until;
+  };
+  std::optional<Asking> asking_;  // a promotion, before it is decided
   role::HandingOver handing_;
   role::TakingOver taking_;
   struct Switching {

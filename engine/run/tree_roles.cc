@@ -200,11 +200,6 @@ Status TreeEngine::begin_reign() {
 // --- promote
 // -------------------------------------------------------------------------------------------------
 
-void TreeEngine::request_promote(PromoteRequest request,
-                                 std::function<void(Result<RoleChange>)> answer) {
-  post([this, request, answer = std::move(answer)] { answer(promote(request)); });
-}
-
 Result<RoleChange> TreeEngine::promote(const PromoteRequest& request) {
   RoleChange change{.was = parts_->state.role, .position = parts_->state.position};
   if (primary_ && current_ && !step_down_ && rival().empty() && !request.force) {
@@ -260,13 +255,11 @@ Status TreeEngine::may_promote(const PromoteRequest& request,
   if (secondary_ && !secondary_->ready())
     return refuse("this node is still scanning its tree: ask again");
   for (const auto& session : sessions_) {
-    if (!session->link || !session->hello) continue;
+    if (!session->link || !session->hello || session->owes_word) continue;
     if (Status s = check_peer_for_promotion(*session, request, warnings); !s) return s;
   }
   for (const std::string& node : parts_->options.nodes) {
-    const bool connected = std::ranges::any_of(
-        sessions_, [&](const auto& s) { return s->link && s->hello && s->peer == node; });
-    if (node != parts_->options.node && !connected)
+    if (node != parts_->options.node && !answers(node))
       warnings.push_back("node " + node + " does not answer: what only it has is not here");
   }
   if (!self.position.reign.is_set() && !request.force)
