@@ -33,9 +33,6 @@ class World::NodeLog final : public Log {
 World::World(uint64_t seed, WorldOptions options) : options_(options), chance_(seed) {
   surroundings() = {.wall_ns = wall_begin_s * 1'000'000'000, .random = std::mt19937_64(seed)};
   traffic_.chance = Chance(seed + 1);
-  traffic_.seen = [this](const auto& from, const auto& to, const Message& message) {
-    on_delivery(from, to, message);
-  };
   if (options_.mutant != Mutant::none) {
     traffic_.mutate = [this](const auto& from, const auto& to, Message& message) {
       mutate(from, to, message);
