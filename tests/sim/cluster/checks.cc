@@ -144,8 +144,6 @@ void World::mutate(const std::string& from, const std::string& to, Message& mess
       hello->role = Role::none;
     }
   }
-  if (auto* ack = std::get_if<Ack>(&message); ack && options_.mutant == Mutant::early_ack)
-    ack->level = AckLevel::durable;
   static_cast<void>(from);
 }
 

@@ -69,6 +69,8 @@ void World::catch_up(Node& node) {
                                      node.catching = false;
                                      if (done) ++counts_.catch_ups;
                                      tell(node.name + ": catchup " + (done ? "done" : "failed"));
+                                     if (!done)
+                                       node.log->write(LogLevel::warn, done.error().message);
                                    }});
   });
 }

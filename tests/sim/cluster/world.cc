@@ -57,7 +57,7 @@ World::World(uint64_t seed, WorldOptions options) : options_(options), chance_(s
     node->options.scan_threads = 0;
     node->options.sync_on = run::SyncThread::Where::owner;
     node->options.watch_mode =
-        seed % 2 == 0 ? watch::Mode::inotify : watch::Mode::fanotify_directories;
+        seed % 2 == 0 || !mounted_ ? watch::Mode::inotify : watch::Mode::fanotify_directories;
     if (options_.mutant == Mutant::publish_without_swap)
       node->disk.mutant = DiskMutant::publish_without_swap;
     if (options_.mutant == Mutant::keep_nothing) node->disk.mutant = DiskMutant::keep_nothing;

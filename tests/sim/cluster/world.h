@@ -32,7 +32,6 @@ enum class Mutant : uint8_t {
   publish_without_swap,  // what stands there is not looked at
   keep_nothing,          // a catch-up without a diverged store
   deaf_primary,          // hears of no newer epoch: goes on although superseded
-  early_ack,             // says durable what it only received
 };
 
 struct WorldOptions {
