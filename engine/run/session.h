@@ -19,7 +19,7 @@ namespace repl::run {
 struct Session {
   std::shared_ptr<Link> link;
   uint64_t number = 0;  // of the connections since the start: what goes over several has an order
-  std::string peer;            // as the link knows it; the hello must say the same
+  std::string peer;     // as the link knows it; the hello must say the same
   std::optional<Hello> hello;  // the peer's last
   std::optional<Hello> said;   // our last
   bool owes_word = false;      // it was asked whether it is there (tree_promotion.cc)

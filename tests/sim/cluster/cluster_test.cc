@@ -1,9 +1,10 @@
 // Two and three nodes of production code in seeded worlds (world.h).
 //
-//   out/dev/tests/sim_cluster                      some seconds, another seed each time
-//   REPL_SIM_SEEDS=2000 out/dev/tests/sim_cluster  a campaign: so many worlds of each kind
+//   out/dev/tests/sim_cluster                      some seconds, always the same seeds
+//   REPL_SIM_SEEDS=2000 out/dev/tests/sim_cluster  a campaign: so many new worlds of each kind
 //   REPL_SIM_SEED=4711 out/dev/tests/sim_cluster   one world again, of each kind
-//   REPL_SIM_LOG=1                                 every step on stderr
+//   REPL_SIM_DRIFT=1                               people write to replicas, too (docs/TESTING.md)
+//   REPL_SIM_LOG=1                                 every step and message on stderr
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -16,7 +17,8 @@ namespace repl::sim {
 namespace {
 
 constexpr uint64_t steps_of_a_world = 600;
-constexpr uint64_t worlds_everyday = 6;
+constexpr uint64_t worlds_everyday = 4;
+constexpr uint64_t worlds_for_a_mutant = 40;
 
 uint64_t number(const char* name, uint64_t otherwise) {
   const char* text = std::getenv(name);
@@ -32,12 +34,15 @@ class Cluster : public testing::TestWithParam<Kind> {};
 
 TEST_P(Cluster, HoldsInEveryWorld) {
   const bool one = std::getenv("REPL_SIM_SEED") != nullptr;
-  const uint64_t first = number("REPL_SIM_SEED", std::random_device{}());
+  const uint64_t first = number(
+      "REPL_SIM_SEED", std::getenv("REPL_SIM_SEEDS") == nullptr ? 1 : std::random_device{}());
   const uint64_t worlds = one ? 1 : number("REPL_SIM_SEEDS", worlds_everyday);
   std::cout << "seeds from " << first << "\n";
   World::Counts all;
   for (uint64_t seed = first; seed < first + worlds; ++seed) {
-    World world(seed, GetParam().options);
+    WorldOptions options = GetParam().options;
+    options.drift = std::getenv("REPL_SIM_DRIFT") != nullptr;
+    World world(seed, options);
     bool good = true;
     for (uint64_t i = 0; i < steps_of_a_world && good; ++i) good = world.step();
     good = good && world.heal();
@@ -57,10 +62,41 @@ TEST_P(Cluster, HoldsInEveryWorld) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeded, Cluster,
-                         testing::Values(Kind{"TwoNodes",
-                                              {.nodes = 2, .promotions = false, .drift = false}},
+                         testing::Values(Kind{"TwoNodes", {.nodes = 2, .promotions = false}},
                                          Kind{"TwoNodesAndPeople", {.nodes = 2}},
                                          Kind{"ThreeNodesAndPeople", {.nodes = 3}}),
+                         [](const auto& of) { return of.param.name; });
+
+// A build with a rule taken out is found.
+struct Broken {
+  const char* name;
+  Mutant mutant;
+};
+
+class Mutants : public testing::TestWithParam<Broken> {};
+
+TEST_P(Mutants, AreFound) {
+  for (uint64_t seed = 1; seed <= worlds_for_a_mutant; ++seed) {
+    const auto failure = [&](Mutant mutant) {
+      World world(seed, {.nodes = 2, .mutant = mutant});
+      bool good = true;
+      for (uint64_t i = 0; i < steps_of_a_world && good; ++i) good = world.step();
+      static_cast<void>(good && world.heal());
+      return world.failure();
+    };
+    const std::string found = failure(GetParam().mutant);
+    if (found.empty() || !failure(Mutant::none).empty()) continue;
+    std::cout << "found in world " << seed << ": " << found << "\n";
+    return;
+  }
+  FAIL() << "not found in " << worlds_for_a_mutant << " worlds";
+}
+
+INSTANTIATE_TEST_SUITE_P(Planted, Mutants,
+                         testing::Values(Broken{"KeepsNothing", Mutant::keep_nothing},
+                                         Broken{"PublishesWithoutSwap",
+                                                Mutant::publish_without_swap},
+                                         Broken{"DeafPrimary", Mutant::deaf_primary}),
                          [](const auto& of) { return of.param.name; });
 
 TEST(ClusterSeeds, AreReplayed) {

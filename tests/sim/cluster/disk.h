@@ -15,7 +15,7 @@
 namespace repl::sim {
 
 // What a build does whose rule was taken out, where that shows in calls.
-enum class DiskMutant : uint8_t { none, publish_without_swap, keep_nothing, forget_removals };
+enum class DiskMutant : uint8_t { none, publish_without_swap, keep_nothing };
 
 struct Disk {
   uint64_t changes = 0;              // calls that changed something, so far

@@ -11,7 +11,7 @@ namespace repl::sim {
 namespace {
 constexpr size_t lane_bytes = 256 << 10;
 const bool loud_messages = std::getenv("REPL_SIM_LOG") != nullptr;
-}
+}  // namespace
 
 SimLink::SimLink(Traffic& traffic, std::string own, std::string peer)
     : traffic_(traffic), own_(std::move(own)), peer_(std::move(peer)) {}
@@ -35,7 +35,8 @@ bool SimLink::send(Message message, Lane lane) {
                                          traffic_.digest + payload->kind);
   ++traffic_.messages;
   if (loud_messages)
-    fmt::print(stderr, "        {}>{} kind {} size {} digest {:x}\n", own_, peer_, payload->kind, payload->size(), traffic_.digest);
+    fmt::print(stderr, "        {}>{} kind {} size {} digest {:x}\n", own_, peer_, payload->kind,
+               payload->size(), traffic_.digest);
   auto& queue = other->coming_[static_cast<size_t>(lane)];
   int64_t at = traffic_.now_ms + static_cast<int64_t>(traffic_.chance.below(8));
   if (traffic_.chance.one_in(20)) at += static_cast<int64_t>(traffic_.chance.below(200));
@@ -61,7 +62,6 @@ std::vector<Message> SimLink::receive() {
   std::vector<Message> arrived;
   for (auto& queue : coming_) {
     while (!queue.empty() && queue.front().arrives_ms <= traffic_.now_ms) {
-      if (traffic_.seen) traffic_.seen(peer_, own_, queue.front().message);
       arrived.push_back(std::move(queue.front().message));
       queue.pop_front();
     }

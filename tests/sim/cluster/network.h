@@ -34,8 +34,6 @@ struct Traffic {
   Chance chance{0};
   // A build with a rule taken out, where that shows in messages: it may change them on their way.
   std::function<void(const std::string& from, const std::string& to, Message&)> mutate;
-  // Seen at its delivery.
-  std::function<void(const std::string& from, const std::string& to, const Message&)> seen;
 };
 
 class SimLink final : public run::Link {

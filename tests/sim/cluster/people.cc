@@ -69,6 +69,8 @@ void World::catch_up(Node& node) {
                                      node.catching = false;
                                      if (done) ++counts_.catch_ups;
                                      tell(node.name + ": catchup " + (done ? "done" : "failed"));
+                                     if (!done)
+                                       node.log->write(LogLevel::warn, done.error().message);
                                    }});
   });
 }
@@ -94,8 +96,9 @@ void World::command_what_is_held() {
     if (node->facts.current || node->facts.role == Role::secondary) {
       if (node->facts.held_keys > 0) approve(*node);
     }
-    if (primary && !node->facts.current && node->facts.role == Role::secondary &&
-        node->facts.diverged)
+    const bool apart = std::ranges::any_of(node->facts.peers,
+                                           [](const run::PeerFacts& peer) { return peer.held; });
+    if (primary && node->facts.role != Role::primary && (node->facts.diverged || apart))
       catch_up(*node);
   }
   // Two that were promoted apart: one is chosen to give way.
@@ -135,7 +138,12 @@ bool World::heal() {
     }
     for (auto& node : nodes_) turn(*node);
     if (round % command_every == command_every - 1) command_what_is_held();
-    if (waited == run::WaitResult::reached && failure_.empty()) {
+    // What people did to a replica is noticed soon, not before the answer.
+    const bool late =
+        waited == run::WaitResult::reached && options_.drift && !tree_difference().empty();
+    if (late) {
+      ++counts_.late;
+    } else if (waited == run::WaitResult::reached && failure_.empty()) {
       check_end();
       return failure_.empty();
     }

@@ -33,9 +33,6 @@ class World::NodeLog final : public Log {
 World::World(uint64_t seed, WorldOptions options) : options_(options), chance_(seed) {
   surroundings() = {.wall_ns = wall_begin_s * 1'000'000'000, .random = std::mt19937_64(seed)};
   traffic_.chance = Chance(seed + 1);
-  traffic_.seen = [this](const auto& from, const auto& to, const Message& message) {
-    on_delivery(from, to, message);
-  };
   if (options_.mutant != Mutant::none) {
     traffic_.mutate = [this](const auto& from, const auto& to, Message& message) {
       mutate(from, to, message);
@@ -60,7 +57,7 @@ World::World(uint64_t seed, WorldOptions options) : options_(options), chance_(s
     node->options.scan_threads = 0;
     node->options.sync_on = run::SyncThread::Where::owner;
     node->options.watch_mode =
-        seed % 2 == 0 ? watch::Mode::inotify : watch::Mode::fanotify_directories;
+        seed % 2 == 0 || !mounted_ ? watch::Mode::inotify : watch::Mode::fanotify_directories;
     if (options_.mutant == Mutant::publish_without_swap)
       node->disk.mutant = DiskMutant::publish_without_swap;
     if (options_.mutant == Mutant::keep_nothing) node->disk.mutant = DiskMutant::keep_nothing;
