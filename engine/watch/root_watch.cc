@@ -1,12 +1,15 @@
 #include "engine/watch/root_watch.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 #include <charconv>
+#include <climits>
 
 namespace repl::watch {
 
@@ -35,6 +38,26 @@ std::string_view take_word(std::string_view& line) {
   const std::string_view word = line.substr(0, end);
   line.remove_prefix(end == std::string_view::npos ? line.size() : end + 1);
   return word;
+}
+
+// As mountinfo has it: octal for what would end a word.
+std::string escape_mount_point(std::string_view path) {
+  std::string text;
+  for (const char c : path) {
+    if (c == ' ' || c == '\t' || c == '\n' || c == '\\')
+      text += fmt::format("\\{:03o}", static_cast<unsigned>(c));
+    else
+      text += c;
+  }
+  return text;
+}
+
+// Where the descriptor's directory is now; empty if it has no name.
+std::string path_of(int fd) {
+  std::array<char, PATH_MAX> path;
+  const ssize_t size =
+      ::readlink(fmt::format("/proc/self/fd/{}", fd).c_str(), path.data(), path.size());
+  return size <= 0 ? std::string() : std::string(path.data(), static_cast<size_t>(size));
 }
 
 bool poll_now(int fd, short events) {
@@ -73,6 +96,24 @@ MountLine find_mount(std::string_view mountinfo, uint64_t mount_id) {
   return {};
 }
 
+std::string find_covers(std::string_view mountinfo, uint64_t parent, std::string_view root) {
+  const std::string below = escape_mount_point(root) + (root.ends_with('/') ? "" : "/");
+  const std::string parent_text = fmt::format("{}", parent);
+  std::string covers;
+  while (!mountinfo.empty()) {
+    const size_t end = mountinfo.find('\n');
+    std::string_view line = mountinfo.substr(0, end);
+    mountinfo.remove_prefix(end == std::string_view::npos ? mountinfo.size() : end + 1);
+    const std::string_view id = take_word(line);
+    if (take_word(line) != parent_text) continue;
+    take_word(line);  // device
+    take_word(line);  // the part of the filesystem
+    const std::string_view at = take_word(line);
+    if (at.starts_with(below)) covers += fmt::format("{} {}\n", id, at);
+  }
+  return covers;
+}
+
 Result<RootWatch> RootWatch::open(int root_fd) {
   RootWatch watch;
   watch.root_ = Fd(fcntl(root_fd, F_DUPFD_CLOEXEC, 0));
@@ -93,6 +134,7 @@ Result<RootWatch> RootWatch::open(int root_fd) {
   if (!watch.mounts_wake_.valid() || !watch.mounts_check_.valid() || !mounts) return watch;
   watch.mount_ = find_mount(*mounts, watch.mount_id_);
   if (!watch.mount_.found) return watch;
+  watch.covers_ = find_covers(*mounts, watch.mount_id_, path_of(root_fd));
   if (Status s = epoll_add(watch.epoll_.get(), watch.mounts_wake_.get(), EPOLLPRI); !s) {
     return fail(std::move(s.error()));
   }
@@ -108,6 +150,9 @@ bool RootWatch::gone() {
   const Result<std::string> mounts = read_mountinfo();
   if (!mounts) return false;
   const MountLine now = find_mount(*mounts, mount_id_);
+  std::string covers = find_covers(*mounts, mount_id_, path_of(root_.get()));
+  if (covers != covers_) covers_changed_ = true;
+  covers_ = std::move(covers);
   // Mount ids are given out again: another device under the same id is another mount.
   return !now.found || now.device != mount_.device;
 }
