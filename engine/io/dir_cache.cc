@@ -12,7 +12,14 @@ namespace repl::io {
 
 namespace {
 
-std::unexpected<Error> fail_changed(std::string_view name) {
+std::unexpected<Error> fail_changed(std::string_view name, const Error* why = nullptr) {
+  if (why != nullptr && why->sys_errno == EXDEV) {
+    return fail(ErrorCode::changed,
+                fmt::format("another filesystem is mounted over {}: what is beneath it waits until "
+                            "it is unmounted",
+                            escape(name)),
+                Remedy::rescan);
+  }
   return fail(ErrorCode::changed,
               fmt::format("{} is no longer the directory that the index knows", escape(name)),
               Remedy::rescan);
@@ -77,7 +84,7 @@ Result<int> DirCache::revalidate(DirId dir, const DirParents::Place& place, int 
 Result<int> DirCache::open_new(DirId dir, const DirParents::Place& place, int parent) {
   Result<Fd> fd = open_dir(parent, place.name);
   if (!fd) {
-    if (is_something_else(fd.error())) return fail_changed(place.name);
+    if (is_something_else(fd.error())) return fail_changed(place.name, &fd.error());
     return fail(fd.error());
   }
   const Result<Stat> found = stat_fd(fd->get());

@@ -274,6 +274,9 @@ Result<Drained> FanotifyWatcher::drain(size_t bytes_max) {
     }
   }
   if (root_.gone()) out.root_gone = true;
+  if (root_.take_covers_changed())
+    out.lost.push_back(
+        {.reason = "a filesystem was mounted or unmounted below the root", .below = {}});
   return out;
 }
 

@@ -1,15 +1,40 @@
 #include "engine/watch/root_watch.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <climits>
+#include <utility>
 
 namespace repl::watch {
 
 namespace {
 
 constexpr const char* mountinfo_path = "/proc/self/mountinfo";
+
+// Where the descriptor's directory is now; empty if it has no name.
+std::string path_of(int fd) {
+  std::array<char, PATH_MAX> path;
+  const ssize_t size =
+      ::readlink(fmt::format("/proc/self/fd/{}", fd).c_str(), path.data(), path.size());
+  return size <= 0 ? std::string() : std::string(path.data(), static_cast<size_t>(size));
+}
+
+// The mounts that lie below the directory, as text to be compared.
+std::string covers_below(const io::MountTable& mounts, std::string_view root) {
+  std::string covers;
+  for (const io::Mount& mount : mounts) {
+    std::string_view rest;
+    if (io::path_below(mount.point, root, rest) && !rest.empty())
+      covers += fmt::format("{} {}\n", mount.id, mount.point);
+  }
+  return covers;
+}
 
 bool poll_now(int fd, short events) {
   pollfd entry{.fd = fd, .events = events, .revents = 0};
@@ -49,6 +74,7 @@ Result<RootWatch> RootWatch::open(int root_fd) {
   const io::Mount* mount = io::find_mount(*mounts, watch.mount_id_);
   if (mount == nullptr) return watch;
   watch.mount_ = *mount;
+  watch.covers_ = covers_below(*mounts, path_of(root_fd));
   if (Status s = epoll_add(watch.epoll_.get(), watch.mounts_wake_.get(), EPOLLPRI); !s) {
     return fail(std::move(s.error()));
   }
@@ -64,6 +90,9 @@ bool RootWatch::gone() {
   const Result<io::MountTable> mounts = io::read_mounts("/proc/self");
   if (!mounts) return false;
   const io::Mount* now = io::find_mount(*mounts, mount_id_);
+  std::string covers = covers_below(*mounts, path_of(root_.get()));
+  covers_changed_ = covers_changed_ || covers != covers_;
+  covers_ = std::move(covers);
   // Mount ids are given out again: another device under the same id is another mount.
   return now == nullptr || now->device != mount_->device;
 }

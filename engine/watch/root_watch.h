@@ -3,13 +3,16 @@
 // A root that somebody holds open raises no DELETE_SELF when it is removed (the inode lives on,
 // with no links), and a lazy unmount raises nothing at all. So the root's link count is read at
 // every drain, and /proc/self/mountinfo, which polls as changed when any mount comes or goes, is
-// waited on beside the kernel's event queue.
+// waited on beside the kernel's event queue. The same text tells when a filesystem covers a part of
+// the tree, or no longer does: what happened beneath it meanwhile may have raised no event.
 //
 // Thread: owner only. Sources: proc_pid_mountinfo(5), statx(2); Linux 5.8 for the mount id.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <utility>
 
 #include "engine/base/error.h"
 #include "engine/base/fd.h"
@@ -29,6 +32,8 @@ class RootWatch {
 
   // Deleted or unmounted. Two system calls when nothing happened.
   [[nodiscard]] bool gone();
+  // Since the last call gone() has seen a mount come or go below the root.
+  [[nodiscard]] bool take_covers_changed() { return std::exchange(covers_changed_, false); }
 
   // Another filesystem (or bind mount) begins at the root: it cannot be removed, nor moved by
   // rename.
@@ -48,6 +53,8 @@ class RootWatch {
   uint64_t mount_id_ = 0;
   // As it was at the start; none: the mount is outside our view, and not watched.
   std::optional<io::Mount> mount_;
+  std::string covers_;
+  bool covers_changed_ = false;
   bool is_mount_root_ = false;
 };
 
