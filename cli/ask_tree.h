@@ -25,8 +25,8 @@ struct AskFailure {
 };
 using TreeAnswer = std::expected<Json, AskFailure>;  // a JSON object
 
-// Asks the daemon of request.tree, or, where none runs, what is stored (stored_answers.h). `limit` and `on_progress` as in ask(); what is no JSON object is
-// not passed on.
+// Asks the daemon of request.tree, or, where none runs, what is stored (stored_answers.h). `limit`
+// and `on_progress` as in ask(); what is no JSON object is not passed on.
 [[nodiscard]] TreeAnswer ask_tree(const GlobalOptions& global, const Request& request,
                                   std::optional<Duration> limit = std::nullopt,
                                   const std::function<void(const Json&)>& on_progress = {});
