@@ -25,17 +25,6 @@ std::string path_of(int fd) {
   return size <= 0 ? std::string() : std::string(path.data(), static_cast<size_t>(size));
 }
 
-// The mounts that lie below the directory, as text to be compared.
-std::string covers_below(const io::MountTable& mounts, std::string_view root) {
-  std::string covers;
-  for (const io::Mount& mount : mounts) {
-    std::string_view rest;
-    if (io::path_below(mount.point, root, rest) && !rest.empty())
-      covers += fmt::format("{} {}\n", mount.id, mount.point);
-  }
-  return covers;
-}
-
 bool poll_now(int fd, short events) {
   pollfd entry{.fd = fd, .events = events, .revents = 0};
   return ::poll(&entry, 1, 0) > 0 && (entry.revents & (events | POLLERR)) != 0;
@@ -52,6 +41,16 @@ Status epoll_add(int epoll, int fd, uint32_t events) {
 }  // namespace
 
 bool is_readable(int fd) { return poll_now(fd, POLLIN); }
+
+std::string covers_below(const io::MountTable& mounts, std::string_view root) {
+  std::string covers;
+  for (const io::Mount& mount : mounts) {
+    std::string_view rest;
+    if (io::path_below(mount.point, root, rest) && !rest.empty())
+      covers += fmt::format("{} {}\n", mount.id, mount.point);
+  }
+  return covers;
+}
 
 Result<RootWatch> RootWatch::open(int root_fd) {
   RootWatch watch;

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "engine/base/error.h"
@@ -19,6 +20,10 @@
 #include "engine/io/mount_table.h"
 
 namespace repl::watch {
+
+// The mounts that lie below the directory, one "id place" a line: to be compared with those of
+// before.
+[[nodiscard]] std::string covers_below(const io::MountTable& mounts, std::string_view root);
 
 class RootWatch {
  public:

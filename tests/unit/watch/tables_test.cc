@@ -192,6 +192,17 @@ TEST(InotifyTable, HostileBuffers) {
   EXPECT_EQ(translate(table, unended).hints.at(0).name, std::string(16, 'n'));
 }
 
+TEST(RootCovers, AreTheMountsBelowTheRoot) {
+  const io::MountTable table = io::parse_mounts(
+      "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+      "30 22 0:50 / /srv/a\\040b/d rw - tmpfs cover rw\n"
+      "31 22 0:51 / /srv/beside rw - tmpfs cover rw\n"
+      "32 30 0:52 / /srv/a\\040b/d/e rw - tmpfs cover rw\n");
+  EXPECT_EQ(covers_below(table, "/srv/a b"), "30 /srv/a b/d\n32 /srv/a b/d/e\n");
+  EXPECT_EQ(covers_below(table, "/srv/a"), "");
+  EXPECT_EQ(covers_below(table, "/srv/beside"), "") << "what it stands on covers nothing of it";
+}
+
 TEST(NfsExports, AboveBelowAndBeside) {
   const std::string etab =
       "/srv/data\t10.0.0.0/8(rw,sync)\n"
