@@ -101,16 +101,16 @@ Status Applier::remove(const Remove& remove) {
   if (cut_.puts.contains(remove.key) || !cut_.removed.insert(remove.key).second) {
     return broken("two records of one key");
   }
+  Remove taken = remove;
   if (!policy_.filter.includes_everything()) {
     const std::optional<Entry> entry = index_.get(remove.key);
     const std::optional<std::string> path = index_.path_of(remove.key);
     const bool is_dir = entry && entry->attr.type == FileType::directory;
-    if (entry && path && policy_.filter.membership_of_path(*path, is_dir) == Membership::excluded &&
-        !remove.disown) {
-      return broken("a record of a path that the filter excludes");
-    }
+    // A rule was added since it was recorded: it leaves the tree, and what is on disk stays.
+    if (entry && path && policy_.filter.membership_of_path(*path, is_dir) == Membership::excluded)
+      taken.disown = true;
   }
-  cut_.removes.push_back(remove);
+  cut_.removes.push_back(std::move(taken));
   return {};
 }
 
