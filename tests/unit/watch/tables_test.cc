@@ -203,6 +203,17 @@ TEST(RootCovers, AreTheMountsBelowTheRoot) {
   EXPECT_EQ(covers_below(table, "/srv/beside"), "") << "what it stands on covers nothing of it";
 }
 
+TEST(MountInfo, FindsWhatCoversAPartOfTheTree) {
+  const std::string text =
+      "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+      "30 22 0:50 / /srv/a\\040b/d rw - tmpfs cover rw\n"
+      "31 22 0:51 / /srv/beside rw - tmpfs cover rw\n"
+      "32 30 0:52 / /srv/a\\040b/d/e rw - tmpfs cover rw\n";
+  EXPECT_EQ(find_covers(text, 22, "/srv/a b"), "30 /srv/a\\040b/d\n");
+  EXPECT_EQ(find_covers(text, 22, "/srv/a"), "");
+  EXPECT_EQ(find_covers(text, 1, "/srv"), "");
+}
+
 TEST(NfsExports, AboveBelowAndBeside) {
   const std::string etab =
       "/srv/data\t10.0.0.0/8(rw,sync)\n"
