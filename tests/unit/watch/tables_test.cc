@@ -8,6 +8,7 @@
 #include "engine/watch/handle_cache.h"
 #include "engine/watch/inotify_table.h"
 #include "engine/watch/nfs_exports.h"
+#include "engine/watch/root_watch.h"
 
 namespace repl::watch {
 namespace {
@@ -201,17 +202,6 @@ TEST(RootCovers, AreTheMountsBelowTheRoot) {
   EXPECT_EQ(covers_below(table, "/srv/a b"), "30 /srv/a b/d\n32 /srv/a b/d/e\n");
   EXPECT_EQ(covers_below(table, "/srv/a"), "");
   EXPECT_EQ(covers_below(table, "/srv/beside"), "") << "what it stands on covers nothing of it";
-}
-
-TEST(MountInfo, FindsWhatCoversAPartOfTheTree) {
-  const std::string text =
-      "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
-      "30 22 0:50 / /srv/a\\040b/d rw - tmpfs cover rw\n"
-      "31 22 0:51 / /srv/beside rw - tmpfs cover rw\n"
-      "32 30 0:52 / /srv/a\\040b/d/e rw - tmpfs cover rw\n";
-  EXPECT_EQ(find_covers(text, 22, "/srv/a b"), "30 /srv/a\\040b/d\n");
-  EXPECT_EQ(find_covers(text, 22, "/srv/a"), "");
-  EXPECT_EQ(find_covers(text, 1, "/srv"), "");
 }
 
 TEST(NfsExports, AboveBelowAndBeside) {
