@@ -56,7 +56,9 @@ Result<std::unique_ptr<Secondary>> Secondary::make(TreeParts& parts, SyncThread&
 Secondary::~Secondary() { sync_.wait(); }
 
 bool Secondary::records() const {
-  return !has_history() || parts_.options.standing == Standing::mirror_copy;
+  // Once a primary was told what a joining node has, what comes here is nobody's but this node's.
+  const bool joins = !has_history() && !receiver_;
+  return joins || parts_.options.standing == Standing::mirror_copy;
 }
 
 void Secondary::on_hint(const Key& key, uint32_t bits) {

@@ -119,7 +119,8 @@ class Secondary final : public Duty {
   void answer_verify();
   void store_position(const Position& position);
   [[nodiscard]] bool has_history() const { return parts_.state.position.reign.is_set(); }
-  // What is on disk is recorded, not checked for drift: no history, or a mirror's copy.
+  // What is on disk is recorded, not checked for drift: no history and no primary yet, or a
+  // mirror's copy.
   [[nodiscard]] bool records() const;
   [[nodiscard]] bool synced() const { return !record_scan_ && !drift_scan_; }
   // Contact speaks of what is durable: while a published cut is not, nobody is met.

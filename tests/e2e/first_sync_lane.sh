@@ -32,7 +32,7 @@ wait_for 30 "the first sync is under way" under_way $((8 * MIB))
 # The queue, what the socket holds back, what waits in one lane (1 MiB), the piece's own records, and what passes while two
 # daemons and a poll of this test take their turns.
 step "10 new files and 10 overwritten in place become visible before the rest"
-python3 "$HERE/overtake.py" small "$a" "$b" zz/last 100 10 $((5 * MIB)) || fail "small changes do not overtake"
+python3 "$HERE/overtake.py" small "$a" "$b" zz/last 100 10 $((10 * MIB)) || fail "small changes do not overtake"
 settle A
 equal A B
 exit 0

@@ -103,15 +103,17 @@ void World::command_what_is_held() {
   }
   // Two that were promoted apart: one is chosen to give way.
   Node* chosen = nullptr;
+  int primaries = 0;
   for (auto& node : nodes_) {
     if (!node->engine || !node->facts_known || node->facts.role != Role::primary) continue;
+    ++primaries;
     if (chosen == nullptr || rank(*node) > rank(*chosen)) chosen = node.get();
   }
   for (auto& node : nodes_) {
-    if (primary && node->engine && node.get() != chosen && node->facts.role == Role::primary)
-      demote(*node);
+    const bool serves = node->engine && node->facts_known && node->facts.role == Role::primary;
+    if (serves && node.get() != chosen) demote(*node);
   }
-  if (primary) return;
+  if (primary || primaries > 1) return;
   const auto furthest =
       std::ranges::max_element(nodes_, {}, [](const auto& node) { return rank(*node); });
   Node& node = **furthest;
