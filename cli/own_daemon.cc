@@ -22,7 +22,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto poll_interval = 20ms;
+constexpr auto look_interval = 20ms;
 
 void say(const std::string& tree, const std::string& what) {
   fmt::print(stderr, "repl: tree {}: {}\n", tree, what);
@@ -98,7 +98,7 @@ struct OwnDaemon::Running {
         told = true;
         say(tree.name, fmt::format("waiting for {} to connect", fmt::join(missing, ", ")));
       }
-      std::this_thread::sleep_for(poll_interval);
+      std::this_thread::sleep_for(look_interval);
     }
   }
 
