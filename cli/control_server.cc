@@ -96,6 +96,7 @@ Result<Fd> listen_at(const ControlServer::Options& options, Log& log) {
           fmt::format("control socket {}: something else is there; remove it", escape(path)));
     }
     const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!probe.valid()) return fail_errno("make a socket");
     if (::connect(probe.get(), generic, sizeof address) == 0 || errno != ECONNREFUSED) {
       return fail(ErrorCode::invalid,
                   fmt::format("control socket {}: another daemon runs this tree", escape(path)));
