@@ -194,7 +194,7 @@ std::optional<std::string> Applier::final_path(const Key& key) const {
   for (size_t depth = 0; at != root_dir; ++depth) {
     const std::optional<Key> place = final_place(at);
     if (!place || depth > limits::directory_depth_max) return std::nullopt;
-    path = place->name + "/" + path;
+    path.insert(0, place->name + "/");
     at = place->dir;
   }
   return path;
