@@ -46,7 +46,7 @@ class Primary final : public Duty {
   [[nodiscard]] bool may_scrub() const override { return idle() && !verifier_.running(); }
   void on_scrub_changed(const Key& key) override { on_hint(key, hint_modified | hint_closed); }
   // It is sent to nobody: nothing says that it changed.
-  void on_rot(const Key&, const Digest&) override {}
+  void on_rot(const Key&) override {}
   void describe(Hello& hello) const override;
   void on_hello(Session& session, Hello self) override;
   [[nodiscard]] Status on_message(Session& session, const Message& message) override;

@@ -42,7 +42,6 @@ Scrub::Scrub(TreeParts& parts, Found found)
 }
 
 void Scrub::step(MonotonicTime now, bool rests) {
-  if (!next_ || now < *next_) return;
   if (!rests) {
     next_ = now + rest_retry;
     return;
@@ -115,10 +114,8 @@ void Scrub::take(const ContentWalk::Found& found) {
       "{}: {}: its bytes are not those that were written, though its times are: bit rot",
       parts_.options.name, path);
   if (rotten_now_.size() < limits::holds_listed_max) rotten_now_.push_back(path);
-  found_.rotten(found.key, *found.digest);
+  found_.rotten(found.key);
 }
-
-std::optional<MonotonicTime> Scrub::deadline() const { return next_; }
 
 void Scrub::describe(TreeFacts& facts) const {
   facts.scrub_verified = verified_;

@@ -25,13 +25,14 @@ class Scrub {
  public:
   struct Found {
     std::function<void(const Key& key)> changed;
-    std::function<void(const Key& key, const Digest& now)> rotten;
+    std::function<void(const Key& key)> rotten;
   };
   Scrub(TreeParts& parts, Found found);
 
-  // `rests`: nothing else reads or is waited for. Reads a little if it is time to.
+  [[nodiscard]] bool due(MonotonicTime now) const { return next_ && now >= *next_; }
+  // When it is due. `rests`: nothing else reads or is waited for; then it reads a little.
   void step(MonotonicTime now, bool rests);
-  [[nodiscard]] std::optional<MonotonicTime> deadline() const;
+  [[nodiscard]] std::optional<MonotonicTime> deadline() const { return next_; }
   void describe(TreeFacts& facts) const;
 
  private:

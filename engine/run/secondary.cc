@@ -199,7 +199,7 @@ void Secondary::look_at_hints() {
 
 // Held like what somebody changed here: that its times say otherwise is forgotten, so that its
 // bytes are what counts.
-void Secondary::on_rot(const Key& key, const Digest&) {
+void Secondary::on_rot(const Key& key) {
   if (records() || applier_->in_cut()) return;
   const std::optional<Entry> entry = parts_.index->get(key);
   if (!entry) return;

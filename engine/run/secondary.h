@@ -43,7 +43,7 @@ class Secondary final : public Duty {
   [[nodiscard]] std::optional<MonotonicTime> deadline() const override;
   [[nodiscard]] bool may_scrub() const override { return at_rest() && !walk_ && !verify_; }
   void on_scrub_changed(const Key& key) override { on_hint(key, hint_modified); }
-  void on_rot(const Key& key, const Digest& now) override;
+  void on_rot(const Key& key) override;
   void describe(Hello& hello) const override;
   void on_hello(Session& session, Hello self) override;
   [[nodiscard]] Status on_message(Session& session, const Message& message) override;

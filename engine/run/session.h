@@ -67,7 +67,7 @@ class Duty {
   // Nothing is read and nobody waits: a scrub may go on; and what one found.
   [[nodiscard]] virtual bool may_scrub() const = 0;
   virtual void on_scrub_changed(const Key& key) = 0;
-  virtual void on_rot(const Key& key, const Digest& now) = 0;
+  virtual void on_rot(const Key& key) = 0;
   // Everything durable, before the end.
   virtual void stop() = 0;
 };

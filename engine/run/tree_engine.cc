@@ -143,8 +143,7 @@ std::function<void()> TreeEngine::drain_hook() {
 void TreeEngine::begin_scrub() {
   scrub_ = std::make_unique<Scrub>(
       *parts_, Scrub::Found{.changed = [this](const Key& key) { duty_->on_scrub_changed(key); },
-                            .rotten = [this](const Key& key,
-                                             const Digest& now) { duty_->on_rot(key, now); }});
+                            .rotten = [this](const Key& key) { duty_->on_rot(key); }});
 }
 
 Status TreeEngine::run() {
@@ -179,7 +178,7 @@ bool TreeEngine::turn(std::optional<Duration> wait) {
   if (step_down_) continue_step_down();
   step_handover();
   step_promotion();
-  scrub_->step(now, !busy_ && !step_down_ && duty_->may_scrub());
+  if (scrub_->due(now)) scrub_->step(now, !busy_ && !step_down_ && duty_->may_scrub());
   step_guard();
   busy_ = say_hello() || step_down_ || busy_;
   tell_events();

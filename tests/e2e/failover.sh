@@ -4,7 +4,6 @@
 . "$(dirname "$0")/lib.sh"
 node A ext4
 node B xfs
-usual_config 'on_alone_after = 2' 'on_demote = "/etc/repl/stop-writers"' 'on_promote = "/etc/repl/let-writers"'
 for name in A B; do
   # The writer holds the lock while it looks and writes: when the hook ends, nobody writes any more.
   printf '#!/bin/sh\nrm -f /etc/repl/may-write\nflock /etc/repl/lock true\n' >"$W/$name/etc/stop-writers"
@@ -12,12 +11,7 @@ for name in A B; do
   chmod 755 "$W/$name/etc/stop-writers" "$W/$name/etc/let-writers"
   touch "$W/$name/etc/lock"
 done
-a=$(tree A) b=$(tree B)
-populate "$a"
-mkdir "$b"
-start_all
-ready A
-equal A B
+begin_pair 'on_alone_after = 2' 'on_demote = "/etc/repl/stop-writers"' 'on_promote = "/etc/repl/let-writers"'
 
 refused() { # NODE TEXT COMMAND...: exit 3, and it names what helps
   local name=$1 text=$2

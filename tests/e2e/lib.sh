@@ -215,6 +215,17 @@ usual_config() {
   config < <(printf '[tree.t]\nroot = "%s"\nnodes = [%s]\nport = 7421\n' "$TREE" "${list%, }"; printf '%s\n' "$@")
 }
 
+# begin_pair [LINE...]: the usual tree, with all kinds of files in it, on A and B, in sync; $a and $b are where.
+begin_pair() {
+  usual_config "$@"
+  a=$(tree A) b=$(tree B)
+  populate "$a"
+  mkdir "$b"
+  start_all
+  ready A
+  equal A B
+}
+
 # start NODE [TREE...]: the daemon; its log is $W/NODE/log/daemon. WRAP=(command...) goes in front of it.
 start() {
   local name=$1

@@ -4,13 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 node A ext4
 node B xfs
-usual_config 'on_alone_after = 2'
-a=$(tree A) b=$(tree B)
-populate "$a"
-mkdir "$b"
-start_all
-ready A
-equal A B
+begin_pair 'on_alone_after = 2'
 
 status_says() { # NODE TEXT
   repl "$1" status t >"$W/status.out" 2>&1

@@ -5,13 +5,7 @@
 node A ext4
 node B ext4
 wire A B 1 0 20
-usual_config 'on_alone_after = 2'
-a=$(tree A) b=$(tree B)
-populate "$a"
-mkdir "$b"
-start_all
-ready A
-equal A B
+begin_pair 'on_alone_after = 2'
 stop B
 cp -a "$b" "$W/old" && rm -rf "$W/old/.repl-staging" && touch -r "$b" "$W/old"
 for i in $(seq 12); do head -c 2000000 /dev/urandom >"$a/far-$i"; done

@@ -4,13 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 node A ext4
 node B ext4
-usual_config 'on_alone_after = 2'
-a=$(tree A) b=$(tree B)
-populate "$a"
-mkdir "$b"
-start_all
-ready A
-equal A B
+begin_pair 'on_alone_after = 2'
 stop B
 cp -a "$W/B/state" "$W/state.old"
 cp -a "$b" "$W/tree.old"

@@ -46,34 +46,42 @@ class EndingLink final : public Link {
   std::function<void()> ready_;
 };
 
-TEST(TreeEngine, TakesWhatArrivedBeforeTheConnectionEnded) {
-  char dir[] = "/tmp/repl-engine-XXXXXX";
-  ASSERT_NE(::mkdtemp(dir), nullptr);
-  const std::string root = std::string(dir) + "/root";
-  std::filesystem::create_directory(root);
+// A directory for the tree "tree" of node "a".
+struct Engine : ::testing::Test {
+  std::string dir = "/tmp/repl-engine-XXXXXX";
+  std::string root;
   SystemClock clock;
   NullLog log;
-  {
-    auto engine = TreeEngine::open({.name = "tree",
-                                    .node = "a",
-                                    .nodes = {"a", "b"},
-                                    .root = root,
-                                    .state_dir = std::string(dir) + "/state"},
-                                   clock, log);
-    ASSERT_TRUE(engine) << engine.error().message;
-    auto link = std::make_shared<EndingLink>();
-    auto closed = link->closed.get_future();
-    (*engine)->attach(link);
-    std::thread runner([&] { EXPECT_TRUE((*engine)->run()); });
-    const bool in_time = closed.wait_for(std::chrono::seconds(20)) == std::future_status::ready;
-    EXPECT_TRUE(in_time);
-    if (in_time) {
-      EXPECT_NE(closed.get().find("stranger"), std::string::npos);
-    }
-    (*engine)->stop();
-    runner.join();
+
+  void SetUp() override {
+    ASSERT_NE(::mkdtemp(dir.data()), nullptr);
+    root = dir + "/root";
+    std::filesystem::create_directory(root);
   }
-  std::filesystem::remove_all(dir);
+  void TearDown() override { std::filesystem::remove_all(dir); }
+  [[nodiscard]] TreeOptions options(std::vector<std::string> nodes) const {
+    return {.name = "tree",
+            .node = "a",
+            .nodes = std::move(nodes),
+            .root = root,
+            .state_dir = dir + "/state"};
+  }
+};
+
+TEST_F(Engine, TakesWhatArrivedBeforeTheConnectionEnded) {
+  auto engine = TreeEngine::open(options({"a", "b"}), clock, log);
+  ASSERT_TRUE(engine) << engine.error().message;
+  auto link = std::make_shared<EndingLink>();
+  auto closed = link->closed.get_future();
+  (*engine)->attach(link);
+  std::thread runner([&] { EXPECT_TRUE((*engine)->run()); });
+  const bool in_time = closed.wait_for(std::chrono::seconds(20)) == std::future_status::ready;
+  EXPECT_TRUE(in_time);
+  if (in_time) {
+    EXPECT_NE(closed.get().find("stranger"), std::string::npos);
+  }
+  (*engine)->stop();
+  runner.join();
 }
 
 // What the owner of the link keeps when the engine goes.
@@ -99,22 +107,11 @@ class KeptLink final : public Link {
   std::function<void()> ready;
 };
 
-TEST(TreeEngine, NoLinkOutlivesItOpenOrWithAWayBack) {
-  char dir[] = "/tmp/repl-engine-XXXXXX";
-  ASSERT_NE(::mkdtemp(dir), nullptr);
-  const std::string root = std::string(dir) + "/root";
-  std::filesystem::create_directory(root);
-  SystemClock clock;
-  NullLog log;
+TEST_F(Engine, NoLinkOutlivesItOpenOrWithAWayBack) {
   const auto taken = std::make_shared<KeptLink>();
   const auto late = std::make_shared<KeptLink>();
   {
-    auto engine = TreeEngine::open({.name = "tree",
-                                    .node = "a",
-                                    .nodes = {"a", "b"},
-                                    .root = root,
-                                    .state_dir = std::string(dir) + "/state"},
-                                   clock, log);
+    auto engine = TreeEngine::open(options({"a", "b"}), clock, log);
     ASSERT_TRUE(engine) << engine.error().message;
     (*engine)->attach(taken);
     std::thread runner([&] { EXPECT_TRUE((*engine)->run()); });
@@ -131,46 +128,32 @@ TEST(TreeEngine, NoLinkOutlivesItOpenOrWithAWayBack) {
     EXPECT_FALSE(link->ready);
     EXPECT_FALSE(link->woken_at_close);
   }
-  std::filesystem::remove_all(dir);
 }
 
 // Its observer goes on with the ids of the new reign.
-TEST(TreeEngine, APrimaryThatIsPromotedOnceMoreGoesOn) {
-  char dir[] = "/tmp/repl-engine-XXXXXX";
-  ASSERT_NE(::mkdtemp(dir), nullptr);
-  const std::string root = std::string(dir) + "/root";
-  std::filesystem::create_directory(root);
-  SystemClock clock;
-  NullLog log;
-  {
-    auto engine = TreeEngine::open({.name = "tree",
-                                    .node = "a",
-                                    .nodes = {"a"},
-                                    .root = root,
-                                    .state_dir = std::string(dir) + "/state",
-                                    .scan_threads = 0,
-                                    .sync_on = SyncThread::Where::owner},
-                                   clock, log);
-    ASSERT_TRUE(engine) << engine.error().message;
-    ASSERT_TRUE((*engine)->start());
-    TreeFacts facts;
-    const auto turns = [&](auto until) {
-      for (int i = 0; i < 2'000 && !until(); ++i) {
-        (*engine)->request_facts([&](TreeFacts now) { facts = std::move(now); });
-        ASSERT_TRUE((*engine)->turn(std::chrono::milliseconds(5)));
-      }
-      ASSERT_TRUE(until());
-    };
-    turns([&] { return facts.current && facts.state == "synced"; });
-    bool promoted = false;
-    (*engine)->request_promote({.force = true},
-                               [&](Result<RoleChange> change) { promoted = change.has_value(); });
-    turns([&] { return promoted; });
-    std::filesystem::create_directories(root + "/x/y");
-    turns([&] { return facts.entries >= 2; });
-    EXPECT_TRUE((*engine)->finish());
-  }
-  std::filesystem::remove_all(dir);
+TEST_F(Engine, APrimaryThatIsPromotedOnceMoreGoesOn) {
+  TreeOptions here = options({"a"});
+  here.scan_threads = 0;
+  here.sync_on = SyncThread::Where::owner;
+  auto engine = TreeEngine::open(std::move(here), clock, log);
+  ASSERT_TRUE(engine) << engine.error().message;
+  ASSERT_TRUE((*engine)->start());
+  TreeFacts facts;
+  const auto turns = [&](auto until) {
+    for (int i = 0; i < 2'000 && !until(); ++i) {
+      (*engine)->request_facts([&](TreeFacts now) { facts = std::move(now); });
+      ASSERT_TRUE((*engine)->turn(std::chrono::milliseconds(5)));
+    }
+    ASSERT_TRUE(until());
+  };
+  turns([&] { return facts.current && facts.state == "synced"; });
+  bool promoted = false;
+  (*engine)->request_promote({.force = true},
+                             [&](Result<RoleChange> change) { promoted = change.has_value(); });
+  turns([&] { return promoted; });
+  std::filesystem::create_directories(root + "/x/y");
+  turns([&] { return facts.entries >= 2; });
+  EXPECT_TRUE((*engine)->finish());
 }
 
 }  // namespace
