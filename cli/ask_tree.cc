@@ -2,15 +2,24 @@
 
 #include <fmt/core.h>
 
+#include <chrono>
 #include <cstdio>
+#include <thread>
 #include <utility>
 
 #include "cli/control_client.h"
 #include "cli/daemon_request.h"
 #include "cli/exit_codes.h"
 #include "cli/stored_answers.h"
+#include "engine/base/limits.h"
 
 namespace repl::cli {
+
+namespace {
+
+constexpr auto again_after = std::chrono::milliseconds(100);
+
+}  // namespace
 
 TreeAnswer ask_tree(const GlobalOptions& global, const Request& request,
                     std::optional<Duration> limit,
@@ -36,6 +45,18 @@ TreeAnswer ask_tree(const GlobalOptions& global, const Request& request,
     return std::unexpected(AskFailure{.error = "the daemon's result is not a JSON object"});
   }
   return result;
+}
+
+TreeAnswer ask_tree_with_peer(const GlobalOptions& global, const Request& request,
+                              const std::function<void(const Json&)>& on_progress) {
+  const auto until =
+      std::chrono::steady_clock::now() + std::chrono::milliseconds(limits::peer_returns_ms_max);
+  for (;;) {
+    TreeAnswer answer = ask_tree(global, request, std::nullopt, on_progress);
+    const bool away = !answer && answer.error().answered && answer.error().exit == exit_peer_away;
+    if (!away || std::chrono::steady_clock::now() >= until) return answer;
+    std::this_thread::sleep_for(again_after);
+  }
 }
 
 int report_tree(const std::string& tree, const AskFailure& failure) {

@@ -31,6 +31,11 @@ using TreeAnswer = std::expected<Json, AskFailure>;  // a JSON object
                                   std::optional<Duration> limit = std::nullopt,
                                   const std::function<void(const Json&)>& on_progress = {});
 
+// The same of what needs a peer: where that is not connected it is asked again, for
+// limits::peer_returns_ms_max since it was first asked.
+[[nodiscard]] TreeAnswer ask_tree_with_peer(const GlobalOptions& global, const Request& request,
+                                            const std::function<void(const Json&)>& on_progress);
+
 // "repl: tree idm: ..." to standard error; returns the exit status.
 int report_tree(const std::string& tree, const AskFailure& failure);
 // One line on standard output: the object with "tree" in it.

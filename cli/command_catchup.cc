@@ -156,12 +156,12 @@ class CatchUp {
 
   void make_plan(const std::string& tree) {
     StepLine steps(tree);
-    TreeAnswer plan =
-        ask_tree(options_.global,
-                 {.command = "catchup_plan", .tree = tree, .options = {{"from", options_.from}}},
-                 std::nullopt, [&](const Json& progress) {
-                   if (!options_.json) steps.say(get_text(progress, "phase"));
-                 });
+    TreeAnswer plan = ask_tree_with_peer(
+        options_.global,
+        {.command = "catchup_plan", .tree = tree, .options = {{"from", options_.from}}},
+        [&](const Json& progress) {
+          if (!options_.json) steps.say(get_text(progress, "phase"));
+        });
     if (!plan) return failed(tree, plan.error());
     if (!options_.json) {
       print_plan(tree, options_.from, *plan);
@@ -194,14 +194,14 @@ class CatchUp {
 
   void catch_up(const Planned& planned) {
     PhaseProgress shown(planned.tree);
-    const TreeAnswer certificate =
-        ask_tree(options_.global,
-                 {.command = "catchup",
-                  .tree = planned.tree,
-                  .options = {{"from", options_.from}, {"plan", get_text(planned.plan, "plan")}}},
-                 std::nullopt, [&](const Json& progress) {
-                   if (!options_.json) shown.show(progress);
-                 });
+    const TreeAnswer certificate = ask_tree_with_peer(
+        options_.global,
+        {.command = "catchup",
+         .tree = planned.tree,
+         .options = {{"from", options_.from}, {"plan", get_text(planned.plan, "plan")}}},
+        [&](const Json& progress) {
+          if (!options_.json) shown.show(progress);
+        });
     if (!certificate) {
       shown.give_up();
       return failed(planned.tree, certificate.error());

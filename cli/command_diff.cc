@@ -13,10 +13,9 @@ int command_diff(const DiffOptions& options) {
   Request request{.command = "diff", .tree = options.tree, .options = {}};
   if (!options.peer.empty()) request.options["peer"] = options.peer;
   StepLine steps(options.tree);
-  const TreeAnswer result =
-      ask_tree(options.global, request, std::nullopt, [&](const Json& progress) {
-        if (!options.json) steps.say(get_text(progress, "phase"));
-      });
+  const TreeAnswer result = ask_tree_with_peer(options.global, request, [&](const Json& progress) {
+    if (!options.json) steps.say(get_text(progress, "phase"));
+  });
   if (!result) return report_tree(options.tree, result.error());
   const uint64_t different = differences(*result);
   if (options.json) {

@@ -206,6 +206,9 @@ inline constexpr int own_daemon_contact_ms_max = 35'000;
 static_assert(own_daemon_contact_ms_max > backoff_ms_max);
 // A command that only looks at what is stored has the index for a moment.
 inline constexpr int index_lock_ms_max = 1'000;
+// A change of a role closes all connections, which are dialled again at once: a command that needs
+// a peer asks again for so long.
+inline constexpr int peer_returns_ms_max = 3'000;
 inline constexpr int promote_answer_ms_max = 5'000;  // for the peers that a promotion asks anew
 inline constexpr size_t difference_lines_max = 200;  // shown to a person; JSON has what there is
 // The same line of the log, in so long; and how many lines are known for that.

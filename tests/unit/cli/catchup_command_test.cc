@@ -163,6 +163,19 @@ TEST_F(CatchupTest, AllPlansThenOneQuestionThenOneAfterTheOther) {
       << done.out;
 }
 
+TEST_F(CatchupTest, APeerThatIsAwayForAMomentIsWaitedFor) {
+  const ScriptedReply plan{
+      .result = behind_plan, .error = "b is away", .exit = exit_peer_away, .failures = 2};
+  const ScriptedReply catchup{
+      .result = verified, .error = "b is away", .exit = exit_peer_away, .failures = 1};
+  daemon("one", {{"catchup_plan", plan}, {"catchup", catchup}});
+  CatchupOptions o = options();
+  o.yes = true;
+  const Ran done = ran(o);
+  EXPECT_EQ(done.exit, exit_ok) << done.err;
+  EXPECT_EQ(asked().size(), 5u);
+}
+
 TEST_F(CatchupTest, ATreeThatFailsDoesNotStopTheOthers) {
   daemon("one", {{"catchup_plan", {.error = "b is away", .exit = exit_peer_away}}});
   node("two", behind_plan, {.error = "the plan is old; run it again", .exit = exit_held});

@@ -29,6 +29,7 @@ struct ScriptedReply {
   std::string result = "{}";
   std::string error = {};
   int exit = 0;
+  int failures = -1;  // then the result; -1: always
 };
 
 class ScriptedDaemonTest : public testing::Test {
@@ -55,7 +56,7 @@ class ScriptedDaemonTest : public testing::Test {
   void daemon(const std::string& tree, std::map<std::string, ScriptedReply> answers) {
     auto server = ControlServer::start(
         {.socket_path = dir_ + "/" + tree + ".sock", .group = ""},
-        [this, answers = std::move(answers)](const Request& request, Reply reply) {
+        [this, answers = std::move(answers)](const Request& request, Reply reply) mutable {
           {
             const std::lock_guard lock(mutex_);
             asked_.push_back(request);
@@ -63,7 +64,9 @@ class ScriptedDaemonTest : public testing::Test {
           const auto found = answers.find(request.command);
           if (found == answers.end()) return reply.failed("does not know the command", 2);
           for (const std::string& progress : found->second.progress) reply.progress(progress);
-          if (found->second.exit != 0) return reply.failed(found->second.error, found->second.exit);
+          const bool fails = found->second.exit != 0 && found->second.failures != 0;
+          if (fails && found->second.failures > 0) --found->second.failures;
+          if (fails) return reply.failed(found->second.error, found->second.exit);
           reply.done(found->second.result);
         },
         log_);
